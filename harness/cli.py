@@ -1,0 +1,348 @@
+"""The command line: parse, call, print. One JSON document on stdout with --json; progress and messages go to stderr.
+
+Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted (state saved).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.errors import HarnessError, Interrupted, RequestError, unknown
+
+if TYPE_CHECKING:
+    from harness.registry import Variants
+    from harness.request import Request
+
+app = typer.Typer(
+    name="harness",
+    help="Ablation benchmarks for spatiotemporal prediction: which idea helps, by how much, at what cost, how surely.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Fetch and verify the digits.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+VariantOption = Annotated[str, typer.Option("--variant", "-v", help="A variant, or several joined by '+'.")]
+PresetOption = Annotated[str | None, typer.Option("--preset", "-p", help="cpu, paper or tiny; by the device if not given.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", "-s", help="A setting, path=value; may be repeated.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="A TOML file of settings.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+DigitsOption = Annotated[Path | None, typer.Option("--digits", help="Folder of MNIST IDX files [env: HARNESS_DIGITS].")]
+StoreOption = Annotated[Path | None, typer.Option("--store", help="The run store [env: HARNESS_STORE; default: artifacts].")]
+PluginOption = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with variants; may be repeated.")]
+NoPluginsOption = Annotated[bool, typer.Option("--no-plugins", help="Leave out variants of other packages.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def emit(document: object) -> None:
+    """Prints one JSON document on stdout."""
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def note(text: str) -> None:
+    """Prints a message on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _variants(plugins: list[Path] | None, no_plugins: bool) -> Variants:
+    from harness.registry import Variants
+
+    return Variants(files=plugins or (), third_party=not no_plugins)
+
+
+def _request(
+    preset: str | None, device: str, digits: Path | None, settings: list[str] | None, config: Path | None
+) -> Request:
+    from harness.devices import choose_device
+    from harness.request import Request, parse_settings, read_config
+
+    chosen = choose_device(device)
+    if preset is None:
+        preset = "paper" if chosen.startswith("cuda") else "cpu"
+        note(f"preset {preset} ({'a GPU is there' if preset == 'paper' else 'no GPU is used'}; --preset chooses another)")
+    return Request(
+        preset=preset,
+        device=chosen,
+        digits=digits,
+        settings=parse_settings(settings or []),
+        config=read_config(config) if config else None,
+    )
+
+
+@app.command()
+def run(
+    variant: VariantOption = "base",
+    preset: PresetOption = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of weights and training sequences.")] = None,
+    settings: SetOption = None,
+    config: ConfigOption = None,
+    device: DeviceOption = "auto",
+    digits: DigitsOption = None,
+    store: StoreOption = None,
+    plugin: PluginOption = None,
+    no_plugins: NoPluginsOption = False,
+    deterministic: Annotated[bool, typer.Option(help="Use deterministic algorithms only (slower on a GPU).")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Train anew; the old run is kept.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Resolve and count, train nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train and test one variant, or answer from the store when it is finished."""
+    from harness.execute import Options, finished, run_cell
+    from harness.progress import progress
+    from harness.request import store_root
+    from harness.store import Store
+
+    request = _request(preset, device, digits, settings, config)
+    cell, source = request.cell(_variants(plugin, no_plugins), variant, seed)
+    if dry_run:
+        _print_dry_run(cell, source, as_json)
+        return
+    where = Store(store_root(store))
+    outcome = None if force else finished(where, cell)
+    if outcome is None:
+        options = Options(
+            device=request.device, digits=digits, deterministic=deterministic, force=force, progress=progress
+        )
+        outcome = run_cell(cell, where, source, options)
+    record = outcome.record()
+    if as_json:
+        emit(record)
+    else:
+        _print_result(record)
+
+
+def _print_dry_run(cell: Any, source: Any, as_json: bool) -> None:
+    from harness.measure import flops_per_sequence
+    from harness.model.forecaster import build_model, count_parameters
+
+    model = build_model(cell.experiment.architecture, source.channels, cell.seed)
+    record = cell.record() | {
+        "params": count_parameters(model),
+        "flops_per_sequence": flops_per_sequence(model, cell.experiment, source.channels, source.height, source.width),
+        "digits": source.digits,
+    }
+    if as_json:
+        emit(record)
+        return
+    print(f"{cell.variant} · preset {cell.preset} · seed {cell.seed} · run {cell.run_id}")
+    print(f"{record['params']:,} parameters · {record['flops_per_sequence'] / 1e9:.2f} GFLOP a sequence")
+    for section, values in record["experiment"].items():
+        for name, value in values.items():
+            print(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
+
+
+def _print_result(record: dict[str, Any]) -> None:
+    training = record["training"]
+    rows = [
+        (record["variant"], record["metrics"]),
+        ("repeat last frame", record["baselines"]["repeat_last"]),
+        ("blank frame", record["baselines"]["blank"]),
+    ]
+    names = ("ssim", "ssim_article", "ssim_openstl", "mse", "mae", "psnr")
+    cells = [[label, *(f"{metrics[name]:.{3 if 'ssim' in name else 2}f}" for name in names)] for label, metrics in rows]
+    print_table(["test", *names], cells)
+    rate = training["sequences_per_second"]
+    print(
+        f"{record['params']:,} parameters · {training['steps']} steps in {training['seconds']:.0f} s"
+        + (f" ({rate:.1f} sequences/s)" if rate else "")
+        + f" · {record['inference']['frames_per_second']:.0f} predicted frames/s · seed {record['seed']}"
+        + (f" · {training['skipped_steps']} steps skipped" if training["skipped_steps"] else "")
+    )
+    how = "from the store" if record["cached"] else "resumed and finished" if record["resumed"] else "finished"
+    print(f"run {record['run_id']} ({how}) in {record['path']}")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a plain table that pastes well: the first column to the left, figures to the right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    for row in [header, *rows]:
+        parts = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(parts).rstrip())
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="variants, studies, reports, presets, settings or runs.")] = "runs",
+    store: StoreOption = None,
+    plugin: PluginOption = None,
+    no_plugins: NoPluginsOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is there: variants, studies, reports, presets, settings or runs."""
+    from harness import listing
+
+    makers = {
+        "variants": lambda: listing.variants(_variants(plugin, no_plugins)),
+        "studies": lambda: listing.plugins("harness.studies", not no_plugins),
+        "reports": lambda: listing.plugins("harness.reports", not no_plugins),
+        "presets": listing.presets,
+        "settings": listing.settings,
+        "runs": lambda: listing.runs(store),
+    }
+    if what not in makers:
+        raise unknown("list", what, makers, label="choices")
+    rows = makers[what]()
+    if as_json:
+        emit({what: rows})
+    elif not rows:
+        print(f"no {what}")
+    else:
+        columns = [name for name in rows[0] if any(row.get(name) not in (None, "", {}) for row in rows)]
+        print_table(columns, [[listing.cell(row.get(name)) for name in columns] for row in rows])
+
+
+@app.command()
+def show(run_id: Annotated[str, typer.Argument(help="A run's id, or its first digits.")], store: StoreOption = None,
+         as_json: JsonOption = False) -> None:
+    """Show one run: its result, experiment, environment and validation curve."""
+    from harness.request import store_root
+    from harness.store import Store
+
+    where = Store(store_root(store))
+    found = where.find(run_id)
+    experiment, result = found.read_or_none("experiment.json") or {}, found.read_or_none("result.json")
+    training = where.training_of(experiment) if experiment else None
+    validations = [line for line in training.lines("metrics.jsonl") if "validation" in line] if training else []
+    record = {
+        "run_id": found.run_id,
+        "path": str(found.path),
+        "result": result,
+        "experiment": experiment.get("experiment"),
+        "environment": found.read_or_none("environment.json"),
+        "validation": [
+            {"step": line["step"], "seconds": line["seconds"], **line["validation"]}
+            for line in {line["step"]: line for line in validations}.values()
+        ],
+    }
+    if as_json:
+        emit(record)
+        return
+    if result is None:
+        raise HarnessError(f"run {found.run_id} has no result; run its command again to finish it")
+    _print_result(result | {"cached": True, "resumed": False, "path": str(found.path)})
+    environment = record["environment"] or {}
+    print(f"trained on {result['device']} · torch {environment.get('packages', {}).get('torch')} · "
+          f"digits {result['digits']['source']} {result['digits']['digest'][:12]} · test {result['test_digest'][:12]}")
+    for line in record["validation"]:
+        print(f"  step {line['step']:>7} · {line['seconds']:7.0f} s · validation SSIM {line['ssim']:.4f} · MSE {line['mse']:.2f}")
+    for section, values in (record["experiment"] or {}).items():
+        for name, value in values.items():
+            print(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
+
+
+@app.command()
+def predict(
+    run_id: Annotated[str, typer.Argument(help="A run's id, or its first digits.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .png strip or a .gif animation.")] = Path("sample.png"),
+    index: Annotated[int, typer.Option("--index", "-i", help="Which test sequence.")] = 0,
+    device: DeviceOption = "auto",
+    digits: DigitsOption = None,
+    store: StoreOption = None,
+    plugin: PluginOption = None,
+    no_plugins: NoPluginsOption = False,
+) -> None:
+    """Draw a run's prediction of one test sequence: input, truth, prediction, difference."""
+    from harness.devices import choose_device
+    from harness.pictures import draw_run
+    from harness.request import store_root
+    from harness.store import Store
+
+    where = Store(store_root(store))
+    ssim = draw_run(where, where.find(run_id), _variants(plugin, no_plugins), out, index, choose_device(device), digits)
+    print(f"{out}: test sequence {index}, SSIM {ssim:.3f}")
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("artifacts/report"),
+    name: Annotated[str, typer.Option("--report", help="Which report (see `list reports`).")] = "ablation",
+    store: StoreOption = None,
+    plugin: PluginOption = None,
+    no_plugins: NoPluginsOption = False,
+) -> None:
+    """Rebuild the tables from the store's records; trains nothing."""
+    from harness.registry import Plugins
+    from harness.report import Report
+    from harness.request import store_root
+    from harness.store import Store
+
+    builder: Report = Plugins("harness.reports", Report, third_party=not no_plugins).get(name)
+    for path in builder.build(Store(store_root(store)), _variants(plugin, no_plugins), out):
+        print(path)
+
+
+@app.command()
+def doctor(store: StoreOption = None, digits: DigitsOption = None, as_json: JsonOption = False) -> None:
+    """Check this machine, the digits, the plugins and the store."""
+    from harness.doctor import examine
+    from harness.request import store_root
+
+    checks = examine(store_root(store), digits)
+    if as_json:
+        emit({"checks": checks, "ok": all(check["ok"] for check in checks)})
+    else:
+        for check in checks:
+            print(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['name']}: {check['finding']}")
+    if not all(check["ok"] for check in checks):
+        raise typer.Exit(1)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder; the user's cache if not given.")] = None,
+) -> None:
+    """Download MNIST's four files from its public mirrors and check their digests."""
+    from harness.data.digits import fetch_digits
+
+    where = fetch_digits(folder)
+    print(f"MNIST is in {where}; use it with --digits {where} or HARNESS_DIGITS={where}")
+
+
+@data_app.command("verify")
+def data_verify(digits: DigitsOption = None, as_json: JsonOption = False) -> None:
+    """Check the digits: those of --digits or HARNESS_DIGITS, else the embedded ones."""
+    from harness.data.digits import verify_digits
+
+    findings = [{"file": file, "ok": ok, "finding": finding} for file, ok, finding in verify_digits(digits)]
+    ok = bool(findings) and all(one["ok"] for one in findings)
+    if as_json:
+        emit({"files": findings, "ok": ok})
+    else:
+        for one in findings:
+            print(f"{'ok  ' if one['ok'] else 'FAIL'}  {one['file']}: {one['finding']}")
+    if not ok:
+        raise typer.Exit(1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The `harness` command. Ends the process with the exit code."""
+    import click
+
+    try:
+        code = app(list(arguments) if arguments is not None else None, standalone_mode=False)
+    except HarnessError as error:
+        note(f"{'stopped' if isinstance(error, Interrupted) else 'error'}: {error}")
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        code = RequestError.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        note("stopped: interrupted; what is finished is in the store, run the same command again to go on")
+        code = Interrupted.exit_code
+    except BrokenPipeError:  # `harness list runs | head`
+        sys.stderr.close()
+        code = 0
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""How the digits move: the classic Moving MNIST generator (Srivastava et al., 2015, arXiv:1502.04681), vectorised.
+
+Every digit starts uniformly in the unit square, in a uniform direction. For every frame it takes a step, is put on the wall
+where it passed one, and that velocity turns: this is not a reflection. Positions are scaled to the free canvas and
+truncated. Digits are drawn one over the other with a maximum.
+
+Trajectories are computed on the host in float64 and shipped as integers: sines, cosines and fused multiply-adds of an
+accelerator may differ in the last bit, which truncation would turn into a pixel.
+
+Letters of the shapes: B sequences, T frames, D digits in a sequence, H and W pixels, N digits to choose from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.experiment import Data
+
+if TYPE_CHECKING:
+    import torch
+
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Which digits, where in every frame, and how the sequence is flipped."""
+
+    digit: NDArray[np.int64]
+    """(B, D): index of the digit."""
+    corner: NDArray[np.int64]
+    """(B, T, D, 2): top and left of the digit, in pixels, before flipping."""
+    flip_horizontal: NDArray[np.bool_]
+    """(B,): the whole sequence is mirrored left to right."""
+    flip_vertical: NDArray[np.bool_]
+    """(B,): the whole sequence is mirrored top to bottom."""
+
+    def __len__(self) -> int:
+        return len(self.digit)
+
+    def __getitem__(self, part: slice) -> Trajectories:
+        return Trajectories(self.digit[part], self.corner[part], self.flip_horizontal[part], self.flip_vertical[part])
+
+
+def concatenate(parts: list[Trajectories]) -> Trajectories:
+    """The sequences of all parts, in order."""
+    return Trajectories(
+        np.concatenate([part.digit for part in parts]),
+        np.concatenate([part.corner for part in parts]),
+        np.concatenate([part.flip_horizontal for part in parts]),
+        np.concatenate([part.flip_vertical for part in parts]),
+    )
+
+
+def generator(seed: int, purpose: str, step: int) -> np.random.Generator:
+    """Random numbers that depend on (seed, purpose, step) alone, so that step 1000 can be drawn without the first 999.
+
+    `seed` and `step` are not negative; `purpose` is any text ('train', 'test').
+    """
+    word = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4], "big")
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(word, step))))
+
+
+def sample_trajectories(
+    data: Data, count: int, available_digits: int, rng: np.random.Generator, *, frames: int, augment: bool
+) -> Trajectories:
+    """Draws `count` sequences of `frames` frames with digits 0..available_digits - 1.
+
+    All random numbers are drawn before the first step, so the same `rng` state with fewer frames gives the same sequences
+    cut short. Without `augment` nothing is flipped; everything else stays the same.
+    """
+    shape = (count, data.digits)
+    digit = rng.integers(0, available_digits, shape)
+    start_BD2 = rng.random((*shape, 2))
+    angle_BD = rng.random(shape) * (2 * np.pi)
+    chance_2B = rng.random((2, count))
+    direction_BD2 = np.stack((np.sin(angle_BD), np.cos(angle_BD)), axis=-1)
+    chosen = (data.flip_horizontal, data.flip_vertical) if augment else (0.0, 0.0)
+    return Trajectories(
+        digit=digit,
+        corner=walk(start_BD2, direction_BD2, frames=frames, speed=data.speed, free=data.canvas - data.digit_size),
+        flip_horizontal=chance_2B[0] < chosen[0],
+        flip_vertical=chance_2B[1] < chosen[1],
+    )
+
+
+def walk(
+    start_BD2: NDArray[np.float64], direction_BD2: NDArray[np.float64], *, frames: int, speed: float, free: int
+) -> NDArray[np.int64]:
+    """Top-left corners (B, T, D, 2) in pixels, 0..free, of digits that start in [0, 1]^2 and step `speed` a frame."""
+    position = np.array(start_BD2, dtype=np.float64)
+    velocity = direction_BD2 * speed
+    position_TBD2 = np.empty((frames, *position.shape))
+    for frame in range(frames):
+        position += velocity
+        hit = (position <= 0) | (position >= 1)
+        np.clip(position, 0, 1, out=position)
+        np.negative(velocity, out=velocity, where=hit)
+        position_TBD2[frame] = position
+    position_TBD2 *= free
+    return np.ascontiguousarray(position_TBD2.astype(np.int64).swapaxes(0, 1))
+
+
+def resize_digits(digits: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """(N, 28, 28) to (N, size, size) by the means of square blocks, halves rounded up; `size` divides 28. A new array."""
+    block = digits.shape[1] // size
+    if block == 1:
+        return digits.copy()
+    sums = digits.reshape(-1, size, block, size, block).sum(axis=(2, 4), dtype=np.uint32)
+    means: NDArray[np.uint8] = ((2 * sums + block * block) // (2 * block * block)).astype(np.uint8)
+    return means
+
+
+def render(trajectories: Trajectories, digits: torch.Tensor, canvas: int) -> torch.Tensor:
+    """Frames (B, T, 1, canvas, canvas), float32 in [0, 1], on the device of `digits`, which are uint8 (N, size, size).
+
+    Every pixel is the largest of its digits' bytes, over 255: the same bits on every device.
+    """
+    import torch
+
+    if digits.device.type != "cpu":
+        return render_gather(trajectories, digits, canvas)
+    patch_BDhw = np.divide(digits.numpy()[trajectories.digit], np.float32(255), dtype=np.float32)
+    return torch.from_numpy(_paste(trajectories, patch_BDhw, canvas))
+
+
+def render_bytes(trajectories: Trajectories, digits: NDArray[np.uint8], canvas: int) -> NDArray[np.uint8]:
+    """The same frames as bytes, (B, T, 1, canvas, canvas), uint8, on the host."""
+    return _paste(trajectories, digits[trajectories.digit], canvas)
+
+
+def _paste(trajectories: Trajectories, patch_BDhw: NDArray[Pixel], canvas: int) -> NDArray[Pixel]:
+    corner_BTD2, patch_BDhw = _flipped(trajectories, patch_BDhw, canvas)
+    batch, frames, count, _ = corner_BTD2.shape
+    size = patch_BDhw.shape[-1]
+    canvas_BTHW: NDArray[Pixel] = np.zeros((batch, frames, canvas, canvas), patch_BDhw.dtype)
+    # One view of all windows of a digit's size: a whole batch is pasted by one indexed assignment a digit.
+    window = np.lib.stride_tricks.sliding_window_view(canvas_BTHW, (size, size), axis=(2, 3), writeable=True)
+    b, t = np.arange(batch)[:, None], np.arange(frames)[None, :]
+    for d in range(count):
+        place = (b, t, corner_BTD2[:, :, d, 0], corner_BTD2[:, :, d, 1])
+        patch = patch_BDhw[:, None, d]
+        window[place] = patch if d == 0 else np.maximum(window[place], patch)
+    return canvas_BTHW[:, :, None]
+
+
+def _flipped(
+    trajectories: Trajectories, patch_BDhw: NDArray[Pixel], canvas: int
+) -> tuple[NDArray[np.int64], NDArray[Pixel]]:
+    """Corners and patches of the flipped sequences: mirroring a few digits is cheaper than mirroring their frames."""
+    corner_BTD2 = trajectories.corner.copy()
+    for flip, axis in ((trajectories.flip_vertical, 0), (trajectories.flip_horizontal, 1)):
+        corner_BTD2[flip, :, :, axis] = canvas - patch_BDhw.shape[-1] - corner_BTD2[flip, :, :, axis]
+        if flip.any():
+            patch_BDhw = np.where(flip[:, None, None, None], np.flip(patch_BDhw, axis - 2), patch_BDhw)
+    return corner_BTD2, patch_BDhw
+
+
+def render_gather(trajectories: Trajectories, digits: torch.Tensor, canvas: int) -> torch.Tensor:
+    """`render` as one gather a digit, for accelerators: every pixel of the canvas looks up its place in the digit."""
+    import torch
+
+    device, size = digits.device, digits.shape[-1]
+
+    def ship(array: NDArray[np.int64] | NDArray[np.bool_]) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+    # A border of zeros stands for everything outside a digit.
+    padded = torch.nn.functional.pad(digits, (0, 1, 0, 1))
+    digit_BD, corner_BTD2 = ship(trajectories.digit), ship(trajectories.corner)
+    pixel = torch.arange(canvas, device=device)
+    pixels = []
+    for flip in (trajectories.flip_vertical, trajectories.flip_horizontal):
+        pixels.append(torch.where(ship(flip)[:, None], canvas - 1 - pixel, pixel))
+    frames_BTHW: torch.Tensor | None = None
+    for d in range(digit_BD.shape[1]):
+        place = []
+        for axis in (0, 1):
+            inside = pixels[axis][:, None, :] - corner_BTD2[:, :, d, axis, None]
+            place.append(torch.where((inside >= 0) & (inside < size), inside, size))
+        drawn = padded[digit_BD[:, d, None, None, None], place[0][..., :, None], place[1][..., None, :]]
+        frames_BTHW = drawn if frames_BTHW is None else torch.maximum(frames_BTHW, drawn)
+    assert frames_BTHW is not None
+    return (frames_BTHW.to(torch.float32) / 255)[:, :, None]

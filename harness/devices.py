@@ -1,0 +1,78 @@
+"""Which device to use, and what to do there; answers without importing torch where it can."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import math
+from contextlib import AbstractContextManager, nullcontext
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from harness.errors import RequestError
+from harness.experiment import Experiment
+
+if TYPE_CHECKING:
+    import torch
+
+
+def cuda_visible() -> bool:
+    """Whether torch can be expected to see an NVIDIA GPU. Asks the driver, for importing torch takes seconds."""
+    if metadata.version("torch").endswith("+cpu"):
+        return False
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int()
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+
+
+def choose_device(asked: str) -> str:
+    """'cpu', 'cuda' or 'cuda:N' for what was asked ('auto' among it).
+
+    Raises RequestError when CUDA is asked for and absent, or the name is unknown.
+    """
+    kind, _, index = asked.partition(":")
+    if asked == "auto":
+        return "cuda" if cuda_visible() else "cpu"
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
+        raise RequestError(f"unknown device {asked!r}; choose auto, cpu, cuda or cuda:N")
+    if kind == "cuda":
+        import torch
+
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count <= int(index or 0):
+            raise RequestError(
+                f"device {asked!r} was asked for, but torch {torch.__version__} sees {count or 'no'} CUDA device"
+                f"{'s' if count > 1 else ''}; use --device cpu, or install a CUDA build of torch and check nvidia-smi"
+            )
+    return asked
+
+
+def resolve(experiment: Experiment, device: str) -> Experiment:
+    """The experiment with what depends on the device made explicit: precision, and a budget in steps for one in epochs."""
+    training = experiment.training
+    precision = training.precision
+    if precision == "auto":
+        precision = "float32"
+        if device.startswith("cuda"):
+            import torch
+
+            precision = "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float16"
+    if precision == "float16" and not device.startswith("cuda"):
+        raise RequestError("training.precision float16 needs CUDA; use float32 or bfloat16 on the CPU")
+    steps, epochs = training.steps, training.epochs
+    if epochs is not None:
+        steps, epochs = math.ceil(epochs * experiment.data.epoch_sequences / training.batch_size), None
+    resolved = dataclasses.replace(training, precision=precision, steps=steps, epochs=epochs)
+    return dataclasses.replace(experiment, training=resolved)
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which the network runs: autocast to a 16-bit type, or nothing for float32."""
+    import torch
+
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=getattr(torch, precision))

@@ -1,0 +1,203 @@
+"""Runs cells: answers from the store what is finished, trains and evaluates the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.conventions import CONVENTIONS
+from harness.errors import HarnessError
+from harness.experiment import Experiment
+from harness.progress import Progress, Silent
+from harness.store import Cell, DamagedRecord, Run, Store, Training
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.data.source import Source
+
+BASELINES = ("blank", "repeat_last")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to run a cell; nothing here can change its result, so nothing here is part of its identity."""
+
+    device: str = "cpu"
+    digits: Path | None = None
+    deterministic: bool = False
+    save_every: float = 30.0
+    force: bool = False
+    progress: Callable[[str], Progress] = lambda title: Silent()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A cell's result, and whether it came from the store or from a training that went on."""
+
+    result: dict[str, Any]
+    path: Path
+    cached: bool = False
+    resumed: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """The document that `harness run --json` prints."""
+        return self.result | {"cached": self.cached, "resumed": self.resumed, "path": str(self.path)}
+
+
+def finished(store: Store, cell: Cell) -> Outcome | None:
+    """The cell's result when the store has it whole. Raises DamagedRecord when it is there but not whole."""
+    run = store.run(cell)
+    result = run.read_or_none("result.json")
+    return None if result is None else Outcome(result, run.path, cached=True)
+
+
+def run_cell(cell: Cell, store: Store, source: Source, options: Options) -> Outcome:
+    """Answers the cell from the store, or trains what is missing and evaluates it.
+
+    Several processes may ask for one cell at once: one works, the others wait and then read its result.
+
+    Raises:
+        Interrupted: told to stop; the state is saved and the same call goes on from it.
+        HarnessError: the training diverged, memory ran out, or the store cannot be written or is damaged.
+    """
+    run, training = store.run(cell), store.training(cell)
+    with store.lock(cell.training_key):
+        if options.force:
+            store.set_aside(run)
+            store.set_aside(training)
+        elif (outcome := finished(store, cell)) is not None:
+            return outcome
+        summary, resumed = train_cell(cell, training, source, options)
+    with store.lock(cell.run_id):
+        if (outcome := finished(store, cell)) is not None:
+            return outcome
+        result = evaluate_cell(cell, training, summary, run, source, options)
+    return Outcome(result, run.path, resumed=resumed)
+
+
+def train_cell(cell: Cell, folder: Training, source: Source, options: Options) -> tuple[dict[str, Any], bool]:
+    """Trains the cell unless the store has its training; returns the summary and whether an earlier one was continued."""
+    import torch
+
+    from harness.environment import environment
+    from harness.trainer import fit
+
+    summary = folder.read_or_none("training.json")
+    if summary is not None:
+        folder.check(summary)
+        return summary, False
+    resumed = (folder.path / "last.safetensors").exists()
+    if not resumed:
+        folder.write("experiment.json", cell.record())
+        folder.write("environment.json", environment(options.device))
+    with options.progress(f"{cell.variant} seed {cell.seed}") as progress:
+        if resumed:
+            progress.note(f"going on with the training in {folder.path}")
+        try:
+            summary = fit(
+                cell.experiment,
+                source,
+                folder,
+                torch.device(options.device),
+                progress,
+                deterministic=options.deterministic,
+                save_every=options.save_every,
+            )
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise _out_of_memory(cell, options) from error
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error) or "not enough memory" in str(error):  # the CPU allocator's words
+                raise _out_of_memory(cell, options) from error
+            raise
+    folder.write("training.json", summary)
+    return summary, resumed
+
+
+def _out_of_memory(cell: Cell, options: Options) -> HarnessError:
+    return HarnessError(
+        f"out of memory on {options.device} while training {cell.variant!r} with training.batch_size="
+        f"{cell.experiment.training.batch_size}; lower training.batch_size, architecture.widths or data.canvas"
+    )
+
+
+def evaluate_cell(
+    cell: Cell, training: Training, summary: Mapping[str, Any], run: Run, source: Source, options: Options
+) -> dict[str, Any]:
+    """Tests the cell's checkpoint, and the baselines on the same sequences; writes and returns the result."""
+    import torch
+
+    from harness.environment import describe_device, environment
+    from harness.measure import flops_per_sequence, frames_per_second
+    from harness.model.forecaster import count_parameters
+    from harness.trainer import load_model
+
+    device = torch.device(options.device)
+    experiment = cell.experiment
+    model = load_model(experiment, source.channels, training.check(summary), device)
+    scores = score(model, experiment, source, device)
+    batch = next(iter(source.test(experiment.training.batch_size, device)))
+    result = {
+        "run_id": cell.run_id,
+        "variant": cell.variant,
+        "preset": cell.preset,
+        "seed": cell.seed,
+        "status": "finished",
+        "params": count_parameters(model),
+        "flops_per_sequence": flops_per_sequence(model, experiment, source.channels, source.height, source.width),
+        **scores,
+        "training": {key: value for key, value in summary.items() if key not in ("memory", "checkpoint")},
+        "inference": {
+            "frames_per_second": frames_per_second(model, experiment, batch),
+            "batch_size": int(batch.shape[0]),
+            "frames_per_second_batch_1": frames_per_second(model, experiment, batch[:1]),
+        },
+        "memory": summary["memory"],
+        "device": describe_device(options.device),
+        "digits": source.digits,
+        "test_digest": source.test_digest(),
+        "conventions": CONVENTIONS,
+        "training_key": cell.training_key,
+        "numerics": cell.record()["numerics"],
+    }
+    run.write("experiment.json", cell.record())
+    run.write("environment.json", environment(options.device))
+    run.write("result.json", result)
+    return run.read("result.json")
+
+
+def score(
+    model: torch.nn.Module, experiment: Experiment, source: Source, device: torch.device
+) -> dict[str, Any]:
+    """Metrics of the model and of the baselines on the test sequences: overall, by predicted frame, and by sequence."""
+    from harness.devices import autocast
+    from harness.inference import predict
+    from harness.metrics import MetricMean, blank, repeat_last
+
+    shown, horizon = experiment.data.input_frames, experiment.data.horizon
+    means = {name: MetricMean() for name in ("model", *BASELINES)}
+    for frames in source.test(experiment.training.batch_size, device):
+        inputs, target = frames[:, :shown], frames[:, shown:]
+        with autocast(experiment.training.precision, device):
+            prediction = predict(model, inputs, horizon, experiment.inference.views)
+        means["model"].update(prediction, target)
+        means["blank"].update(blank(inputs, horizon), target)
+        means["repeat_last"].update(repeat_last(inputs, horizon), target)
+    return {
+        "metrics": means["model"].overall(),
+        "metrics_per_frame": means["model"].per_frame(),
+        "baselines": {name: means[name].overall() for name in BASELINES},
+        "baselines_per_frame": {name: means[name].per_frame() for name in BASELINES},
+        "ssim_per_sequence": means["model"].per_sequence("ssim"),
+    }
+
+
+def stored_experiment(run: Run, components: list[type]) -> Experiment:
+    """The experiment of a run's record. Raises DamagedRecord or RequestError when it cannot be read back."""
+    try:
+        record = run.read("experiment.json")
+    except FileNotFoundError:
+        raise DamagedRecord(f"{run.path} has no experiment.json; it is not a whole run") from None
+    return Experiment.from_dict(record["experiment"], components)

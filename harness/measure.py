@@ -1,0 +1,58 @@
+"""What a variant costs: parameters, floating-point operations, and frames predicted a second."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.devices import autocast
+from harness.experiment import Experiment
+from harness.inference import predict
+from harness.model.forecaster import EncoderForecaster
+
+
+def flops_per_sequence(model: EncoderForecaster, experiment: Experiment, channels: int, height: int, width: int) -> int:
+    """Floating-point operations to predict one sequence: two a multiply-add of convolutions, matrix products and attention.
+
+    Counts one view times the number of views. Pointwise operations are not counted, as in torch's counter.
+    """
+    data = experiment.data
+    device = next(model.parameters()).device
+    frames = torch.zeros(1, data.input_frames, channels, height, width, device=device)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(frames, data.horizon)
+    return int(counter.get_total_flops()) * len(experiment.inference.views)
+
+
+def frames_per_second(
+    model: EncoderForecaster, experiment: Experiment, frames_BTCHW: Tensor, *, seconds: float = 1.0
+) -> float:
+    """Predicted frames a second: the median of repeated predictions after a warm-up, the device waited for each time."""
+    data, training = experiment.data, experiment.training
+    inputs = frames_BTCHW[:, : data.input_frames]
+    device = inputs.device
+
+    def once() -> None:
+        with autocast(training.precision, device):
+            predict(model, inputs, data.horizon, experiment.inference.views)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return inputs.shape[0] * data.horizon / median_seconds(once, seconds)
+
+
+def median_seconds(once: Callable[[], None], seconds: float, *, warm_up: int = 1, at_least: int = 3) -> float:
+    """Median duration of a call, repeated for about `seconds` and at least `at_least` times."""
+    for _ in range(warm_up):
+        once()
+    times: list[float] = []
+    while len(times) < at_least or sum(times) < seconds:
+        started = time.perf_counter()
+        once()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)

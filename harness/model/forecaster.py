@@ -1,0 +1,139 @@
+"""The article's encoder-forecaster, with the slots that variants fill.
+
+Encoder, fine to coarse: ConvLSTM layers with stride-2 convolutions between them read the input frames. The deepest layer
+then rolls on without an input, one step a frame to predict: its states are the deep features of the future. Forecaster,
+coarse to fine: transposed convolutions and ConvLSTM layers, each started from the encoder's state of its scale and shown
+that scale's last encoder output all along (the U-skip), turn deep features into frames. Nothing predicted is fed back, so
+every layer runs over all its steps before the next one starts.
+
+At preset `paper` the five layers are the article's Conv1..3 and Deconv1..2 (its section 1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.errors import RequestError
+from harness.experiment import Architecture
+from harness.model.cell import ConvLSTM, State
+
+
+class EncoderForecaster(nn.Module):
+    """Predicts the frames that follow: (B, T, C, H, W) -> (B, horizon, C, H, W), linear, not clamped.
+
+    A linear head, because a sigmoid one falls into the blank-frame optimum of MSE + SSIM; predictions are clamped to
+    [0, 1] for metrics and pictures only.
+
+    Slots: `architecture.skip` builds a path around each layer that follows another (its output is added to the layer's
+    output), `architecture.bottleneck` a module on the deep features (B, T, C, h, w) of the frames to predict.
+    """
+
+    def __init__(self, architecture: Architecture, channels: int = 1) -> None:
+        super().__init__()
+        widths, last = architecture.widths, len(architecture.widths) - 1
+        self.patch = architecture.patch
+        pixels = channels * architecture.patch**2
+        bias = architecture.forget_bias
+
+        def skip(in_channels: int, out_channels: int) -> nn.Module | None:
+            if architecture.skip is None:
+                return None
+            module: nn.Module = architecture.skip.build(in_channels, out_channels)
+            return module
+
+        self.encoder, self.down, self.encoder_skip = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for level, (width, kernel) in enumerate(zip(widths, architecture.kernels, strict=True)):
+            before = widths[level - 1] if level else pixels
+            self.encoder.append(ConvLSTM(before, width, kernel, forget_bias=bias))
+            if level:
+                self.down.append(nn.Conv2d(before, before, 3, stride=2, padding=1))
+            # The first layer follows no other, and of the deepest only the state is read: a path there would be dead.
+            self.encoder_skip.append(skip(before, width) if 0 < level < last else None)
+        self.bottleneck: nn.Module | None = architecture.bottleneck and architecture.bottleneck.build(widths[last])
+        self.forecaster, self.up, self.forecaster_skip = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for level in range(last):
+            above, width = widths[level + 1], widths[level]
+            self.up.append(nn.ConvTranspose2d(above, above, 3, stride=2, padding=1, output_padding=1))
+            self.forecaster.append(
+                ConvLSTM(above, width, architecture.forecaster_kernel, constant_channels=width, forget_bias=bias)
+            )
+            self.forecaster_skip.append(skip(above, width))
+        self.head = nn.Conv2d(widths[0], pixels, 1)
+
+    def forward(self, frames_BTCHW: Tensor, horizon: int) -> Tensor:
+        """Predicts `horizon` >= 1 frames of any number >= 1. H and W must be multiples of `architecture.stride`."""
+        _check_frames(frames_BTCHW, horizon, self.patch * 2 ** len(self.down))
+        features = F.pixel_unshuffle(frames_BTCHW.transpose(0, 1), self.patch)
+        states = []
+        for level, layer in enumerate(self.encoder):
+            if level:
+                features = _each_frame(self.down[level - 1], features)
+            features, state = _around(self.encoder_skip[level], features, layer(features))
+            states.append(state)
+        deepest = self.encoder[-1]
+        features, _ = deepest(None, states[-1], steps=horizon)
+        if self.bottleneck is not None:
+            features = self.bottleneck(features.transpose(0, 1)).transpose(0, 1)
+        for level in reversed(range(len(self.forecaster))):
+            features = _each_frame(self.up[level], features)
+            ran = self.forecaster[level](features, states[level], constant=states[level][0])
+            features, _ = _around(self.forecaster_skip[level], features, ran)
+        return F.pixel_shuffle(_each_frame(self.head, features), self.patch).transpose(0, 1)
+
+    def use_oracle(self, plain: bool = True) -> EncoderForecaster:
+        """Makes every ConvLSTM layer run its plain reading (see `harness.model.cell.plain_convlstm`); returns itself."""
+        for module in self.modules():
+            if isinstance(module, ConvLSTM):
+                module.plain = plain
+        return self
+
+
+def _each_frame(module: Callable[[Tensor], Tensor], frames_TBCHW: Tensor) -> Tensor:
+    return module(frames_TBCHW.flatten(0, 1)).unflatten(0, frames_TBCHW.shape[:2])
+
+
+def _around(path: nn.Module | None, inputs_TBCHW: Tensor, ran: tuple[Tensor, State]) -> tuple[Tensor, State]:
+    outputs, state = ran
+    return (outputs if path is None else outputs + _each_frame(path, inputs_TBCHW)), state
+
+
+def _check_frames(frames_BTCHW: Tensor, horizon: int, stride: int) -> None:
+    if frames_BTCHW.ndim != 5 or min(frames_BTCHW.shape) < 1:
+        raise RequestError(f"frames of shape {tuple(frames_BTCHW.shape)}; the network takes (B, T, C, H, W)")
+    if horizon < 1:
+        raise RequestError(f"horizon {horizon}; predict at least one frame")
+    height, width = frames_BTCHW.shape[-2:]
+    if height % stride or width % stride:
+        raise RequestError(
+            f"frames of {height}x{width} pixels; this architecture needs multiples of {stride}: "
+            "resize or pad the frames, or change architecture.widths or architecture.patch"
+        )
+
+
+def build_model(architecture: Architecture, channels: int, seed: int) -> EncoderForecaster:
+    """Builds the network with weights that depend on the seed and on each module's name and shapes alone.
+
+    Two variants of one seed therefore start from the same weights wherever they share a module.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = EncoderForecaster(architecture, channels)
+        for name, module in reversed(list(model.named_modules())):  # children before the parents that may overrule them
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7]))
+                reset()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if architecture.gain != 1 and parameter.ndim == 4 and not name.startswith("head."):
+                    parameter.mul_(architecture.gain)
+    return model
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

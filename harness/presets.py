@@ -1,0 +1,54 @@
+"""Named starting points for an experiment."""
+
+from __future__ import annotations
+
+from harness.errors import unknown
+from harness.experiment import Architecture, Data, Experiment, Loss, Training
+
+PRESETS: dict[str, tuple[str, Experiment]] = {
+    "paper": (
+        "the article's model and recipe: 64x64 canvas, five layers, 8.7M parameters, 50 epochs; for a GPU",
+        Experiment(
+            training=Training(batch_size=64, epochs=50, validate_every=250, patience=10),
+        ),
+    ),
+    "cpu": (
+        "32x32 canvas, 14-pixel digits, three layers; minutes on two cores",
+        Experiment(
+            data=Data(
+                canvas=32,
+                digit_size=14,
+                validation_sequences=100,
+                test_sequences=500,
+            ),
+            architecture=Architecture(widths=(32, 64), kernels=(3, 3), patch=4, forget_bias=1.0, gain=3.5),
+            loss=Loss(ssim_from=0.2, ssim_ramp=0.4),
+            training=Training(
+                batch_size=8, steps=1000, max_lr=5e-3, pct_start=0.15, precision="float32", validate_every=250
+            ),
+        ),
+    ),
+    "tiny": (
+        "16x16 canvas, 7-pixel digits, a few steps; seconds, to try the machinery: its figures mean nothing",
+        Experiment(
+            data=Data(
+                canvas=16,
+                digit_size=7,
+                input_frames=3,
+                horizon=3,
+                epoch_sequences=64,
+                validation_sequences=4,
+                test_sequences=8,
+            ),
+            architecture=Architecture(widths=(4, 8), kernels=(3, 3), patch=2, forget_bias=1.0),
+            training=Training(batch_size=4, steps=6, precision="float32", validate_every=3),
+        ),
+    ),
+}
+
+
+def preset(name: str) -> Experiment:
+    """The experiment of that name. Raises RequestError for an unknown one."""
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS)
+    return PRESETS[name][1]

@@ -1,0 +1,63 @@
+"""Schedules as pure functions of the step. This module does not import torch."""
+
+from __future__ import annotations
+
+import math
+
+from harness.errors import RequestError
+
+NOMINAL_TOTAL = 1000.0
+"""The `total` for a budget that is not counted in steps. With a share s = 0..1 of the budget spent, the step is
+s * (NOMINAL_TOTAL - 1)."""
+
+HIGH_BETA1 = 0.95
+LOW_BETA1 = 0.85
+
+
+def one_cycle(
+    step: float,
+    total: float,
+    *,
+    max_lr: float,
+    pct_start: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+) -> tuple[float, float]:
+    """The learning rate and Adam's beta1 at a step of a cosine OneCycle (Smith, Topin, arXiv:1708.07120).
+
+    The learning rate rises from max_lr / div_factor to max_lr and falls to max_lr / div_factor / final_div_factor, while
+    beta1 goes 0.95, 0.85, 0.95. The values are those of `torch.optim.lr_scheduler.OneCycleLR` with two phases; its peak
+    lies at step pct_start * total - 1. Where that is not after step 0 there is no rise, and a total of 1 is all fall.
+
+    Args:
+        step: 0 for the first step, total - 1 for the last; may be fractional; values outside are clamped.
+        total: steps in the whole training, at least 1; may be fractional. Use `NOMINAL_TOTAL` for a budget in seconds.
+        max_lr: the peak.
+        pct_start: share of the training spent on the rise, above 0 and below 1.
+        div_factor: the peak over the first learning rate.
+        final_div_factor: the first learning rate over the last.
+
+    Returns:
+        (learning rate, beta1).
+
+    Raises:
+        RequestError: total is below 1, or pct_start is not between 0 and 1.
+    """
+    if not total >= 1:
+        raise RequestError(f"a schedule of {total} steps has no step; the total must be at least 1")
+    if not 0 < pct_start < 1:
+        raise RequestError(f"pct_start is {pct_start}; it must be above 0 and below 1")
+    first = max_lr / div_factor
+    peak = pct_start * total - 1
+    last = total - 1
+    step = max(0.0, min(step, last))
+    # torch divides by zero where the peak is at step 0 exactly; here the fall begins at once.
+    if step <= peak and peak > 0:
+        share = step / peak
+        return _cosine(first, max_lr, share), _cosine(HIGH_BETA1, LOW_BETA1, share)
+    share = (step - peak) / (last - peak)
+    return _cosine(max_lr, first / final_div_factor, share), _cosine(LOW_BETA1, HIGH_BETA1, share)
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (math.cos(math.pi * share) + 1)

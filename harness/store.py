@@ -1,0 +1,343 @@
+"""The run store: the only reader and writer of run folders.
+
+    <root>/trainings/<checkpoint key>/   experiment.json  environment.json  metrics.jsonl
+                                         last.safetensors  best-<step>.safetensors  training.json
+    <root>/runs/<run id>/                experiment.json  environment.json  result.json
+    <root>/locks/                        one lock file a key
+
+A training and a run are two folders because several runs share one training: test-time augmentation evaluates the
+checkpoint that its variant already has. `training.json` and `result.json` are written last, atomically: a folder that has
+one is finished. Records are JSON with their own SHA-256; arrays are safetensors; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from harness import NUMERICS
+from harness.errors import HarnessError, RequestError
+from harness.experiment import Experiment, canonical_json
+
+FORMAT = 1
+_KEY = re.compile(r"[0-9a-f]{16}(~[0-9]{1,6})?")
+MAX_RECORD_BYTES = 64 * 2**20
+
+
+class DamagedRecord(HarnessError):
+    """A file of the store is truncated, changed, or not one of ours."""
+
+
+def key_of(value: object) -> str:
+    """Sixteen hexadecimal digits of the SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment with the identity of its data: what is trained once, and evaluated once.
+
+    `identity` names the content of the training and evaluation data (see `harness.data.source.Source.identity`).
+    """
+
+    variant: str
+    preset: str
+    experiment: Experiment
+    identity: Mapping[str, str]
+
+    @property
+    def seed(self) -> int:
+        """The seed of initialisation and data."""
+        return self.experiment.training.seed
+
+    @cached_property
+    def training_key(self) -> str:
+        """The checkpoint's key: equal for all cells that would train the same weights."""
+        record = self.experiment.to_dict()
+        # The test data cannot change the weights, nor can a path: the content's digest stands for it.
+        data = {k: v for k, v in record["data"].items() if k not in ("frames", "evaluation", "test_sequences")}
+        parts = {name: record[name] for name in ("architecture", "loss", "training")}
+        return key_of({"numerics": NUMERICS, "train": self.identity["train"], "data": data} | parts)
+
+    @cached_property
+    def run_id(self) -> str:
+        """The result's key: the checkpoint, how it predicts, and on what it is tested."""
+        return key_of(
+            {
+                "training": self.training_key,
+                "inference": self.experiment.to_dict()["inference"],
+                "evaluation": self.identity["evaluation"],
+                "test_sequences": self.experiment.data.test_sequences,
+            }
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for experiment.json."""
+        return {
+            "variant": self.variant,
+            "preset": self.preset,
+            "seed": self.seed,
+            "run_id": self.run_id,
+            "training_key": self.training_key,
+            "numerics": NUMERICS,
+            "identity": dict(self.identity),
+            "experiment": self.experiment.to_dict(),
+        }
+
+
+class Folder:
+    """A folder of records."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, name: str, record: Mapping[str, Any]) -> None:
+        """Writes a JSON record with its digest, atomically and durably. NaN and infinities become null."""
+        body = _finite(dict(record)) | {"format": FORMAT}
+        body["sha256"] = hashlib.sha256(canonical_json(body).encode()).hexdigest()
+        self.write_bytes(name, (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Writes a file under a temporary name, syncs it to disk, and only then names it."""
+        path = self.path / name
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+            _sync_folder(self.path)
+        except OSError as error:
+            raise HarnessError(
+                f"cannot write {path}: {error.strerror or error}; what was there before is untouched. "
+                "Free space or choose a writable store (--store, HARNESS_STORE), then run the same command again"
+            ) from error
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Reads a record written by `write`. Raises DamagedRecord when it is not whole, FileNotFoundError when absent."""
+        path = self.path / name
+        try:
+            if path.stat().st_size > MAX_RECORD_BYTES:
+                raise DamagedRecord(f"{path} is larger than {MAX_RECORD_BYTES >> 20} MiB; it is not a record of this store")
+            body = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise HarnessError(f"cannot read {path}: {error.strerror or error}") from error
+        except (ValueError, RecursionError):
+            raise DamagedRecord(f"{path} is truncated or not JSON; move it away and run the same command again") from None
+        if not isinstance(body, dict) or "sha256" not in body or "format" not in body:
+            raise DamagedRecord(f"{path} is not a record of this store; move it away and run the same command again")
+        if body["format"] != FORMAT:
+            raise DamagedRecord(f"{path} has format {body['format']}; this version reads format {FORMAT}")
+        digest = body.pop("sha256")
+        try:
+            whole = hashlib.sha256(canonical_json(body).encode()).hexdigest() == digest
+        except (ValueError, RecursionError):
+            whole = False
+        if not whole:
+            raise DamagedRecord(f"{path} was changed after it was written; move it away and run the same command again")
+        del body["format"]
+        return body
+
+    def read_or_none(self, name: str) -> dict[str, Any] | None:
+        """As `read`; None when there is no such record."""
+        try:
+            return self.read(name)
+        except FileNotFoundError:
+            return None
+
+    def append(self, name: str, line: Mapping[str, Any]) -> None:
+        """Appends one JSON line. A line that a crash tore is closed first, so that it spoils no other."""
+        path = self.path / name
+        try:
+            with path.open("ab+") as file:
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    if file.read(1) != b"\n":
+                        file.write(b"\n")
+                file.write(canonical_json(_finite(dict(line))).encode() + b"\n")
+        except OSError as error:
+            raise HarnessError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """The whole lines of an append-only file. After a resume a step stands there twice; the later line counts."""
+        try:
+            raw = (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise HarnessError(f"cannot read {self.path / name}: {error.strerror or error}") from error
+        found = []
+        for text in raw.split(b"\n"):
+            try:
+                value = json.loads(text)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(value, dict):
+                found.append(value)
+        return found
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of a file's content."""
+        try:
+            with (self.path / name).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DamagedRecord(f"cannot read {self.path / name}: {error.strerror or error}") from error
+
+
+class Run(Folder):
+    """A run's folder."""
+
+    @property
+    def run_id(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def superseded(self) -> bool:
+        """Whether `--force` made a newer one."""
+        return "~" in self.path.name
+
+
+class Training(Folder):
+    """A training's folder."""
+
+    def check(self, summary: Mapping[str, Any]) -> Path:
+        """The chosen checkpoint of a finished training, its digest verified. Raises DamagedRecord."""
+        name = str(summary["checkpoint"])
+        if Path(name).name != name:
+            raise DamagedRecord(f"{self.path / 'training.json'} names a checkpoint outside its folder: {name!r}")
+        if self.digest(name) != summary["checkpoint_sha256"]:
+            raise DamagedRecord(f"{self.path / name} is not the checkpoint that was trained; use --force to train anew")
+        return self.path / name
+
+
+class Store:
+    """A folder of trainings and runs that many processes may use at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def training(self, cell: Cell) -> Training:
+        """The folder of a cell's training, which need not exist yet."""
+        return Training(self.root / "trainings" / cell.training_key)
+
+    def run(self, cell: Cell) -> Run:
+        """The folder of a cell's run, which need not exist yet."""
+        return Run(self.root / "runs" / cell.run_id)
+
+    def training_of(self, record: Mapping[str, Any]) -> Training:
+        """The training folder that a run's record names. Raises DamagedRecord for a name that is not a key."""
+        key = str(record.get("training_key"))
+        if not _KEY.fullmatch(key):
+            raise DamagedRecord(f"a record names the training {key!r}, which is not a key of this store")
+        return Training(self.root / "trainings" / key)
+
+    def runs(self) -> Iterator[Run]:
+        """All run folders, in the order of their names; files and folders that are not ours are passed over."""
+        try:
+            names = sorted(os.listdir(self.root / "runs"))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise HarnessError(f"cannot read the store {self.root}: {error.strerror or error}") from error
+        for name in names:
+            if _KEY.fullmatch(name) and not (self.root / "runs" / name).is_symlink():
+                yield Run(self.root / "runs" / name)
+
+    def find(self, prefix: str) -> Run:
+        """The run whose id starts with `prefix`. Raises RequestError when there is none, or more than one."""
+        ids = [run.run_id for run in self.runs()]
+        matches = [prefix] if prefix in ids else [one for one in ids if one.startswith(prefix) and "~" not in one]
+        if len(matches) != 1:
+            what = "no run" if not matches else f"{len(matches)} runs"
+            known = ", ".join(matches or ids[:8]) or "none"
+            raise RequestError(
+                f"{what} with the id {prefix!r} in {self.root}; {'matches' if matches else 'there'}: {known}"
+                + ("" if matches else "; `harness list runs` shows all")
+            )
+        return Run(self.root / "runs" / matches[0])
+
+    @contextmanager
+    def lock(self, key: str, *, wait: bool = True) -> Iterator[bool]:
+        """Holds the lock of a key; yields whether it is held (always, when `wait`).
+
+        The operating system releases it when the process dies, however it dies.
+        """
+        folder = self.root / "locks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / f"{key}.lock", timeout=-1 if wait else 0)
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        except OSError as error:
+            raise HarnessError(
+                f"cannot write to the store {self.root}: {error.strerror or error}; "
+                "choose a writable folder with --store or HARNESS_STORE"
+            ) from error
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def set_aside(self, folder: Folder) -> Path | None:
+        """Renames a folder to the next free '<name>~N', so that it is kept but no longer found. None when absent."""
+        if not folder.path.exists():
+            return None
+        number = 1
+        while (aside := folder.path.with_name(f"{folder.path.name}~{number}")).exists():
+            number += 1
+        try:
+            os.rename(folder.path, aside)
+            _sync_folder(folder.path.parent)
+        except OSError as error:
+            raise HarnessError(f"cannot set {folder.path} aside: {error.strerror or error}") from error
+        return aside
+
+    def free_bytes(self) -> int:
+        """Free space where the store lies, bytes."""
+        place = self.root
+        while not place.exists():
+            place = place.parent
+        return shutil.disk_usage(place).free
+
+
+def _finite(value: Any) -> Any:
+    """The value with NaN and infinities as null: JSON has no others, and a reader must not take them for numbers."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,385 @@
+"""The one training loop that all variants share. It knows no variant: what differs is in the experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from harness.data.source import Source
+from harness.devices import autocast
+from harness.errors import HarnessError, Interrupted
+from harness.experiment import Experiment
+from harness.inference import predict
+from harness.losses import composite_loss, exact_float32
+from harness.metrics import MetricMean
+from harness.model.forecaster import EncoderForecaster, build_model
+from harness.progress import Progress, Status
+from harness.schedules import NOMINAL_TOTAL, one_cycle
+from harness.store import DamagedRecord, Training
+
+WARM_UP_STEPS = 3
+"""Steps at the start of a process that do not count in the times: kernels are chosen and memory is first touched there."""
+
+LOG_EVERY = 10
+"""Steps between lines of metrics.jsonl."""
+
+
+@dataclass
+class State:
+    """Where a training stands, besides the weights and the optimiser's moments. Times in seconds.
+
+    `scale` is the loss scale of float16; `steps_here` counts the steps of this process.
+    """
+
+    step: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    seconds: float = 0.0
+    sequences_timed: int = 0
+    warm_up_seconds: float = 0.0
+    best_step: int | None = None
+    best_ssim: float | None = None
+    validations_without_gain: int = 0
+    scale: float = 2.0**16
+    steps_here: int = 0
+
+    @property
+    def sequences_per_second(self) -> float | None:
+        """Training throughput without warm-up and evaluation."""
+        return self.sequences_timed / self.seconds if self.seconds > 0 else None
+
+
+def fit(
+    experiment: Experiment,
+    source: Source,
+    folder: Training,
+    device: torch.device,
+    progress: Progress,
+    *,
+    deterministic: bool = False,
+    save_every: float = 30.0,
+) -> dict[str, Any]:
+    """Trains to the end of the budget, going on from where an earlier process stopped; returns the training's summary.
+
+    Every step is a function of (seed, step) and of the state before it, so a training that was killed and continued on
+    the CPU ends bit-identical to one that was not. The checkpoint with the best validation SSIM is the training's result.
+
+    Args:
+        experiment: resolved: precision and budget are explicit (see `harness.devices.resolve`).
+        folder: where metrics.jsonl and the checkpoints go.
+        save_every: seconds between checkpoints; one is also written at every validation and when the process is told to stop.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM came; the state is saved.
+        HarnessError: too many steps in a row had a non-finite loss or gradient; the state is saved. Or memory ran out.
+    """
+    training = experiment.training
+    with ExitStack() as stack:
+        stack.enter_context(_backends(device, deterministic, training.precision))
+        stop = stack.enter_context(_stop_signals())
+        model = build_model(experiment.architecture, source.channels, training.seed).to(device)
+        if device.type == "cuda":
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=training.max_lr, weight_decay=training.weight_decay, fused=device.type == "cuda"
+        )
+        state = resume(folder, model, optimizer, device)
+        resumed_at, saved_at, validation = state.step, time.monotonic(), state.best_ssim
+        loss = None
+        while True:
+            done = progress_of(experiment, state)
+            finished = done >= 1 or (0 < training.patience <= state.validations_without_gain)
+            due = state.step % training.validate_every == 0 and state.step > 0
+            if state.step > resumed_at and (due or finished):
+                validation = validate(model, experiment, source, folder, device, state)
+                save_checkpoint(folder, model, optimizer, state)
+                saved_at = time.monotonic()
+                finished = finished or (0 < training.patience <= state.validations_without_gain)
+            elif time.monotonic() - saved_at > save_every or stop.is_set():
+                save_checkpoint(folder, model, optimizer, state)
+                saved_at = time.monotonic()
+            progress.update(_status(experiment, state, done, loss, validation))
+            if finished:
+                break
+            if stop.is_set():
+                raise Interrupted(
+                    f"stopped at step {state.step} ({done:.0%}); the state is saved: run the same command again to go on"
+                )
+            loss = _step(model, optimizer, experiment, source, device, state, done, folder)
+            if state.skipped_in_a_row > training.max_skipped:
+                save_checkpoint(folder, model, optimizer, state)
+                raise HarnessError(
+                    f"training diverged: the last {state.skipped_in_a_row} steps up to step {state.step} had a non-finite loss "
+                    f"or gradient; the state is kept in {folder.path}. Lower training.max_lr or training.clip_norm, or use "
+                    "training.precision=float32"
+                )
+    if state.best_step is None:  # no validation had a finite SSIM: the last weights are all there is
+        state.best_step = state.step
+        folder.write_bytes(_best_name(state.step), save(_weights(model), {"step": str(state.step)}))
+        save_checkpoint(folder, model, optimizer, state)
+    checkpoint = _best_name(state.best_step)
+    return {
+        "steps": state.step,
+        "skipped_steps": state.skipped,
+        "seconds": state.seconds,
+        "warm_up_seconds": state.warm_up_seconds,
+        "sequences_per_second": state.sequences_per_second,
+        "sequences": state.step * training.batch_size,
+        "stopped_early": progress_of(experiment, state) < 1,
+        "best_step": state.best_step,
+        "validation_ssim": state.best_ssim,
+        "memory": _memory(device),
+        "checkpoint": checkpoint,
+        "checkpoint_sha256": folder.digest(checkpoint),
+    }
+
+
+def progress_of(experiment: Experiment, state: State) -> float:
+    """The share of the budget that is spent, 0..1."""
+    training = experiment.training
+    if training.seconds is not None:
+        return min(1.0, (state.seconds + state.warm_up_seconds) / training.seconds)
+    assert training.steps is not None, "the experiment is not resolved"
+    return min(1.0, state.step / training.steps)
+
+
+def _step(
+    model: EncoderForecaster,
+    optimizer: torch.optim.Optimizer,
+    experiment: Experiment,
+    source: Source,
+    device: torch.device,
+    state: State,
+    done: float,
+    folder: Training,
+) -> float:
+    """One optimiser step; returns the loss, which may be non-finite."""
+    training, data = experiment.training, experiment.data
+    started = time.perf_counter()
+    horizon = data.horizon if training.curriculum is None else training.curriculum.horizon(done, data.horizon)
+    frames = source.train_batch(training.seed, state.step, training.batch_size, horizon, device)
+    with autocast(training.precision, device):
+        prediction = model(frames[:, : data.input_frames], horizon)
+    loss = composite_loss(prediction, frames[:, data.input_frames :], experiment.loss.at(done))
+    scale = state.scale if training.precision == "float16" else 1.0
+    (loss * scale).backward()  # type: ignore[no-untyped-call]
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    if scale != 1.0:
+        torch._foreach_div_([p.grad for p in parameters], scale)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, training.clip_norm or math.inf)
+    value, size = torch.stack([loss.detach(), norm]).tolist()  # one wait for the device a step
+    learning_rate = _apply_schedule(optimizer, experiment, state, done)
+    if math.isfinite(value) and math.isfinite(size):
+        optimizer.step()
+        state.skipped_in_a_row = 0
+        if training.precision == "float16" and (state.step + 1) % 2000 == 0:
+            state.scale *= 2
+    else:
+        state.skipped += 1
+        state.skipped_in_a_row += 1
+        state.scale = max(1.0, state.scale / 2)
+    optimizer.zero_grad(set_to_none=True)
+    seconds = time.perf_counter() - started
+    state.step += 1
+    state.steps_here += 1
+    if state.steps_here <= WARM_UP_STEPS:
+        state.warm_up_seconds += seconds
+    else:
+        state.seconds += seconds
+        state.sequences_timed += training.batch_size
+    if state.step % LOG_EVERY == 0:
+        spent = state.seconds + state.warm_up_seconds
+        folder.append(
+            "metrics.jsonl",
+            {"step": state.step, "seconds": spent, "loss": value, "learning_rate": learning_rate, "horizon": horizon},
+        )
+    return value
+
+
+def _apply_schedule(optimizer: torch.optim.Optimizer, experiment: Experiment, state: State, done: float) -> float:
+    training = experiment.training
+    step, total = (state.step, training.steps) if training.steps else (done * (NOMINAL_TOTAL - 1), NOMINAL_TOTAL)
+    rate, beta1 = one_cycle(step, total, max_lr=training.max_lr, pct_start=training.pct_start)
+    for group in optimizer.param_groups:
+        group["lr"], group["betas"] = rate, (beta1, group["betas"][1])
+    return rate
+
+
+def validate(
+    model: EncoderForecaster,
+    experiment: Experiment,
+    source: Source,
+    folder: Training,
+    device: torch.device,
+    state: State,
+) -> float | None:
+    """Measures the model on the validation sequences, logs it, and keeps the weights when its SSIM is the best so far."""
+    shown = experiment.data.input_frames
+    mean = MetricMean()
+    for frames in source.validation(experiment.training.batch_size, device):
+        with autocast(experiment.training.precision, device):
+            prediction = predict(model, frames[:, :shown], experiment.data.horizon)
+        mean.update(prediction, frames[:, shown:])
+    metrics = mean.overall()
+    ssim = metrics["ssim"]
+    folder.append(
+        "metrics.jsonl",
+        {"step": state.step, "seconds": state.seconds + state.warm_up_seconds, "validation": metrics},
+    )
+    if math.isfinite(ssim) and (state.best_ssim is None or ssim > state.best_ssim):
+        state.best_step, state.best_ssim, state.validations_without_gain = state.step, ssim, 0
+        folder.write_bytes(_best_name(state.step), save(_weights(model), {"step": str(state.step)}))
+    else:
+        state.validations_without_gain += 1
+    return ssim if math.isfinite(ssim) else None
+
+
+def save_checkpoint(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Optimizer, state: State) -> None:
+    """Writes last.safetensors: weights, moments and, in its header, the state as JSON. One file, so it cannot be half new."""
+    tensors = {f"model.{name}": tensor for name, tensor in _weights(model).items()}
+    for name, parameter in model.named_parameters():
+        for key, moment in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = moment.contiguous()
+    folder.write_bytes("last.safetensors", save(tensors, {"state": json.dumps(dataclasses.asdict(state))}))
+    # Only now is an older best checkpoint needed by nobody.
+    for old in folder.path.glob("best-*.safetensors"):
+        if state.best_step is None or old.name != _best_name(state.best_step):
+            old.unlink(missing_ok=True)
+
+
+def resume(
+    folder: Training, model: EncoderForecaster, optimizer: torch.optim.Optimizer, device: torch.device
+) -> State:
+    """Puts model and optimiser into the state of last.safetensors; a fresh state when there is none.
+
+    Raises DamagedRecord when the file is truncated or does not fit the model.
+    """
+    path = folder.path / "last.safetensors"
+    if not path.exists():
+        return State()
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = State(**json.loads((file.metadata() or {})["state"]))
+        tensors = load_file(path, device=str(device))
+        model.load_state_dict(_part(tensors, "model."))
+        for name, parameter in model.named_parameters():
+            moments = {
+                key.split(".")[1]: tensor
+                for key, tensor in tensors.items()
+                if key.startswith("optimizer.") and key.split(".", 2)[2] == name
+            }
+            if moments:
+                step = moments.pop("step")
+                kept = step if optimizer.param_groups[0]["fused"] else step.cpu()
+                optimizer.state[parameter] = {"step": kept} | {
+                    key: torch.empty_like(parameter).copy_(moment) for key, moment in moments.items()
+                }
+        if state.best_step is not None and not (folder.path / _best_name(state.best_step)).exists():
+            raise KeyError(_best_name(state.best_step))
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise DamagedRecord(
+            f"{path} cannot be resumed from ({reason}); move {folder.path} away, or use --force to train anew"
+        ) from error
+    state.steps_here = 0
+    return state
+
+
+def load_model(experiment: Experiment, channels: int, path: Any, device: torch.device) -> EncoderForecaster:
+    """The trained network of a checkpoint, in evaluation mode. Raises DamagedRecord when the file does not fit."""
+    model = build_model(experiment.architecture, channels, experiment.training.seed)
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise DamagedRecord(f"{path} does not hold this experiment's network: {str(error).splitlines()[0][:200]}") from error
+    model = model.to(device)
+    if device.type == "cuda":
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.eval()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second signal stops at once. Signals reach the main thread alone."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _backends(device: torch.device, deterministic: bool, precision: str) -> Iterator[None]:
+    """Sets torch's global switches for a training and puts them back."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
+    try:
+        with ExitStack() as stack:
+            if precision == "float32":
+                stack.enter_context(exact_float32(device))
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+def _status(experiment: Experiment, state: State, done: float, loss: float | None, validation: float | None) -> Status:
+    spent = state.seconds + state.warm_up_seconds
+    return Status(
+        step=state.step,
+        done=done,
+        loss=loss,
+        validation_ssim=validation,
+        sequences_per_second=state.sequences_per_second,
+        seconds_left=spent * (1 - done) / done if done > 0 and spent > 0 else None,
+    )
+
+
+def _weights(model: EncoderForecaster) -> dict[str, Tensor]:
+    return {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _best_name(step: int) -> str:
+    return f"best-{step:08d}.safetensors"
+
+
+def _memory(device: torch.device) -> dict[str, int | None]:
+    """Peak memory of the process so far, bytes: what tensors took and what the allocator reserved on the GPU, and the host's."""
+    import resource
+
+    on_gpu = device.type == "cuda"
+    return {
+        "allocated_bytes": torch.cuda.max_memory_allocated(device) if on_gpu else None,
+        "reserved_bytes": torch.cuda.max_memory_reserved(device) if on_gpu else None,
+        "host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }

@@ -1,0 +1,108 @@
+"""A variant is a delta: config paths and the values that it puts there. Compositions are unions of deltas."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from harness.errors import RequestError
+from harness.experiment import Component, Experiment
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+class CompositionError(RequestError):
+    """Two variants claim the same path, or one claims a path inside the other's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a source says an idea brings. Shown beside the measured figures, never used in their place."""
+
+    parameters: str = ""
+    relative_time: str = ""
+    ssim: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One idea: a name, a line, a source, and the changes that it makes to an experiment.
+
+    `changes` maps config paths ('architecture.skip') to values: plain ones, or a component (see
+    `harness.experiment.Component`). An empty mapping is the base. Raises RequestError for a name that is not lower-case
+    letters, digits, '-' and '_' (at most 64), and for a path that does not exist.
+    """
+
+    name: str
+    summary: str
+    source: str
+    changes: Mapping[str, object] = field(default_factory=dict)
+    claim: Claim = Claim()
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise RequestError(f"variant name {self.name!r}; use lower-case letters, digits, '-' and '_', at most 64")
+        object.__setattr__(self, "changes", MappingProxyType(dict(self.changes)))
+
+    @property
+    def components(self) -> tuple[type, ...]:
+        """The component types among the changes, so that records that name them can be read."""
+        return tuple(type(value) for value in self.changes.values() if isinstance(value, Component))
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Several variants together. Equal sets are equal compositions, in any order; `base` adds nothing and is dropped."""
+
+    variants: tuple[Variant, ...]
+
+    @property
+    def name(self) -> str:
+        """The names joined by '+', in alphabetical order; that of the variant without changes when nothing else is there."""
+        return "+".join(variant.name for variant in self.variants)
+
+    @property
+    def changes(self) -> dict[str, object]:
+        """The union of all changes."""
+        return {path: value for variant in self.variants for path, value in variant.changes.items()}
+
+    def apply(self, experiment: Experiment) -> Experiment:
+        """The experiment with all changes made."""
+        return experiment.replace(self.changes)
+
+
+def compose(variants: Iterable[Variant]) -> Composition:
+    """Collects the claims of all variants, refuses conflicts, and only then builds the composition.
+
+    Raises CompositionError naming both variants when they claim equal or nested paths.
+    """
+    given = {variant.name: variant for variant in variants}
+    if not given:
+        raise RequestError("no variant given; name at least one, such as base")
+    active = {name: variant for name, variant in given.items() if variant.changes} or dict([min(given.items())])
+    owners: dict[str, Variant] = {}
+    for _, variant in sorted(active.items()):
+        for path in variant.changes:
+            for taken, owner in owners.items():
+                if path == taken or path.startswith(taken + ".") or taken.startswith(path + "."):
+                    raise CompositionError(
+                        f"{owner.name!r} and {variant.name!r} both change {path!r}; run them one at a time, or leave one out"
+                    )
+            owners[path] = variant
+    return Composition(tuple(variant for _, variant in sorted(active.items())))
+
+
+def describe(variant: Variant) -> dict[str, object]:
+    """The variant as plain values, for `harness list`."""
+    return {
+        "name": variant.name,
+        "summary": variant.summary,
+        "source": variant.source,
+        "changes": {
+            path: repr(value) if dataclasses.is_dataclass(value) else value for path, value in variant.changes.items()
+        },
+    }

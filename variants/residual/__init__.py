@@ -1,0 +1,44 @@
+"""Skip connections between the ConvLSTM layers: each layer's input, projected, is added to its output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.errors import RequestError
+from harness.variant import Claim, Variant
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectedSkip:
+    """A convolution from a layer's input to its output, zero at initialisation: training starts from the base's function.
+
+    Args:
+        kernel: odd kernel size of the projection.
+    """
+
+    slot: ClassVar[str] = "architecture.skip"
+    kernel: int = 3
+
+    def __post_init__(self) -> None:
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise RequestError(f"residual kernel is {self.kernel}; 'same' padding needs an odd kernel of at least 1")
+
+    def build(self, in_channels: int, out_channels: int) -> nn.Module:
+        """A module (N, in, H, W) -> (N, out, H, W)."""
+        from variants.residual.module import Projection
+
+        return Projection(in_channels, out_channels, self.kernel)
+
+
+VARIANT = Variant(
+    name="residual",
+    summary="skip connections between the ConvLSTM layers",
+    source="article, section 5; He et al. 2015, arXiv:1512.03385",
+    changes={"architecture.skip": ProjectedSkip()},
+    claim=Claim(parameters="9.1M", relative_time="1.1x", ssim="+0.02"),
+    citation="K. He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
+)
