@@ -27,8 +27,8 @@ from harness.experiment import Data
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
-    parser.add_argument("--batch", type=int, default=32, help="sequences a batch (default 32)")
-    parser.add_argument("--repeats", type=int, default=15, help="timed turns of each contender (default 15)")
+    parser.add_argument("--batch", type=int, default=16, help="sequences a batch (default 16)")
+    parser.add_argument("--repeats", type=int, default=31, help="timed turns of each contender (default 31)")
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)  # the plain loop has one thread

@@ -52,7 +52,7 @@ COLUMNS = {
     "power_1sd_holm": "the same in a table of 4, after Holm",
     "power_2sd": "true effects of 2 sd that are claimed, single comparison (the worse sign)",
     "wrong_sign": "true effects of 1 sd that are claimed with the wrong sign (the worse sign)",
-    "false_equivalence": "true effects of 2 sd that are called 'no difference beyond 2 sd', single comparison (the worse sign)",
+    "false_equivalence": "true effects of 2 sd called 'no difference beyond 2 sd', single comparison (the worse sign)",
     "equivalence_power": "null comparisons that are called so, single comparison",
     "a_a": "claims where a thing meets its copy on other seeds, Welch at 5%",
     "a_a_coverage": "95% Welch intervals that hold the true difference of nil",
@@ -220,11 +220,11 @@ def constant(rows: list[dict[str, object]]) -> str:
     """The table MEASURED of reports/statistics.py, as source text."""
     lines = []
     for seeds in SEEDS:
-        chosen = {str(r["noise"]): r for r in rows if r["seeds"] == seeds}
-        rates = [chosen[kind] for kind in statistics.NOISES]
-        cells = ", ".join(f"Rates({r['false_positive']:.3f}, {r['coverage']:.3f}, {r['power_1sd']:.2f})" for r in rates)
+        chosen = {str(row["noise"]): row for row in rows if row["seeds"] == seeds}
+        rates = [[round(float(str(chosen[kind][key])), 3) for key in statistics.Rates._fields] for kind in statistics.NOISES]
+        cells = ", ".join(f"Rates({', '.join(map(str, each))})" for each in rates)
         lines.append(f"    {seeds}: ({cells}),")
-    return "MEASURED = {\n" + "\n".join(lines) + "\n}"
+    return "MEASURED: dict[int, tuple[Rates, Rates, Rates]] = {\n" + "\n".join(lines) + "\n}"
 
 
 def main(arguments: list[str] | None = None) -> int:

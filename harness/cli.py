@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,9 +109,7 @@ def run(
     where = Store(store_root(store))
     outcome = None if force else finished(where, cell)
     if outcome is None:
-        options = Options(
-            device=request.device, digits=digits, deterministic=deterministic, force=force, progress=progress
-        )
+        options = Options(device=request.device, digits=digits, deterministic=deterministic, force=force, progress=progress)
         outcome = run_cell(cell, where, source, options)
     record = outcome.record()
     if as_json:
@@ -180,7 +178,7 @@ def list_(
     """List what is there: variants, studies, reports, presets, settings or runs."""
     from harness import listing
 
-    makers = {
+    makers: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "variants": lambda: listing.variants(_variants(plugin, no_plugins)),
         "studies": lambda: listing.plugins("harness.studies", not no_plugins),
         "reports": lambda: listing.plugins("harness.reports", not no_plugins),
@@ -201,8 +199,11 @@ def list_(
 
 
 @app.command()
-def show(run_id: Annotated[str, typer.Argument(help="A run's id, or its first digits.")], store: StoreOption = None,
-         as_json: JsonOption = False) -> None:
+def show(
+    run_id: Annotated[str, typer.Argument(help="A run's id, or its first digits.")],
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show one run: its result, experiment, environment and validation curve."""
     from harness.request import store_root
     from harness.store import Store
@@ -212,7 +213,7 @@ def show(run_id: Annotated[str, typer.Argument(help="A run's id, or its first di
     experiment, result = found.read_or_none("experiment.json") or {}, found.read_or_none("result.json")
     training = where.training_of(experiment) if experiment else None
     validations = [line for line in training.lines("metrics.jsonl") if "validation" in line] if training else []
-    record = {
+    record: dict[str, Any] = {
         "run_id": found.run_id,
         "path": str(found.path),
         "result": result,
@@ -230,10 +231,14 @@ def show(run_id: Annotated[str, typer.Argument(help="A run's id, or its first di
         raise HarnessError(f"run {found.run_id} has no result; run its command again to finish it")
     _print_result(result | {"cached": True, "resumed": False, "path": str(found.path)})
     environment = record["environment"] or {}
-    print(f"trained on {result['device']} · torch {environment.get('packages', {}).get('torch')} · "
-          f"digits {result['digits']['source']} {result['digits']['digest'][:12]} · test {result['test_digest'][:12]}")
+    print(
+        f"trained on {result['device']} · torch {environment.get('packages', {}).get('torch')} · "
+        f"digits {result['digits']['source']} {result['digits']['digest'][:12]} · test {result['test_digest'][:12]}"
+    )
     for line in record["validation"]:
-        print(f"  step {line['step']:>7} · {line['seconds']:7.0f} s · validation SSIM {line['ssim']:.4f} · MSE {line['mse']:.2f}")
+        print(
+            f"  step {line['step']:>7} · {line['seconds']:7.0f} s · validation SSIM {line['ssim']:.4f} · MSE {line['mse']:.2f}"
+        )
     for section, values in (record["experiment"] or {}).items():
         for name, value in values.items():
             print(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
@@ -312,7 +317,9 @@ def data_verify(digits: DigitsOption = None, as_json: JsonOption = False) -> Non
     """Check the digits: those of --digits or HARNESS_DIGITS, else the embedded ones."""
     from harness.data.digits import verify_digits
 
-    findings = [{"file": file, "ok": ok, "finding": finding} for file, ok, finding in verify_digits(digits)]
+    findings: list[dict[str, Any]] = [
+        {"file": one.file, "ok": one.ok, "finding": one.message} for one in verify_digits(digits)
+    ]
     ok = bool(findings) and all(one["ok"] for one in findings)
     if as_json:
         emit({"files": findings, "ok": ok})
@@ -328,7 +335,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import click
 
     try:
-        code = app(list(arguments) if arguments is not None else None, standalone_mode=False)
+        code = app(list(arguments) if arguments is not None else None, standalone_mode=False) or 0
     except HarnessError as error:
         note(f"{'stopped' if isinstance(error, Interrupted) else 'error'}: {error}")
         code = error.exit_code

@@ -168,9 +168,7 @@ def evaluate_cell(
     return run.read("result.json")
 
 
-def score(
-    model: torch.nn.Module, experiment: Experiment, source: Source, device: torch.device
-) -> dict[str, Any]:
+def score(model: torch.nn.Module, experiment: Experiment, source: Source, device: torch.device) -> dict[str, Any]:
     """Metrics of the model and of the baselines on the test sequences: overall, by predicted frame, and by sequence."""
     from harness.devices import autocast
     from harness.inference import predict

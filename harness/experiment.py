@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import operator
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -49,13 +50,17 @@ class Curriculum(Component, Protocol):
 class SkipConfig(Component, Protocol):
     """Builds the path around one ConvLSTM layer: input (N, in, H, W) -> what is added to the output (N, out, H, W)."""
 
-    def build(self, in_channels: int, out_channels: int) -> Any: ...
+    def build(self, in_channels: int, out_channels: int) -> Any:
+        """The module, a `torch.nn.Module`."""
+        ...
 
 
 class BottleneckConfig(Component, Protocol):
     """Builds the module on the deep features: (B, T, C, H, W) -> the same shape."""
 
-    def build(self, channels: int) -> Any: ...
+    def build(self, channels: int) -> Any:
+        """The module, a `torch.nn.Module`."""
+        ...
 
 
 def setting(
@@ -78,7 +83,7 @@ class _Section:
 
     def __post_init__(self) -> None:
         section = type(self).__name__.lower()
-        for f in dataclasses.fields(typing.cast(Any, self)):
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
             value = getattr(self, f.name)
             for one in value if isinstance(value, tuple) else (value,):
                 _check_range(f"{section}.{f.name}", one, f.metadata)
@@ -92,9 +97,9 @@ def _check_range(path: str, value: object, limits: Mapping[str, Any]) -> None:
     if not math.isfinite(value):
         raise RequestError(f"{path} is {value}; it must be a finite number")
     for name, word, bad in (
-        ("at_least", "at least", lambda v, m: v < m),
-        ("at_most", "at most", lambda v, m: v > m),
-        ("above", "above", lambda v, m: v <= m),
+        ("at_least", "at least", operator.lt),
+        ("at_most", "at most", operator.gt),
+        ("above", "above", operator.le),
     ):
         if (mark := limits.get(name)) is not None and bad(value, mark):
             raise RequestError(f"{path} is {value}; it must be {word} {mark:g}")
@@ -176,7 +181,7 @@ class Architecture(_Section):
     @property
     def stride(self) -> int:
         """A frame's height and width must be multiples of this."""
-        return self.patch * 2 ** (len(self.widths) - 1)
+        return self.patch << (len(self.widths) - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,14 +192,18 @@ class Loss(_Section):
     ssim: float = setting(0.3, "weight of 1 - SSIM (Gaussian 11, sigma 1.5, range 1, valid)", at_least=0, at_most=1e6)
     l1: float = setting(0.0, "weight of the mean absolute error", at_least=0, at_most=1e6)
     ssim_from: float = setting(0.0, "share of the budget before which the SSIM term is off", at_least=0, at_most=1)
-    ssim_ramp: float = setting(0.0, "share of the budget over which the SSIM term then rises to its weight", at_least=0, at_most=1)
+    ssim_ramp: float = setting(
+        0.0, "share of the budget over which the SSIM term then rises to its weight", at_least=0, at_most=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.mse + self.ssim + self.l1 == 0:
             raise RequestError("loss.mse, loss.ssim and loss.l1 are all 0; at least one must be positive")
         if self.mse + self.l1 == 0 and (self.ssim_from or self.ssim_ramp):
-            raise RequestError("loss.ssim is the only weight; set loss.ssim_from and loss.ssim_ramp to 0, or nothing is trained")
+            raise RequestError(
+                "loss.ssim is the only weight; set loss.ssim_from and loss.ssim_ramp to 0, or nothing is trained"
+            )
 
     def at(self, progress: float) -> Loss:
         """The weights at progress 0..1 of the budget."""
@@ -350,7 +359,7 @@ def _plain(value: object) -> Any:
 
 @cache
 def _paths() -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for part in dataclasses.fields(Experiment):
         kind = typing.get_type_hints(Experiment)[part.name]
         hints = typing.get_type_hints(kind)

@@ -74,13 +74,12 @@ def runs(store: Path | None) -> list[Row]:
         if path.name in seen or "~" in path.name:
             continue
         try:
-            record = Training(path).read_or_none("experiment.json")
+            record = Training(path).read_or_none("experiment.json") or {}
         except HarnessError as error:
             rows.append({"run_id": path.name, "status": "damaged", "reason": str(error)})
             continue
-        if record is not None:
-            row = {key: record.get(key) for key in ("run_id", "variant", "preset", "seed")}
-            rows.append(row | {"status": "unfinished"})
+        if record:
+            rows.append({key: record.get(key) for key in ("run_id", "variant", "preset", "seed")} | {"status": "unfinished"})
     return rows
 
 

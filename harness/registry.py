@@ -67,7 +67,9 @@ class Plugins:
             for plugin in _load_file(path, self.kind):
                 if plugin.name in self._entry_points or plugin.name in found:
                     other = found.get(plugin.name) or self._load(plugin.name)
-                    raise RequestError(f"{self.noun} {plugin.name!r} of {path} exists already, from {other.origin}; rename it")
+                    raise RequestError(
+                        f"{self.noun} {plugin.name!r} of {path} exists already, from {other.origin}; rename it"
+                    )
                 found[plugin.name] = plugin
         return found
 
@@ -81,7 +83,7 @@ class Plugins:
         if name in self._from_files:
             return self._from_files[name]
         if name not in self._entry_points:
-            raise unknown(self.noun, name, self.names, label="installed:".rstrip(":"))
+            raise unknown(self.noun, name, self.names, label="installed")
         return self._load(name)
 
     def _load(self, name: str) -> Plugin:
@@ -92,8 +94,8 @@ class Plugins:
                 value = point.load()
                 if not isinstance(value, self.kind):
                     error = f"{point.value} is a {type(value).__name__}, not a {self.kind.__name__}"
-                elif getattr(value, "name", name) != name:
-                    error = f"{point.value} calls itself {value.name!r}; entry point and name must agree"
+                elif (own := getattr(value, "name", name)) != name:
+                    error = f"{point.value} calls itself {own!r}; entry point and name must agree"
             except (Exception, SystemExit) as caught:  # another author's code: whatever it raises must stop nothing else
                 error = f"{type(caught).__name__}: {caught}"
             self._loaded[name] = Plugin(name, _origin(point), None if error else value, error)
@@ -151,7 +153,7 @@ def _load_file(path: Path, kind: type) -> list[Plugin]:
     except (Exception, SystemExit) as error:  # another author's code: one clear line instead of its traceback
         del sys.modules[name]
         return [Plugin(path.stem, str(path), error=f"{type(error).__name__}: {error}")]
-    values = [value for key, value in vars(module).items() if isinstance(value, kind) and not key.startswith("_")]
+    values: list[Any] = [value for key, value in vars(module).items() if isinstance(value, kind) and not key.startswith("_")]
     if not values:
         return [Plugin(path.stem, str(path), error=f"defines no {kind.__name__} at module level")]
-    return [Plugin(value.name, str(path), value) for value in {id(v): v for v in values}.values()]  # type: ignore[attr-defined]
+    return [Plugin(value.name, str(path), value) for value in {id(value): value for value in values}.values()]

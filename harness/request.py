@@ -75,7 +75,9 @@ class Request:
             experiment = experiment.replace({"training.seed": seed})
         return resolve(experiment, self.device)
 
-    def cell(self, variants: Variants, text: str, seed: int | None = None, source: Source | None = None) -> tuple[Cell, Source]:
+    def cell(
+        self, variants: Variants, text: str, seed: int | None = None, source: Source | None = None
+    ) -> tuple[Cell, Source]:
         """The cell of a variant and a seed, with its data. A source opened before is used again when its data are the same."""
         experiment = self.experiment(variants, text, seed)
         if source is None or source.data != experiment.data:

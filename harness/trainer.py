@@ -112,7 +112,7 @@ def fit(
             elif time.monotonic() - saved_at > save_every or stop.is_set():
                 save_checkpoint(folder, model, optimizer, state)
                 saved_at = time.monotonic()
-            progress.update(_status(experiment, state, done, loss, validation))
+            progress.update(_status(state, done, loss, validation))
             if finished:
                 break
             if stop.is_set():
@@ -177,11 +177,12 @@ def _step(
     loss = composite_loss(prediction, frames[:, data.input_frames :], experiment.loss.at(done))
     scale = state.scale if training.precision == "float16" else 1.0
     (loss * scale).backward()  # type: ignore[no-untyped-call]
-    parameters = [p for p in model.parameters() if p.grad is not None]
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     if scale != 1.0:
-        torch._foreach_div_([p.grad for p in parameters], scale)
-    norm = torch.nn.utils.clip_grad_norm_(parameters, training.clip_norm or math.inf)
-    value, size = torch.stack([loss.detach(), norm]).tolist()  # one wait for the device a step
+        for gradient in gradients:
+            gradient.div_(scale)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm or math.inf)
+    value, size = (float(one) for one in torch.stack([loss.detach(), norm]).tolist())  # one wait for the device a step
     learning_rate = _apply_schedule(optimizer, experiment, state, done)
     if math.isfinite(value) and math.isfinite(size):
         optimizer.step()
@@ -261,9 +262,7 @@ def save_checkpoint(folder: Training, model: EncoderForecaster, optimizer: torch
             old.unlink(missing_ok=True)
 
 
-def resume(
-    folder: Training, model: EncoderForecaster, optimizer: torch.optim.Optimizer, device: torch.device
-) -> State:
+def resume(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Optimizer, device: torch.device) -> State:
     """Puts model and optimiser into the state of last.safetensors; a fresh state when there is none.
 
     Raises DamagedRecord when the file is truncated or does not fit the model.
@@ -349,7 +348,7 @@ def _backends(device: torch.device, deterministic: bool, precision: str) -> Iter
         torch.backends.cudnn.benchmark = before[1]
 
 
-def _status(experiment: Experiment, state: State, done: float, loss: float | None, validation: float | None) -> Status:
+def _status(state: State, done: float, loss: float | None, validation: float | None) -> Status:
     spent = state.seconds + state.warm_up_seconds
     return Status(
         step=state.step,

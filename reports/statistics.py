@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,8 @@ DISTRIBUTION_FREE_SEEDS = 6
 """The fewest seeds from which the sign test can reach 5% and an interval for the median 95% (2 / 2**6 = 3.1%)."""
 POWER = 0.8
 MOST_SEEDS = 100_000
-HUGE = 1e150
-"""A number beyond this counts as infinite: a run that diverged, and whose square overflows."""
+HUGE, TINY = 1e150, 1e-150
+"""A number beyond the first counts as infinite (its square overflows), a difference below the second as rounding."""
 
 METHOD = (
     "The seed is the unit. Each difference is the variant minus the baseline at the same seed, so that what a seed does to "
@@ -56,18 +56,24 @@ METHOD = (
 
 
 class Rates(NamedTuple):
-    """Measured rates, in [0, 1]: false claims of a difference, coverage of the 95% interval, power for an effect of 1 sd."""
+    """Measured rates, in [0, 1], for one comparison but where a table is named.
+
+    Null comparisons claimed as a difference; tables of four with any such claim; 95% intervals that hold the truth; effects
+    of one standard deviation of the differences that are found; effects of the margin's size called "no difference".
+    """
 
     false_positive: float
+    family_wise: float
     coverage: float
-    power: float
+    power_1sd: float
+    false_equivalence: float
 
 
 NOISES = ("normal", "skewed", "bimodal")
-"""The noise on the differences in `MEASURED`. Skewed: exponential towards bad values. Bimodal: one seed in five collapses."""
+"""The noise of differences in `MEASURED`. Skewed: exponential towards bad values. Bimodal: one seed in five collapses."""
 
 MEASURED: dict[int, tuple[Rates, Rates, Rates]] = {}
-"""Seeds -> rates of one paired comparison, for each of NOISES. From
+"""Seeds -> rates of paired comparisons for each of NOISES, from
 `python benchmarks/statistics_simulation.py --experiments 10000 --constant`.
 """
 
@@ -135,29 +141,29 @@ class Comparison:
     name: str
     method: Literal["paired", "unpaired"]
     n: int
-    seeds: tuple[int, ...]
-    differences: tuple[float, ...]
-    mean: float | None
-    sd: float | None
-    low: float | None
-    high: float | None
-    p: float | None
-    p_adjusted: float | None
-    p_equivalence: float | None
-    p_equivalence_adjusted: float | None
-    relative: float | None
-    better: int | None
-    worse: int | None
-    p_sign: float | None
-    median: float | None
-    median_low: float | None
-    median_high: float | None
-    unpaired: tuple[int, ...]
-    excluded: tuple[int, ...]
-    baseline: Estimate | None
-    treated: Estimate | None
     margin: float
     verdict: Verdict
+    seeds: tuple[int, ...] = ()
+    differences: tuple[float, ...] = ()
+    mean: float | None = None
+    sd: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    p_equivalence: float | None = None
+    p_equivalence_adjusted: float | None = None
+    relative: float | None = None
+    better: int | None = None
+    worse: int | None = None
+    p_sign: float | None = None
+    median: float | None = None
+    median_low: float | None = None
+    median_high: float | None = None
+    unpaired: tuple[int, ...] = ()
+    excluded: tuple[int, ...] = ()
+    baseline: Estimate | None = None
+    treated: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -175,12 +181,12 @@ class Effect:
 class TTest(NamedTuple):
     """Results along the last axis: mean, its 95% interval, two-sided p for no difference, and p for equivalence (TOST)."""
 
-    mean: Any
-    sd: Any
-    low: Any
-    high: Any
-    p: Any
-    p_equivalence: Any
+    mean: Array
+    sd: Array
+    low: Array
+    high: Array
+    p: Array
+    p_equivalence: Array
 
 
 _PENDING = Verdict(Kind.NO_VERDICT, "no verdict yet")
@@ -204,14 +210,13 @@ def paired_t(differences: npt.ArrayLike, margin: float) -> TTest:
     above = stats.ttest_1samp(scaled, -bound, axis=-1, alternative="greater").pvalue
     below = stats.ttest_1samp(scaled, bound, axis=-1, alternative="less").pvalue
     mean, sd = scaled.mean(axis=-1), scaled.std(axis=-1, ddof=1)
-    return TTest(
-        mean * scale, sd * scale, interval.low * scale, interval.high * scale, test.pvalue, np.maximum(above, below)
-    )
+    low, high = _times(interval.low, scale), _times(interval.high, scale)
+    p, equivalence = _times(test.pvalue), _times(np.maximum(above, below))
+    return TTest(_times(mean, scale), _times(sd, scale), low, high, p, equivalence)
 
 
 def welch_t(baseline: npt.ArrayLike, treated: npt.ArrayLike, margin: float) -> TTest:
-    """Welch's t for treated (..., m) minus baseline (..., n), equivalence at +-margin; `sd` is the arms' root mean "
-    "square."""
+    """Welch's t for treated (..., m) minus baseline (..., n); equivalence at +-margin; `sd` is the arms' quadratic mean."""
     import warnings
 
     from scipy import stats
@@ -227,9 +232,13 @@ def welch_t(baseline: npt.ArrayLike, treated: npt.ArrayLike, margin: float) -> T
         below = stats.ttest_ind(b - bound, a, axis=-1, equal_var=False, alternative="less").pvalue
     mean = b.mean(axis=-1) - a.mean(axis=-1)
     sd = np.sqrt((a.var(axis=-1, ddof=1) + b.var(axis=-1, ddof=1)) / 2)
-    return TTest(
-        mean * scale, sd * scale, interval.low * scale, interval.high * scale, test.pvalue, np.maximum(above, below)
-    )
+    low, high = _times(interval.low, scale), _times(interval.high, scale)
+    p, equivalence = _times(test.pvalue), _times(np.maximum(above, below))
+    return TTest(_times(mean, scale), _times(sd, scale), low, high, p, equivalence)
+
+
+def _times(values: npt.ArrayLike, scale: float = 1.0) -> Array:
+    return np.asarray(np.asarray(values, dtype=np.float64) * scale)
 
 
 def holm(p: npt.ArrayLike) -> Array:
@@ -266,14 +275,16 @@ def power(effect: float, sd: float, n: int, *, alpha: float = 0.05, arms: Litera
 def equivalence_power(
     margin: float, sd: float, n: int, *, effect: float = 0.0, alpha: float = 0.05, arms: Literal[1, 2] = 1
 ) -> float:
-    """The chance, at the least, that TOST at `alpha` shows a true `effect` to lie within +-margin with `n` seeds, in [0, 1].
+    """The chance, or a little less, that TOST at `alpha` with `n` seeds puts a true `effect` within +-margin, in [0, 1].
 
-    Two noncentral t probabilities. Source: Phillips 1990, Journal of Pharmacokinetics and Biopharmaceutics 18.
+    From two noncentral t probabilities. Source: Phillips 1990, Journal of Pharmacokinetics and Biopharmaceutics 18.
     """
     from scipy import stats
 
     if n < 2 or sd <= 0:
         return math.nan
+    if abs(effect) >= margin:
+        return 0.0
     root = math.sqrt(n / arms)
     df = (n - 1) * arms
     critical = stats.t.isf(alpha, df)
@@ -315,7 +326,7 @@ def _seeds_as_observed(mean: float, sd: float, margin: float, alpha: float, arms
     return _least(settles)
 
 
-def _least(settles: Any) -> int | None:
+def _least(settles: Callable[[int], bool]) -> int | None:
     """The least n in [MINIMUM_SEEDS, MOST_SEEDS] at which a growing condition holds."""
     high = MINIMUM_SEEDS
     while not settles(high):
@@ -340,14 +351,17 @@ def promise(n: int) -> str:
     if n < MINIMUM_SEEDS:
         return f"{n} seed{'' if n == 1 else 's'}: no verdict below {MINIMUM_SEEDS}; single runs are anecdotes."
     seeds = min(n, max(MEASURED))
-    normal, skewed, bimodal = MEASURED[seeds]
-    worst = max(skewed.false_positive, bimodal.false_positive)
-    least = min(skewed.coverage, bimodal.coverage)
+    normal, *uneven = MEASURED[seeds]
+    beyond = "" if n == seeds else f" (no worse than {seeds}, the most simulated)"
+    false = max(rates.false_positive for rates in uneven)
+    tables = max(rates.family_wise for rates in uneven)
+    equivalent = max(rates.false_equivalence for rates in uneven)
+    coverage = min(rates.coverage for rates in uneven)
     return (
-        f"{n} seeds{'' if n == seeds else f' (at least as good as {seeds}, the most simulated)'}: with normal noise "
-        f"{normal.false_positive:.1%} of null comparisons are claimed, {normal.coverage:.1%} of intervals hold the truth, and "
-        f"{normal.power:.0%} of effects as large as the differences' standard deviation are found. Not promised: where one side "
-        f"now and then collapses, up to {worst:.0%} false claims and down to {least:.0%} coverage."
+        f"{n} seeds{beyond}: with normal noise {normal.false_positive:.1%} false claims, {normal.coverage:.1%} coverage, and "
+        f"{normal.power_1sd:.0%} of effects as large as the spread are found; not so where one side alone has seeds that "
+        f"collapse: up to {false:.0%} false claims ({tables:.0%} of tables of four), {equivalent:.0%} false 'no difference', "
+        f"{coverage:.0%} coverage."
     )
 
 
@@ -369,7 +383,7 @@ def estimate(values: Values | Sequence[float | None]) -> Estimate:
             sd = 0.0
         else:
             test = paired_t(finite, 1.0)
-            sd, low, high = _finite(test.sd), _finite(test.low), _finite(test.high)
+            sd, low, high = float(test.sd), float(test.low), float(test.high)
     excluded = tuple(seed for seed, number in zip(seeds, numbers, strict=True) if not math.isfinite(number))
     return Estimate(seeds, numbers, len(finite), _mean(finite), sd, low, high, excluded)
 
@@ -410,8 +424,9 @@ def compare_all(
 
     Raises RequestError where the margin is not a positive number, alpha is outside (0, 1), or a value is no number.
     """
+    _check(margin, alpha)
     drafts = [_draft(name, baseline, values, margin, higher_is_better) for name, values in treated.items()]
-    return _settle(drafts, margin, alpha, higher_is_better)
+    return _settle(drafts, alpha, higher_is_better)
 
 
 def compare_unpaired(
@@ -432,24 +447,32 @@ def compare_unpaired(
     x = [value for value in a.values if math.isfinite(value)]
     y = [value for value in b.values if math.isfinite(value)]
     excluded = tuple(sorted({*a.excluded, *b.excluded}))
-    n = min(a.n, b.n)
-    mean = None if a.mean is None or b.mean is None else _finite(b.mean - a.mean)
-    test: TTest | None = None
+    mean = None if a.mean is None or b.mean is None else b.mean - a.mean
+    flat = _flat(x, x) and _flat(y, y)
     verdict = _PENDING
     if excluded:
         verdict = _unusable(excluded)
-    elif n < MINIMUM_SEEDS:
-        verdict = _too_few(n)
-    elif _flat(x, x) and _flat(y, y):
-        same = _flat(x + y, x + y)
-        identical = Verdict(Kind.IDENTICAL, f"identical in every seed of both ({a.n} and {b.n})")
-        verdict = identical if same else _no_spread(mean)
-    if n >= 2 and not (_flat(x, x) and _flat(y, y)):
-        test = welch_t(x, y, margin)
-    draft = _comparison(
-        name, "unpaired", n, (), (), mean, test, verdict, _relative(mean, a.mean), (), excluded, a, b, margin
+    elif min(a.n, b.n) < MINIMUM_SEEDS:
+        verdict = _too_few(min(a.n, b.n))
+    elif flat and _flat(x + y, x + y):
+        verdict = Verdict(Kind.IDENTICAL, f"identical in every seed of both ({a.n} and {b.n})")
+    elif flat:
+        verdict = _no_spread(mean)
+    draft = Comparison(
+        name=name,
+        method="unpaired",
+        n=min(a.n, b.n),
+        margin=margin,
+        verdict=verdict,
+        mean=mean,
+        relative=_relative(mean, a.mean),
+        excluded=excluded,
+        baseline=a,
+        treated=b,
     )
-    return _settle([draft], margin, alpha, higher_is_better)[0]
+    if min(a.n, b.n) >= 2 and not flat:
+        draft = _with_test(draft, welch_t(x, y, margin))
+    return _settle([draft], alpha, higher_is_better)[0]
 
 
 def regression(
@@ -516,12 +539,10 @@ def factorial_effects(
             sum(weight * value for weight, value in zip(weights, numbers[seed], strict=True)) for seed in seeds
         )
         reach = [max(abs(value) for value in numbers[seed]) for seed in seeds]
-        drafts.append(
-            _paired_draft(
-                " x ".join(name), seeds, contrasts, reach, off, unpaired, excluded, None, None, margin, higher_is_better
-            )
-        )
-    settled = _settle(drafts, margin, alpha, higher_is_better, interactions={d.name for d in drafts[len(factors) :]})
+        blank = Comparison(" x ".join(name), "paired", len(seeds), margin, _PENDING, seeds, contrasts)
+        blank = replace(blank, unpaired=unpaired, excluded=excluded)
+        drafts.append(_paired(blank, reach, off, higher_is_better))
+    settled = _settle(drafts, alpha, higher_is_better, interactions={d.name for d in drafts[len(factors) :]})
     return [Effect(name, comparison) for name, comparison in zip(names, settled, strict=True)]
 
 
@@ -531,130 +552,72 @@ def factorial_effects(
 def _draft(name: str, baseline: Values, treated: Values, margin: float, higher_is_better: bool) -> Comparison:
     common = sorted(set(baseline) & set(treated))
     pairs = {seed: (_number(baseline[seed]), _number(treated[seed])) for seed in common}
-    differences = {seed: b - a for seed, (a, b) in pairs.items()}
-    excluded = tuple(seed for seed in common if not math.isfinite(differences[seed]))
-    seeds = tuple(seed for seed in common if seed not in excluded)
-    return _paired_draft(
-        name,
-        seeds,
-        tuple(differences[seed] for seed in seeds),
-        [max(abs(pairs[seed][0]), abs(pairs[seed][1])) for seed in seeds],
-        _mean([pairs[seed][0] for seed in seeds]),
-        tuple(sorted(set(baseline) ^ set(treated))),
-        excluded,
-        estimate({seed: pairs[seed][0] for seed in common}),
-        estimate({seed: pairs[seed][1] for seed in common}),
-        margin,
-        higher_is_better,
+    seeds = tuple(seed for seed in common if all(map(math.isfinite, pairs[seed])))
+    blank = Comparison(
+        name=name,
+        method="paired",
+        n=len(seeds),
+        margin=margin,
+        verdict=_PENDING,
+        seeds=seeds,
+        differences=tuple(pairs[seed][1] - pairs[seed][0] for seed in seeds),
+        unpaired=tuple(sorted(set(baseline) ^ set(treated))),
+        excluded=tuple(seed for seed in common if seed not in seeds),
+        baseline=estimate({seed: pairs[seed][0] for seed in common}),
+        treated=estimate({seed: pairs[seed][1] for seed in common}),
     )
+    reach = [max(map(abs, pairs[seed])) for seed in seeds]
+    return _paired(blank, reach, _mean([pairs[seed][0] for seed in seeds]), higher_is_better)
 
 
-def _paired_draft(
-    name: str,
-    seeds: tuple[int, ...],
-    differences: tuple[float, ...],
-    reach: Sequence[float],
-    baseline_mean: float | None,
-    unpaired: tuple[int, ...],
-    excluded: tuple[int, ...],
-    baseline: Estimate | None,
-    treated: Estimate | None,
-    margin: float,
-    higher_is_better: bool,
-) -> Comparison:
-    """A comparison without its table. `reach` is the size of the numbers that were subtracted, which sets their rounding."""
-    n = len(differences)
+def _paired(blank: Comparison, reach: Sequence[float], baseline_mean: float | None, higher_is_better: bool) -> Comparison:
+    """All that the differences say without their table. `reach` is the size of the numbers that were subtracted."""
+    differences, n = blank.differences, blank.n
     mean = _mean(differences)
     flat = _flat(differences, reach)
     nil = all(abs(difference) <= _rounding(reach) for difference in differences)
     verdict = _PENDING
-    if excluded:
-        verdict = _unusable(excluded)
+    if blank.excluded:
+        verdict = _unusable(blank.excluded)
     elif n < MINIMUM_SEEDS:
         verdict = _too_few(n)
     elif nil:
-        exact = "to the last bit" if not any(differences) else "up to rounding"
+        exact = "up to rounding" if any(differences) else "to the last bit"
         verdict = Verdict(Kind.IDENTICAL, f"identical in all {n} seeds, {exact}")
     elif flat:
         verdict = _no_spread(mean)
-    test = paired_t(differences, margin) if n >= 2 and not flat and not nil else None
-    draft = _comparison(
-        name, "paired", n, seeds, differences, mean, test, verdict, _relative(mean, baseline_mean), unpaired, excluded,
-        baseline, treated, margin,
-    )  # fmt: skip
+    draft = replace(blank, mean=mean, relative=_relative(mean, baseline_mean), verdict=verdict)
+    if n >= 2:
+        draft = replace(draft, sd=0.0) if flat or nil else _with_test(draft, paired_t(differences, blank.margin))
     if n == 0:
         return draft
     up, down = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
     low, high = median_interval(differences)
     return replace(
         draft,
-        sd=0.0 if n >= 2 and flat else draft.sd,
         better=up if higher_is_better else down,
         worse=down if higher_is_better else up,
         p_sign=_sign_test(up, down),
-        median=_finite(float(np.median(differences))),
+        median=float(np.median(differences)),
         median_low=low,
         median_high=high,
     )
 
 
-def _comparison(
-    name: str,
-    method: Literal["paired", "unpaired"],
-    n: int,
-    seeds: tuple[int, ...],
-    differences: tuple[float, ...],
-    mean: float | None,
-    test: TTest | None,
-    verdict: Verdict,
-    relative: float | None,
-    unpaired: tuple[int, ...],
-    excluded: tuple[int, ...],
-    baseline: Estimate | None,
-    treated: Estimate | None,
-    margin: float,
-) -> Comparison:
-    # No p value without a verdict: a table must not show a test of the seeds that survived, or of two of them.
-    tested = test if test is not None and verdict is _PENDING else None
-    return Comparison(
-        name=name,
-        method=method,
-        n=n,
-        seeds=seeds,
-        differences=differences,
-        mean=mean,
-        sd=None if test is None else _finite(test.sd),
-        low=None if test is None else _finite(test.low),
-        high=None if test is None else _finite(test.high),
-        p=None if tested is None else float(tested.p),
-        p_adjusted=None,
-        p_equivalence=None if tested is None else float(tested.p_equivalence),
-        p_equivalence_adjusted=None,
-        relative=relative,
-        better=None,
-        worse=None,
-        p_sign=None,
-        median=None,
-        median_low=None,
-        median_high=None,
-        unpaired=unpaired,
-        excluded=excluded,
-        baseline=baseline,
-        treated=treated,
-        margin=margin,
-        verdict=verdict,
-    )
+def _with_test(draft: Comparison, test: TTest) -> Comparison:
+    draft = replace(draft, sd=float(test.sd), low=float(test.low), high=float(test.high))
+    if draft.verdict is not _PENDING:  # a table must not show a test of the seeds that survived, or of two of them
+        return draft
+    return replace(draft, p=float(test.p), p_equivalence=float(test.p_equivalence))
 
 
 def _settle(
     drafts: Sequence[Comparison],
-    margin: float,
     alpha: float,
     higher_is_better: bool,
-    interactions: frozenset[str] | set[str] = frozenset(),
+    interactions: Collection[str] = (),
 ) -> list[Comparison]:
     """Adjust over the table and give the verdicts."""
-    _check(margin, alpha)
     if not drafts:
         return []
     adjusted = holm([1.0 if draft.p is None else draft.p for draft in drafts])
@@ -753,7 +716,7 @@ def _no_spread(mean: float | None) -> Verdict:
     )
 
 
-def _number(value: Any) -> float:
+def _number(value: float | None) -> float:
     """A float; NaN for None, and infinite beyond HUGE."""
     if value is None:
         return math.nan
@@ -766,11 +729,6 @@ def _number(value: Any) -> float:
     return math.copysign(math.inf, number) if abs(number) > HUGE else number
 
 
-def _finite(value: Any) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
 def _mean(values: Sequence[float]) -> float | None:
     """The mean, without overflow on the way; None without values."""
     if not values:
@@ -780,12 +738,15 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _relative(mean: float | None, baseline: float | None) -> float | None:
-    return None if mean is None or not baseline else _finite(mean / abs(baseline))
+    if mean is None or not baseline:
+        return None
+    ratio = mean / abs(baseline)
+    return ratio if math.isfinite(ratio) else None
 
 
 def _rounding(reach: Sequence[float]) -> float:
     """Differences up to this much are rounding of numbers of the size `reach`."""
-    return 32 * float(np.finfo(np.float64).eps) * max((abs(value) for value in reach), default=0.0)
+    return max(TINY, 32 * float(np.finfo(np.float64).eps) * max((abs(value) for value in reach), default=0.0))
 
 
 def _flat(values: Sequence[float], reach: Sequence[float]) -> bool:

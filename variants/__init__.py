@@ -1,0 +1,1 @@
+"""Variants: one idea, one folder each, found through the entry points `harness.variants`."""

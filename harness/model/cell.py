@@ -73,7 +73,8 @@ class ConvLSTM(nn.Module):
             driven: Tensor | None = None
         else:
             steps = inputs_TBCHW.shape[0]
-            driven = convolve(inputs_TBCHW.flatten(0, 1), self.input_weight, self.bias).unflatten(0, (steps, -1))
+            driven = convolve(inputs_TBCHW.flatten(0, 1), self.input_weight, self.bias)
+            driven = driven.view(steps, -1, *driven.shape[1:])
             if constant is not None and self.constant_weight is not None:
                 driven = driven + convolve(constant, self.constant_weight)
         outputs = []

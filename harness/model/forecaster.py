@@ -23,6 +23,10 @@ from harness.experiment import Architecture
 from harness.model.cell import ConvLSTM, State
 
 
+class NoPath(nn.Module):
+    """Stands where a skip slot is empty."""
+
+
 class EncoderForecaster(nn.Module):
     """Predicts the frames that follow: (B, T, C, H, W) -> (B, horizon, C, H, W), linear, not clamped.
 
@@ -40,9 +44,9 @@ class EncoderForecaster(nn.Module):
         pixels = channels * architecture.patch**2
         bias = architecture.forget_bias
 
-        def skip(in_channels: int, out_channels: int) -> nn.Module | None:
-            if architecture.skip is None:
-                return None
+        def skip(in_channels: int, out_channels: int, *, needed: bool = True) -> nn.Module:
+            if architecture.skip is None or not needed:
+                return NoPath()
             module: nn.Module = architecture.skip.build(in_channels, out_channels)
             return module
 
@@ -53,7 +57,7 @@ class EncoderForecaster(nn.Module):
             if level:
                 self.down.append(nn.Conv2d(before, before, 3, stride=2, padding=1))
             # The first layer follows no other, and of the deepest only the state is read: a path there would be dead.
-            self.encoder_skip.append(skip(before, width) if 0 < level < last else None)
+            self.encoder_skip.append(skip(before, width, needed=0 < level < last))
         self.bottleneck: nn.Module | None = architecture.bottleneck and architecture.bottleneck.build(widths[last])
         self.forecaster, self.up, self.forecaster_skip = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for level in range(last):
@@ -94,12 +98,13 @@ class EncoderForecaster(nn.Module):
 
 
 def _each_frame(module: Callable[[Tensor], Tensor], frames_TBCHW: Tensor) -> Tensor:
-    return module(frames_TBCHW.flatten(0, 1)).unflatten(0, frames_TBCHW.shape[:2])
+    each: Tensor = module(frames_TBCHW.flatten(0, 1))
+    return each.view(*frames_TBCHW.shape[:2], *each.shape[1:])
 
 
-def _around(path: nn.Module | None, inputs_TBCHW: Tensor, ran: tuple[Tensor, State]) -> tuple[Tensor, State]:
+def _around(path: nn.Module, inputs_TBCHW: Tensor, ran: tuple[Tensor, State]) -> tuple[Tensor, State]:
     outputs, state = ran
-    return (outputs if path is None else outputs + _each_frame(path, inputs_TBCHW)), state
+    return (outputs if isinstance(path, NoPath) else outputs + _each_frame(path, inputs_TBCHW)), state
 
 
 def _check_frames(frames_BTCHW: Tensor, horizon: int, stride: int) -> None:

@@ -47,7 +47,7 @@ class SpatialAttention:
 VARIANT = Variant(
     name="attention",
     summary="spatial self-attention on the deep features",
-    source="article, section 5; Vaswani et al. 2017, arXiv:1706.03762; ReZero gates: Bachlechner et al. 2020, arXiv:2003.04887",
+    source="article, section 5; Vaswani et al. 2017, arXiv:1706.03762; gates: Bachlechner et al. 2020, arXiv:2003.04887",
     changes={"architecture.bottleneck": SpatialAttention()},
     claim=Claim(parameters="10.3M", relative_time="1.3x", ssim="+0.03"),
     citation="A. Vaswani et al., Attention Is All You Need, NeurIPS 2017",

@@ -52,12 +52,13 @@ class Block(nn.Module):
         query, key = self._split(self.query_key(normed + positions_LC)).chunk(2, dim=1)
         mixed = F.scaled_dot_product_attention(query, key, self._split(self.value(normed)))
         tokens_NLC = tokens_NLC + self.gates[0] * self.project(mixed.transpose(1, 2).flatten(2))
-        return tokens_NLC + self.gates[1] * self.feed_forward(self.feed_forward_norm(tokens_NLC))
+        fed: Tensor = self.feed_forward(self.feed_forward_norm(tokens_NLC))
+        return tokens_NLC + self.gates[1] * fed
 
     def _split(self, x_NLC: Tensor) -> Tensor:
         """(N, L, k * C) -> (N, k * heads, L, C / heads)."""
         per_head = self.value.in_features // self.heads
-        return x_NLC.unflatten(2, (-1, per_head)).transpose(1, 2)
+        return x_NLC.view(*x_NLC.shape[:2], -1, per_head).transpose(1, 2)
 
 
 def sinusoids(height: int, width: int, channels: int, like: Tensor) -> Tensor:
