@@ -134,16 +134,19 @@ def render_bytes(trajectories: Trajectories, digits: NDArray[np.uint8], canvas: 
     """The same frames as bytes, (B, T, 1, canvas, canvas), uint8, on the host."""
     corner_BTD2, patch_BDhw = _flipped(trajectories, digits[trajectories.digit], canvas)
     batch, frames, count, _ = corner_BTD2.shape
-    size = digits.shape[-1]
-    canvas_BTHW = np.zeros((batch, frames, canvas, canvas), np.uint8)
-    # One view of all windows of a digit's size: a whole batch is pasted by one indexed assignment a digit.
-    window = np.lib.stride_tricks.sliding_window_view(canvas_BTHW, (size, size), axis=(2, 3), writeable=True)
-    b, t = np.arange(batch)[:, None], np.arange(frames)[None, :]
-    for d in range(count):
-        place = (b, t, corner_BTD2[:, :, d, 0], corner_BTD2[:, :, d, 1])
-        patch = patch_BDhw[:, None, d]
-        window[place] = patch if d == 0 else np.maximum(window[place], patch)
-    return canvas_BTHW[:, :, None]
+    size, pixels = digits.shape[-1], canvas * canvas
+    # In a flat canvas, moving a digit down y and right x is a shift by y * canvas + x, and no row wraps, as the digit stays
+    # inside. So with enough zeros before the digit, each of its frames is one contiguous window, copied in one piece.
+    farthest = (canvas - size) * (canvas + 1)
+    padded_BDP = np.zeros((batch, count, farthest + pixels), np.uint8)
+    padded_BDP[:, :, farthest:].reshape(batch, count, canvas, canvas, copy=False)[..., :size, :size] = patch_BDhw
+    window_BDSP = np.lib.stride_tricks.sliding_window_view(padded_BDP, pixels, axis=-1)
+    start_BTD = farthest - corner_BTD2[..., 0] * canvas - corner_BTD2[..., 1]
+    b = np.arange(batch)[:, None]
+    frames_BTP: NDArray[np.uint8] = window_BDSP[b, 0, start_BTD[:, :, 0]]
+    for d in range(1, count):
+        np.maximum(frames_BTP, window_BDSP[b, d, start_BTD[:, :, d]], out=frames_BTP)
+    return frames_BTP.reshape(batch, frames, 1, canvas, canvas)
 
 
 def _flipped(
