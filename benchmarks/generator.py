@@ -1,7 +1,7 @@
 """Moving MNIST on the CPU: the vectorised generator against the plain loop reference of the tests, in one run.
 
 Both produce the same thing: float32 batches (B, 20, 1, 64, 64) in [0, 1] of two 28-pixel digits, with fresh random
-trajectories. Their turns alternate, so that a busy machine slows both; the medians are compared.
+trajectories, unflipped. Their turns alternate, so that a busy machine slows both; the medians are compared.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
 
     def vectorised(turn: int) -> None:
         drawn = sample_trajectories(
-            data, arguments.batch, len(digits), generator(0, "train", turn), frames=data.total_frames, augment=True
+            data, arguments.batch, len(digits), generator(0, "train", turn), frames=data.total_frames, augment=False
         )
         render(drawn, digits, data.canvas)
 

@@ -118,6 +118,93 @@ def run(
         _print_result(record)
 
 
+@app.command()
+def ablate(
+    plan: Annotated[
+        str,
+        typer.Option("--plan", help="add-one, leave-one-out, factorial, a-a, or compositions: base,attention,residual+tta."),
+    ] = "add-one",
+    variants: Annotated[
+        str | None, typer.Option("--variants", help="The plan's variants, separated by commas; all installed if not given.")
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="How many seeds (5), or a list of them (0,3,7).")] = "3",
+    match: Annotated[str, typer.Option("--match", help="Give every variant base's steps, seconds or flops.")] = "steps",
+    preset: PresetOption = None,
+    settings: SetOption = None,
+    config: ConfigOption = None,
+    device: DeviceOption = "auto",
+    digits: DigitsOption = None,
+    store: StoreOption = None,
+    plugin: PluginOption = None,
+    no_plugins: NoPluginsOption = False,
+    deterministic: Annotated[bool, typer.Option(help="Use deterministic algorithms only (slower on a GPU).")] = False,
+    workers: Annotated[int, typer.Option("--workers", help="Cells at once, each in its own process.")] = 1,
+    retries: Annotated[int, typer.Option("--retries", help="How often a failed cell is tried again.")] = 1,
+    max_hours: Annotated[float | None, typer.Option("--max-hours", help="Stop cleanly after this time.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the cells and what they will take; train nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run an ablation plan: variants times seeds. What the store has is not trained again."""
+    import shlex
+
+    from harness.ablation import Ablation, Runner
+    from harness.plan import parse_seeds
+    from harness.request import store_root
+    from harness.store import Store
+
+    request = _request(preset, device, digits, settings, config)
+    names = variants.split(",") if variants else _variants(plugin, no_plugins).names
+    ablation = Ablation(
+        plan=plan,
+        variants=tuple(name.strip() for name in names if name.strip()),
+        seeds=parse_seeds(seeds),
+        request=request,
+        match=match,
+        plugins=tuple(plugin or ()),
+        third_party=not no_plugins,
+        deterministic=deterministic,
+        workers=workers,
+        retries=retries,
+        max_hours=max_hours,
+        command=shlex.join(["harness", *sys.argv[1:]]),
+    )
+    runner = Runner(ablation, Store(store_root(store)), note)
+    rows = runner.prepare() if dry_run else runner.run()
+    document: dict[str, Any] = {
+        "plan": plan,
+        "match": match,
+        "preset": request.preset,
+        "cells": [row.record() for row in rows],
+    }
+    if dry_run:
+        document["estimate"] = runner.estimate()
+    if as_json:
+        emit(document)
+    else:
+        _print_plan(document)
+    missing = sum(row.status != "finished" for row in rows)
+    if missing and not dry_run:
+        raise HarnessError(f"{missing} of {len(rows)} cells are missing; run the same command again to go on")
+
+
+def _print_plan(document: dict[str, Any]) -> None:
+    columns = ("label", "seed", "status", "cached", "run_id", "error")
+    rows = [[str(cell[name] or "") if name != "seed" else str(cell[name]) for name in columns] for cell in document["cells"]]
+    used = [i for i, name in enumerate(columns) if any(row[i] for row in rows)]
+    print_table([columns[i] for i in used], [[row[i] for i in used] for row in rows])
+    finished = sum(cell["status"] == "finished" for cell in document["cells"])
+    print(f"{finished} of {len(document['cells'])} cells finished")
+    if (estimate := document.get("estimate")) is not None:
+        print(
+            f"still to run: {estimate['cells']} cells, about {estimate['seconds'] / 3600:.2f} h, "
+            f"up to {estimate['memory_bytes'] / 2**30:.1f} GiB a worker (from {estimate['measured_steps']} measured steps each)"
+        )
+    else:
+        print("`harness report` makes the tables and the page")
+
+
 def _print_dry_run(cell: Any, source: Any, as_json: bool) -> None:
     from harness.measure import flops_per_sequence
     from harness.model.forecaster import build_model, count_parameters

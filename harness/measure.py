@@ -56,3 +56,27 @@ def median_seconds(once: Callable[[], None], seconds: float, *, warm_up: int = 1
         once()
         times.append(time.perf_counter() - started)
     return statistics.median(times)
+
+
+def forward_cost(experiment: Experiment, channels: int, height: int, width: int, horizon: int) -> tuple[int, int]:
+    """Parameters, and operations to predict `horizon` frames of one sequence from one view; nothing is computed for it."""
+    with torch.device("meta"):
+        model = EncoderForecaster(experiment.architecture, channels)
+        frames = torch.zeros(1, experiment.data.input_frames, channels, height, width)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(frames, horizon)
+    return sum(parameter.numel() for parameter in model.parameters()), int(counter.get_total_flops())
+
+
+def training_flops(experiment: Experiment, channels: int, height: int, width: int) -> float:
+    """Operations of a whole training: three forward costs a step (forward, and backward for inputs and for weights).
+
+    A curriculum's shorter horizons count as what they cost. The budget must be in steps.
+    """
+    training, data = experiment.training, experiment.data
+    assert training.steps is not None, "the experiment is not resolved, or its budget is in seconds"
+    horizons = [data.horizon] * training.steps
+    if training.curriculum is not None:
+        horizons = [training.curriculum.horizon(step / training.steps, data.horizon) for step in range(training.steps)]
+    cost = {horizon: forward_cost(experiment, channels, height, width, horizon)[1] for horizon in set(horizons)}
+    return 3.0 * training.batch_size * sum(cost[horizon] for horizon in horizons)

@@ -6,11 +6,13 @@ import dataclasses
 import json
 import math
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -382,3 +384,34 @@ def _memory(device: torch.device) -> dict[str, int | None]:
         "reserved_bytes": torch.cuda.max_memory_reserved(device) if on_gpu else None,
         "host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
+
+
+def time_steps(experiment: Experiment, source: Source, device_name: str, steps: int = 2) -> tuple[float, float, int]:
+    """Measures a few training steps at the full horizon, after one to warm up, and one test batch; keeps nothing.
+
+    Returns seconds a training step, seconds a test batch with all metrics, and peak memory in bytes (the GPU's where it
+    trains there, else the process's).
+    """
+    device = torch.device(device_name)
+    training = experiment.training
+    full = dataclasses.replace(experiment, training=dataclasses.replace(training, curriculum=None))
+    with tempfile.TemporaryDirectory() as folder, _backends(device, False, training.precision):
+        model = build_model(full.architecture, source.channels, training.seed).to(device)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=training.max_lr, fused=device.type == "cuda")
+        state = State()
+        for _ in range(steps + 1):
+            if state.step == 1:
+                started = time.perf_counter()
+            _step(model, optimizer, full, source, device, state, 0.0, Training(Path(folder)))
+        step_seconds = (time.perf_counter() - started) / steps
+        started = time.perf_counter()
+        frames = next(iter(source.test(training.batch_size, device)))
+        shown = experiment.data.input_frames
+        with autocast(training.precision, device):
+            prediction = predict(model, frames[:, :shown], experiment.data.horizon, experiment.inference.views)
+        mean = MetricMean()
+        mean.update(prediction, frames[:, shown:])
+        mean.overall()
+        test_seconds = time.perf_counter() - started
+    memory = _memory(device)
+    return step_seconds, test_seconds, memory["reserved_bytes"] or memory["host_peak_bytes"] or 0

@@ -19,7 +19,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 from harness.conventions import CONVENTIONS, HEADLINE, METRICS, PSNR_CAP
 from harness.errors import HarnessError, RequestError
-from harness.losses import ssim_loss
+from harness.losses import GAUSSIAN, ssim_loss, window_means
 from harness.metrics import MetricMean, blank, frame_metrics, repeat_last
 
 
@@ -297,8 +297,9 @@ def test_a_prediction_with_gradient_is_accepted_and_kept_out_of_autograd() -> No
 def test_measuring_in_inference_mode_does_not_spoil_later_training() -> None:
     with torch.inference_mode():
         frame_metrics(torch.rand(1, 1, 1, 37, 37), torch.rand(1, 1, 1, 37, 37))
+        ssim_loss(torch.rand(37, 37), torch.rand(37, 37))
     prediction = torch.rand(1, 1, 1, 37, 37, requires_grad=True)
-    ssim_loss(prediction, torch.rand(1, 1, 1, 37, 37)).backward()
+    (ssim_loss(prediction, torch.rand(1, 1, 1, 37, 37)) + window_means(prediction, GAUSSIAN).mean()).backward()
     assert prediction.grad is not None
 
 

@@ -13,6 +13,7 @@ Letters of the shapes: B sequences, T frames, D digits in a sequence, H and W pi
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ from harness.experiment import Data
 
 if TYPE_CHECKING:
     import torch
+
+_CACHED_BYTES = 1 << 19
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,16 +94,17 @@ def walk(
     start_BD2: NDArray[np.float64], direction_BD2: NDArray[np.float64], *, frames: int, speed: float, free: int
 ) -> NDArray[np.int64]:
     """Top-left corners (B, T, D, 2) in pixels, 0..free, of digits that start in [0, 1]^2 and step `speed` a frame."""
-    position = np.array(start_BD2, dtype=np.float64)
     velocity = direction_BD2 * speed
-    position_TBD2 = np.empty((frames, *position.shape))
-    for frame in range(frames):
-        position += velocity
-        hit = (position <= 0) | (position >= 1)
+    position_TBD2 = np.empty((frames, *start_BD2.shape))
+    before = start_BD2
+    for position in position_TBD2:
+        np.add(before, velocity, out=position)
+        hit = position <= 0
+        hit |= position >= 1
+        np.negative(velocity, out=velocity, where=hit)
         np.maximum(position, 0, out=position)
         np.minimum(position, 1, out=position)
-        np.negative(velocity, out=velocity, where=hit)
-        position_TBD2[frame] = position
+        before = position
     position_TBD2 *= free
     return np.ascontiguousarray(position_TBD2.astype(np.int64).swapaxes(0, 1))
 
@@ -124,14 +128,21 @@ def render(trajectories: Trajectories, digits: torch.Tensor, canvas: int) -> tor
 
     if digits.device.type != "cpu":
         return render_gather(trajectories, digits, canvas)
-    bytes_BTCHW = render_bytes(trajectories, digits.numpy(), canvas)
-    # Memory from numpy: it asks the kernel for huge pages, which halves the time that a fresh batch of frames takes.
-    frames_BTCHW = torch.from_numpy(np.empty(bytes_BTCHW.shape, np.float32))
-    return frames_BTCHW.copy_(torch.from_numpy(bytes_BTCHW)).div_(255)
+    frames_BTCHW = np.empty((*trajectories.corner.shape[:2], 1, canvas, canvas), np.float32)
+    done = 0
+    for part_BTCHW in _paste(trajectories, digits.numpy(), canvas):
+        place = slice(done, done := done + len(part_BTCHW))
+        np.divide(part_BTCHW, np.float32(255), out=frames_BTCHW[place], dtype=np.float32)
+    return torch.from_numpy(frames_BTCHW)
 
 
 def render_bytes(trajectories: Trajectories, digits: NDArray[np.uint8], canvas: int) -> NDArray[np.uint8]:
     """The same frames as bytes, (B, T, 1, canvas, canvas), uint8, on the host."""
+    return np.concatenate(list(_paste(trajectories, digits, canvas)))
+
+
+def _paste(trajectories: Trajectories, digits: NDArray[np.uint8], canvas: int) -> Iterator[NDArray[np.uint8]]:
+    """The frames as bytes, some sequences at a time: few enough to stay in the cache until they are used."""
     corner_BTD2, patch_BDhw = _flipped(trajectories, digits[trajectories.digit], canvas)
     batch, frames, count, _ = corner_BTD2.shape
     size, pixels = digits.shape[-1], canvas * canvas
@@ -139,25 +150,34 @@ def render_bytes(trajectories: Trajectories, digits: NDArray[np.uint8], canvas: 
     # inside. So with enough zeros before the digit, each of its frames is one contiguous window, copied in one piece.
     farthest = (canvas - size) * (canvas + 1)
     padded_BDP = np.zeros((batch, count, farthest + pixels), np.uint8)
-    padded_BDP[:, :, farthest:].reshape(batch, count, canvas, canvas, copy=False)[..., :size, :size] = patch_BDhw
-    window_BDSP = np.lib.stride_tricks.sliding_window_view(padded_BDP, pixels, axis=-1)
+    padded_BDP[:, :, farthest:].reshape(batch, count, canvas, canvas)[..., :size, :size] = patch_BDhw
+    stride_B, stride_D, _ = padded_BDP.strides
+    frame = np.dtype((np.void, pixels))
+    window_BDS = np.ndarray((batch, count, farthest + 1), frame, padded_BDP, strides=(stride_B, stride_D, 1))
     start_BTD = farthest - corner_BTD2[..., 0] * canvas - corner_BTD2[..., 1]
-    b = np.arange(batch)[:, None]
-    frames_BTP: NDArray[np.uint8] = window_BDSP[b, 0, start_BTD[:, :, 0]]
-    for d in range(1, count):
-        np.maximum(frames_BTP, window_BDSP[b, d, start_BTD[:, :, d]], out=frames_BTP)
-    return frames_BTP.reshape(batch, frames, 1, canvas, canvas)
+    sequence = np.arange(batch)[:, None]
+    step = max(1, _CACHED_BYTES // (frames * pixels))
+    for first in range(0, batch, step):
+        part = slice(first, first + step)
+        frames_BTP = window_BDS[sequence[part], 0, start_BTD[part, :, 0]].view(np.uint8)
+        for d in range(1, count):
+            np.maximum(frames_BTP, window_BDS[sequence[part], d, start_BTD[part, :, d]].view(np.uint8), out=frames_BTP)
+        yield frames_BTP.reshape(-1, frames, 1, canvas, canvas)
 
 
 def _flipped(
     trajectories: Trajectories, patch_BDhw: NDArray[np.uint8], canvas: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """Corners and patches of the flipped sequences: mirroring a few digits is cheaper than mirroring their frames."""
-    corner_BTD2 = trajectories.corner.copy()
-    for flip, axis in ((trajectories.flip_vertical, 0), (trajectories.flip_horizontal, 1)):
-        corner_BTD2[flip, :, :, axis] = canvas - patch_BDhw.shape[-1] - corner_BTD2[flip, :, :, axis]
-        if flip.any():
-            patch_BDhw = np.where(flip[:, None, None, None], np.flip(patch_BDhw, axis - 2), patch_BDhw)
+    corner_BTD2 = trajectories.corner
+    farthest = canvas - patch_BDhw.shape[-1]
+    if trajectories.flip_vertical.any() or trajectories.flip_horizontal.any():
+        corner_BTD2, patch_BDhw = corner_BTD2.copy(), patch_BDhw.copy()
+        vertical, horizontal = np.flatnonzero(trajectories.flip_vertical), np.flatnonzero(trajectories.flip_horizontal)
+        corner_BTD2[vertical, :, :, 0] = farthest - corner_BTD2[vertical, :, :, 0]
+        patch_BDhw[vertical] = patch_BDhw[vertical][:, :, ::-1]
+        corner_BTD2[horizontal, :, :, 1] = farthest - corner_BTD2[horizontal, :, :, 1]
+        patch_BDhw[horizontal] = patch_BDhw[horizontal][:, :, :, ::-1]
     return corner_BTD2, patch_BDhw
 
 
