@@ -82,5 +82,5 @@ class Request:
         experiment = self.experiment(variants, text, seed)
         if source is None or source.data != experiment.data:
             source = open_source(experiment.data, self.digits)
-        name = variants.compose(text).name
-        return Cell(name, self.preset, experiment, source.identity), source
+        composition = variants.compose(text)
+        return Cell(composition.name, self.preset, experiment, source.identity, tuple(sorted(composition.changes))), source

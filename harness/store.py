@@ -49,13 +49,15 @@ def key_of(value: object) -> str:
 class Cell:
     """One experiment with the identity of its data: what is trained once, and evaluated once.
 
-    `identity` names the content of the training and evaluation data (see `harness.data.source.Source.identity`).
+    `identity` names the content of the training and evaluation data (see `harness.data.source.Source.identity`);
+    `changes` are the config paths that the variant changes, kept so that a report can tell a variant from another setting.
     """
 
     variant: str
     preset: str
     experiment: Experiment
     identity: Mapping[str, str]
+    changes: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int:
@@ -89,6 +91,7 @@ class Cell:
             "variant": self.variant,
             "preset": self.preset,
             "seed": self.seed,
+            "changes": list(self.changes),
             "run_id": self.run_id,
             "training_key": self.training_key,
             "numerics": NUMERICS,
