@@ -233,7 +233,7 @@ def _print_result(record: dict[str, Any]) -> None:
         ("blank frame", record["baselines"]["blank"]),
     ]
     names = ("ssim", "ssim_article", "ssim_openstl", "mse", "mae", "psnr")
-    cells = [[label, *(f"{metrics[name]:.{3 if 'ssim' in name else 2}f}" for name in names)] for label, metrics in rows]
+    cells = [[label, *(_figure(metrics[name], 3 if "ssim" in name else 2) for name in names)] for label, metrics in rows]
     print_table(["test", *names], cells)
     rate = training["sequences_per_second"]
     print(
@@ -244,6 +244,10 @@ def _print_result(record: dict[str, Any]) -> None:
     )
     how = "from the store" if record["cached"] else "resumed and finished" if record["resumed"] else "finished"
     print(f"run {record['run_id']} ({how}) in {record['path']}")
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "none" if value is None else f"{value:.{digits}f}"  # a value that was not finite is null in the record
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -264,6 +268,7 @@ def list_(
 ) -> None:
     """List what is there: variants, studies, reports, presets, settings or runs."""
     from harness import listing
+    from harness.request import store_root
 
     makers: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "variants": lambda: listing.variants(_variants(plugin, no_plugins)),
@@ -279,9 +284,10 @@ def list_(
     if as_json:
         emit({what: rows})
     elif not rows:
-        print(f"no {what}")
+        print(f"no runs in {store_root(store)}" if what == "runs" else f"no {what}")
     else:
-        columns = [name for name in rows[0] if any(row.get(name) not in (None, "", {}) for row in rows)]
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = [name for name in names if any(row.get(name) not in (None, "", {}) for row in rows)]
         print_table(columns, [[listing.cell(row.get(name)) for name in columns] for row in rows])
 
 
@@ -293,29 +299,30 @@ def show(
 ) -> None:
     """Show one run: its result, experiment, environment and validation curve."""
     from harness.request import store_root
-    from harness.store import Store
+    from harness.store import DamagedRecord, Store
 
     where = Store(store_root(store))
     found = where.find(run_id)
     experiment, result = found.read_or_none("experiment.json") or {}, found.read_or_none("result.json")
-    training = where.training_of(experiment) if experiment else None
-    validations = [line for line in training.lines("metrics.jsonl") if "validation" in line] if training else []
+    validations = []
+    try:
+        if result is not None:
+            validations = where.training_of(found).validations()
+    except DamagedRecord as error:  # the result stands on its own
+        note(f"no validation curve: {error}")
     record: dict[str, Any] = {
         "run_id": found.run_id,
         "path": str(found.path),
         "result": result,
         "experiment": experiment.get("experiment"),
         "environment": found.read_or_none("environment.json"),
-        "validation": [
-            {"step": line["step"], "seconds": line["seconds"], **line["validation"]}
-            for line in {line["step"]: line for line in validations}.values()
-        ],
+        "validation": validations,
     }
     if as_json:
         emit(record)
         return
     if result is None:
-        raise HarnessError(f"run {found.run_id} has no result; run its command again to finish it")
+        raise HarnessError(f"run {found.run_id} has no result; run its command again")
     _print_result(result | {"cached": True, "resumed": False, "path": str(found.path)})
     environment = record["environment"] or {}
     print(
@@ -324,7 +331,8 @@ def show(
     )
     for line in record["validation"]:
         print(
-            f"  step {line['step']:>7} · {line['seconds']:7.0f} s · validation SSIM {line['ssim']:.4f} · MSE {line['mse']:.2f}"
+            f"  step {line['step']:>7} · {line['seconds']:7.0f} s · "
+            f"validation SSIM {_figure(line.get('ssim'), 4)} · MSE {_figure(line.get('mse'), 2)}"
         )
     for section, values in (record["experiment"] or {}).items():
         for name, value in values.items():
@@ -401,7 +409,7 @@ def data_fetch(
 
 @data_app.command("verify")
 def data_verify(digits: DigitsOption = None, as_json: JsonOption = False) -> None:
-    """Check the digits: those of --digits or HARNESS_DIGITS, else the embedded ones."""
+    """Check MNIST's files: those of --digits, else those that `harness data fetch` downloaded."""
     from harness.data.digits import verify_digits
 
     findings: list[dict[str, Any]] = [
@@ -417,24 +425,40 @@ def data_verify(digits: DigitsOption = None, as_json: JsonOption = False) -> Non
         raise typer.Exit(1)
 
 
+# Newer typer brings its own copy of click, so that click's own classes would match nothing.
+_USAGE_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+def _usage(error: Any) -> str:
+    """One line for a command line that cannot be parsed; the whole help for one that says nothing."""
+    message, context = str(error.format_message()), getattr(error, "ctx", None)
+    if context is None or type(error).__name__ == "NoArgsIsHelpError":
+        return message
+    return f"error: {message.rstrip('.')}; see `{context.command_path} --help`"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `harness` command. Ends the process with the exit code."""
-    import click
-
     try:
-        code = app(list(arguments) if arguments is not None else None, standalone_mode=False) or 0
+        code = app(list(arguments) if arguments is not None else None, prog_name="harness", standalone_mode=False) or 0
+        sys.stdout.flush()
+        if code == Interrupted.exit_code:  # newer typer turns Ctrl-C into an exit code
+            raise KeyboardInterrupt
     except HarnessError as error:
         note(f"{'stopped' if isinstance(error, Interrupted) else 'error'}: {error}")
         code = error.exit_code
-    except click.ClickException as error:
-        error.show(sys.stderr)
+    except _USAGE_ERROR as error:
+        note(_usage(error))
         code = RequestError.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         note("stopped: interrupted; what is finished is in the store, run the same command again to go on")
         code = Interrupted.exit_code
     except BrokenPipeError:  # `harness list runs | head`
         sys.stderr.close()
         code = 0
+    except OSError as error:  # a disk that is full or gone, met outside the store's own care
+        note(f"error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
+        code = HarnessError.exit_code
     raise SystemExit(code)
 
 

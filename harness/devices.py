@@ -33,10 +33,10 @@ def choose_device(asked: str) -> str:
 
     Raises RequestError when CUDA is asked for and absent, or the name is unknown.
     """
-    kind, _, index = asked.partition(":")
+    kind, colon, index = asked.partition(":")
     if asked == "auto":
         return "cuda" if cuda_visible() else "cpu"
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
+    if asked != "cpu" and (kind != "cuda" or (colon and not (index.isascii() and index.isdigit()))):
         raise RequestError(f"unknown device {asked!r}; choose auto, cpu, cuda or cuda:N")
     if kind == "cuda":
         import torch

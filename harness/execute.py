@@ -47,11 +47,34 @@ class Outcome:
         return self.result | {"cached": self.cached, "resumed": self.resumed, "path": str(self.path)}
 
 
+def rehearse(experiment: Experiment, source: Source) -> None:
+    """Sends shapes without data through network, views and loss, so that what cannot fit fails before anything is written.
+
+    Raises RequestError when the frames do not suit the architecture, a view, the loss or the metrics.
+    """
+    import torch
+
+    from harness.inference import predict
+    from harness.losses import composite_loss
+    from harness.metrics import MetricMean
+    from harness.model.forecaster import EncoderForecaster
+
+    with torch.device("meta"):
+        model = EncoderForecaster(experiment.architecture, source.channels)
+        frames = torch.zeros(1, 2, source.channels, source.height, source.width)
+        prediction = predict(model, frames[:, :1], 1, experiment.inference.views)
+        composite_loss(prediction, frames[:, 1:], experiment.loss)
+        MetricMean().update(prediction, frames[:, 1:])
+
+
 def finished(store: Store, cell: Cell) -> Outcome | None:
     """The cell's result when the store has it whole. Raises DamagedRecord when it is there but not whole."""
     run = store.run(cell)
     result = run.read_or_none("result.json")
-    return None if result is None else Outcome(result, run.path, cached=True)
+    if result is None:
+        return None
+    # Two names can mean one experiment (`tta` with one view is `base`); the answer carries the name that was asked for.
+    return Outcome(result | {"variant": cell.variant, "preset": cell.preset}, run.path, cached=True)
 
 
 def run_cell(cell: Cell, store: Store, source: Source, options: Options) -> Outcome:
@@ -91,6 +114,7 @@ def train_cell(cell: Cell, folder: Training, source: Source, options: Options) -
         return summary, False
     resumed = (folder.path / "last.safetensors").exists()
     if not resumed:
+        rehearse(cell.experiment, source)
         folder.write("experiment.json", cell.record())
         folder.write("environment.json", environment(options.device))
     with options.progress(f"{cell.variant} seed {cell.seed}") as progress:

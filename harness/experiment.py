@@ -7,6 +7,7 @@ progress bar. This module does not import torch, so that `harness list` and cach
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import math
 import operator
@@ -24,6 +25,10 @@ T = TypeVar("T")
 VIEWS = ("identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 GENERATED = "moving-mnist"
+SLOTS = {"architecture.skip": "build", "architecture.bottleneck": "build", "training.curriculum": "horizon"}
+"""The paths that take a component, and the method that each calls."""
+MOST = 10**9
+"""Counts beyond this are a slip of the keyboard."""
 
 
 @runtime_checkable
@@ -108,9 +113,11 @@ def _check_range(path: str, value: object, limits: Mapping[str, Any]) -> None:
 def _check_component(path: str, value: object, method: str) -> None:
     if value is None:
         return
-    if not dataclasses.is_dataclass(value) or isinstance(value, type) or not callable(getattr(value, method, None)):
+    frozen = dataclasses.is_dataclass(value) and not isinstance(value, type) and value.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    if not frozen or getattr(value, "slot", None) != path or not callable(getattr(value, method, None)):
         raise RequestError(
-            f"{path} is {value!r}; a slot takes a frozen dataclass with `{method}`, which a variant's plugin puts there"
+            f"{path} is {value!r}; a slot takes a frozen dataclass with `{method}` and the class variable slot = {path!r}, "
+            "which a variant's plugin puts there"
         )
 
 
@@ -135,10 +142,12 @@ class Data(_Section):
     horizon: int = setting(10, "frames to predict", at_least=1, at_most=1000)
     flip_horizontal: float = setting(0.5, "probability of a left-right flip of a training sequence", at_least=0, at_most=1)
     flip_vertical: float = setting(0.5, "probability of an up-down flip of a training sequence", at_least=0, at_most=1)
-    epoch_sequences: int = setting(10_000, "generated sequences that count as one epoch", at_least=1)
-    validation_sequences: int = setting(1_000, "sequences to validate on", at_least=1)
-    test_sequences: int = setting(10_000, "sequences to test on", at_least=1)
-    test_seed: int = setting(2015, "seed of the validation and test sequences, the same for every run", at_least=0)
+    epoch_sequences: int = setting(10_000, "generated sequences that count as one epoch", at_least=1, at_most=MOST)
+    validation_sequences: int = setting(1_000, "sequences to validate on", at_least=1, at_most=MOST)
+    test_sequences: int = setting(10_000, "sequences to test on", at_least=1, at_most=MOST)
+    test_seed: int = setting(
+        2015, "seed of the validation and test sequences, the same for every run", at_least=0, at_most=2**31 - 1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -176,7 +185,7 @@ class Architecture(_Section):
             if kernel % 2 == 0:
                 raise RequestError(f"architecture kernel {kernel} is even; 'same' padding needs odd kernels")
         for name in ("skip", "bottleneck"):
-            _check_component(f"architecture.{name}", getattr(self, name), "build")
+            _check_component(path := f"architecture.{name}", getattr(self, name), SLOTS[path])
 
     @property
     def stride(self) -> int:
@@ -219,8 +228,8 @@ class Training(_Section):
 
     seed: int = setting(0, "seed of initialisation and of the training sequences", at_least=0, at_most=2**31 - 1)
     batch_size: int = setting(32, "sequences a step", at_least=1, at_most=65536)
-    steps: int | None = setting(None, "budget in optimiser steps", at_least=1)
-    epochs: float | None = setting(None, "budget in passes over data.epoch_sequences", above=0)
+    steps: int | None = setting(None, "budget in optimiser steps", at_least=1, at_most=MOST)
+    epochs: float | None = setting(None, "budget in passes over data.epoch_sequences", above=0, at_most=1e6)
     seconds: float | None = setting(None, "budget in seconds of training, evaluation not counted", above=0)
     max_lr: float = setting(3e-3, "peak learning rate of OneCycle", above=0, at_most=100)
     pct_start: float = setting(0.3, "share of the budget spent on raising the learning rate", above=0, at_most=0.99)
@@ -231,9 +240,11 @@ class Training(_Section):
         "arithmetic of the network: float32, bfloat16, float16, or auto (the best 16-bit type of the GPU; float32 on CPU)",
         choices=PRECISIONS,
     )
-    validate_every: int = setting(500, "steps between validations", at_least=1)
-    patience: int = setting(0, "validations without a better SSIM before stopping; 0: never stop early", at_least=0)
-    max_skipped: int = setting(25, "steps with a non-finite loss or gradient before the run stops", at_least=0)
+    validate_every: int = setting(500, "steps between validations", at_least=1, at_most=MOST)
+    patience: int = setting(
+        0, "validations without a better SSIM before stopping; 0: never stop early", at_least=0, at_most=MOST
+    )
+    max_skipped: int = setting(25, "steps with a non-finite loss or gradient before the run stops", at_least=0, at_most=MOST)
     curriculum: Any = setting(None, "slot: the horizon as a function of progress")
 
     def __post_init__(self) -> None:
@@ -242,7 +253,7 @@ class Training(_Section):
         if len(given) != 1:
             what = "no budget is set" if not given else f"training.{' and training.'.join(given)} are both set"
             raise RequestError(f"{what}; set exactly one of training.steps, training.epochs, training.seconds")
-        _check_component("training.curriculum", self.curriculum, "horizon")
+        _check_component("training.curriculum", self.curriculum, SLOTS["training.curriculum"])
 
 
 BUDGETS = ("steps", "epochs", "seconds")
@@ -304,6 +315,8 @@ class Experiment:
 
         Raises RequestError when the record does not fit, or needs a component that is not installed.
         """
+        if not isinstance(record, Mapping):
+            raise RequestError(f"an experiment's record is a mapping of sections, not {type(record).__name__}")
         known = {component_name(kind): kind for kind in components}
         parts: dict[str, Any] = {}
         for part in dataclasses.fields(cls):
@@ -315,10 +328,9 @@ class Experiment:
             made: dict[str, Any] = {}
             for name, value in values.items():
                 if name not in hints:
-                    raise unknown("setting", f"{part.name}.{name}", _paths())
-                if isinstance(value, Mapping):
-                    value = _revive(f"{part.name}.{name}", value, known)
-                made[name] = _coerce(f"{part.name}.{name}", value, hints[name])
+                    raise _unknown_setting(f"{part.name}.{name}")
+                path = f"{part.name}.{name}"
+                made[name] = _coerce(path, _revive(path, value, known) if isinstance(value, Mapping) else value, hints[name])
             parts[part.name] = kind(**made)
         return cls(**parts)
 
@@ -339,9 +351,15 @@ def _revive(path: str, value: Mapping[str, Any], known: Mapping[str, type]) -> o
         raise RequestError(
             f"{path} was made by revision {revision} of {name}; installed is revision {getattr(kind, 'revision', None)}"
         )
+
+    def made(one: object) -> object:
+        if isinstance(one, list):
+            return tuple(made(part) for part in one)
+        return _revive(path, one, known) if isinstance(one, Mapping) and "type" in one else one
+
     try:
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
-    except TypeError as error:
+        return kind(**{key: made(one) for key, one in fields.items()})
+    except (TypeError, ValueError) as error:
         raise RequestError(f"{path}: the record does not fit {name}: {error}") from None
 
 
@@ -376,12 +394,37 @@ def settings() -> dict[str, tuple[object, str]]:
     return found
 
 
+def check_setting(path: str, value: object) -> None:
+    """Raises RequestError when there is no such path, or the value is of another type than it takes.
+
+    Ranges are not checked: whether they hold may depend on other settings.
+    """
+    _, _, declared = _resolve(path)
+    coerced = _coerce(path, value, declared)
+    if path in SLOTS:
+        _check_component(path, coerced, SLOTS[path])
+
+
 def _resolve(path: str) -> tuple[str, str, Any]:
     declared = _paths().get(path)
     if declared is None:
-        raise unknown("setting", path, _paths())
+        raise _unknown_setting(path)
     section, name = path.split(".")
     return section, name, declared
+
+
+def _unknown_setting(path: str) -> RequestError:
+    section, _, name = path.rpartition(".")
+    same = [known for known in _paths() if known.endswith(f".{name}")]  # 'max_lr', 'trainig.max_lr'
+    close = same or difflib.get_close_matches(path, _paths(), n=1)
+    hint = f" did you mean {' or '.join(map(repr, close))}?" if close else ""
+    there = [known for known in _paths() if known.startswith(f"{section}.")] or [
+        f.name for f in dataclasses.fields(Experiment)
+    ]
+    return RequestError(
+        f"unknown setting {path!r};{hint} known{' sections' if '.' not in there[0] else ''}: {', '.join(there)}; "
+        "`harness list settings` explains all"
+    )
 
 
 def _coerce(path: str, value: object, declared: Any) -> object:
@@ -405,15 +448,14 @@ def _coerce(path: str, value: object, declared: Any) -> object:
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError
-        number = float(value)
+        if declared is float:
+            return float(value)
         if declared is int:
             if isinstance(value, str):
-                number = int(value) if value.strip().lstrip("+-").isdigit() else number
-            if number != int(number):
+                value = int(value) if value.strip().lstrip("+-").isdigit() else float(value)
+            if value != int(value):
                 raise ValueError
-            return int(number)
-        if declared is float:
-            return number
+            return int(value)
     except (ValueError, OverflowError):
         pass
     words = {int: "a whole number", float: "a number", str: "text"}

@@ -10,7 +10,7 @@ from harness.errors import HarnessError
 from harness.presets import PRESETS
 from harness.registry import Plugins, Variants
 from harness.request import store_root
-from harness.store import DamagedRecord, Store, Training
+from harness.store import Store
 from harness.variant import describe
 
 Row = dict[str, Any]
@@ -67,16 +67,18 @@ def runs(store: Path | None) -> list[Row]:
                 row |= {"ssim": result["metrics"]["ssim"], "mse": result["metrics"]["mse"], "params": result["params"]}
                 row["seconds"] = result["training"]["seconds"]
             seen.add(str(record.get("training_key")))
-        except (DamagedRecord, KeyError, TypeError) as error:
+        except HarnessError as error:
             row |= {"status": "damaged", "reason": str(error)}
+        except (KeyError, TypeError):
+            row |= {"status": "damaged", "reason": f"{run.path} holds records of another program"}
         rows.append(row)
-    for path in sorted((where.root / "trainings").glob("*")):
-        if path.name in seen or "~" in path.name:
+    for training in where.trainings():
+        if training.path.name in seen or "~" in training.path.name:
             continue
         try:
-            record = Training(path).read_or_none("experiment.json") or {}
+            record = training.read_or_none("experiment.json") or {}
         except HarnessError as error:
-            rows.append({"run_id": path.name, "status": "damaged", "reason": str(error)})
+            rows.append({"run_id": training.path.name, "status": "damaged", "reason": str(error)})
             continue
         if record:
             rows.append({key: record.get(key) for key in ("run_id", "variant", "preset", "seed")} | {"status": "unfinished"})

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.devices import autocast
 from harness.experiment import Experiment
 from harness.inference import predict
-from harness.model.forecaster import EncoderForecaster
+from harness.model.forecaster import EncoderForecaster, count_parameters
 
 
 def flops_per_sequence(model: EncoderForecaster, experiment: Experiment, channels: int, height: int, width: int) -> int:
@@ -24,9 +25,7 @@ def flops_per_sequence(model: EncoderForecaster, experiment: Experiment, channel
     data = experiment.data
     device = next(model.parameters()).device
     frames = torch.zeros(1, data.input_frames, channels, height, width, device=device)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(frames, data.horizon)
-    return int(counter.get_total_flops()) * len(experiment.inference.views)
+    return _count(model, frames, data.horizon) * len(experiment.inference.views)
 
 
 def frames_per_second(
@@ -63,9 +62,14 @@ def forward_cost(experiment: Experiment, channels: int, height: int, width: int,
     with torch.device("meta"):
         model = EncoderForecaster(experiment.architecture, channels)
         frames = torch.zeros(1, experiment.data.input_frames, channels, height, width)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(frames, horizon)
-    return sum(parameter.numel() for parameter in model.parameters()), int(counter.get_total_flops())
+    return count_parameters(model), _count(model, frames, horizon)
+
+
+def _count(model: EncoderForecaster, frames_BTCHW: Tensor, horizon: int) -> int:
+    # torch's counter does not know the CPU's fused attention; the plain one is matrix products, the same on every device.
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        model(frames_BTCHW, horizon)
+    return int(counter.get_total_flops())
 
 
 def training_flops(experiment: Experiment, channels: int, height: int, width: int) -> float:

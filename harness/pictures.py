@@ -19,7 +19,7 @@ from harness.experiment import Experiment
 from harness.inference import predict
 from harness.metrics import MetricMean
 from harness.registry import Variants
-from harness.store import DamagedRecord, Run, Store
+from harness.store import Run, Store
 from harness.trainer import load_model
 
 GAP = 2
@@ -54,12 +54,8 @@ def predict_sequence(
     store: Store, run: Run, experiment: Experiment, source: Source, index: int, device_name: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Test sequence `index` (T, C, H, W) and the prediction of its last `horizon` frames by a run's checkpoint."""
-    record = run.read("experiment.json")
-    training = store.training_of(record)
-    try:
-        checkpoint = training.check(training.read("training.json"))
-    except FileNotFoundError:
-        raise DamagedRecord(f"{training.path} has no finished training; run the run's command again") from None
+    training = store.training_of(run)
+    checkpoint = training.check(training.read("training.json"))
     count = experiment.data.test_sequences
     if not 0 <= index < count:
         raise RequestError(f"--index {index}; the test set has sequences 0 to {count - 1}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -38,7 +39,8 @@ class Plugins:
     """
 
     def __init__(self, group: str, kind: type, *, files: Iterable[Path] = (), third_party: bool = True) -> None:
-        self.group, self.kind, self.files, self.third_party = group, kind, tuple(files), third_party
+        self.group, self.kind, self.third_party = group, kind, third_party
+        self.files = tuple({path.resolve(): path for path in files}.values())
         self._loaded: dict[str, Plugin] = {}
 
     @property
@@ -65,13 +67,26 @@ class Plugins:
         found: dict[str, Plugin] = {}
         for path in self.files:
             for plugin in _load_file(path, self.kind):
+                if plugin.error is not None:
+                    found[str(path)] = plugin  # a path is no plugin's name, so this one hides no other
+                    continue
                 if plugin.name in self._entry_points or plugin.name in found:
                     other = found.get(plugin.name) or self._load(plugin.name)
+                    if other.value is plugin.value:
+                        continue  # the file imported it, to build on it
                     raise RequestError(
                         f"{self.noun} {plugin.name!r} of {path} exists already, from {other.origin}; rename it"
                     )
                 found[plugin.name] = plugin
         return found
+
+    @property
+    def _broken_files(self) -> dict[str, str]:
+        return {
+            name: f"plugin file {plugin.origin} failed to load: {plugin.error}"
+            for name, plugin in self._from_files.items()
+            if plugin.error is not None
+        }
 
     @property
     def names(self) -> list[str]:
@@ -83,7 +98,8 @@ class Plugins:
         if name in self._from_files:
             return self._from_files[name]
         if name not in self._entry_points:
-            raise unknown(self.noun, name, self.names, label="installed")
+            error = unknown(self.noun, name, [one for one in self.names if one not in self._broken_files], label="installed")
+            raise RequestError("; ".join([str(error), *self._broken_files.values()]))
         return self._load(name)
 
     def _load(self, name: str) -> Plugin:
@@ -91,13 +107,16 @@ class Plugins:
             point = self._entry_points[name]
             value, error = None, None
             try:
-                value = point.load()
+                with redirect_stdout(sys.stderr):  # what a plugin prints must not stand between the lines of a document
+                    value = point.load()
                 if not isinstance(value, self.kind):
                     error = f"{point.value} is a {type(value).__name__}, not a {self.kind.__name__}"
                 elif (own := getattr(value, "name", name)) != name:
                     error = f"{point.value} calls itself {own!r}; entry point and name must agree"
+                elif isinstance(value, Variant):
+                    value.check()
             except (Exception, SystemExit) as caught:  # another author's code: whatever it raises must stop nothing else
-                error = f"{type(caught).__name__}: {caught}"
+                error = _one_line(caught)
             self._loaded[name] = Plugin(name, _origin(point), None if error else value, error)
         return self._loaded[name]
 
@@ -139,9 +158,14 @@ def _origin(point: metadata.EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else point.value
 
 
+def _one_line(error: BaseException) -> str:
+    kind = "" if isinstance(error, RequestError) else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{error}".split())
+
+
 def _load_file(path: Path, kind: type) -> list[Plugin]:
     if not path.is_file():
-        raise RequestError(f"plugin file {path} does not exist")
+        raise RequestError(f"plugin file {path} {'is not a file' if path.exists() else 'does not exist'}")
     name = f"harness_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -149,11 +173,17 @@ def _load_file(path: Path, kind: type) -> list[Plugin]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and torch look their module up
     try:
-        spec.loader.exec_module(module)
+        with redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+        values: list[Any] = [
+            value for key, value in vars(module).items() if isinstance(value, kind) and not key.startswith("_")
+        ]
+        for value in values:
+            if isinstance(value, Variant):
+                value.check()
     except (Exception, SystemExit) as error:  # another author's code: one clear line instead of its traceback
-        del sys.modules[name]
-        return [Plugin(path.stem, str(path), error=f"{type(error).__name__}: {error}")]
-    values: list[Any] = [value for key, value in vars(module).items() if isinstance(value, kind) and not key.startswith("_")]
+        sys.modules.pop(name, None)
+        return [Plugin(path.stem, str(path), error=_one_line(error))]
     if not values:
         return [Plugin(path.stem, str(path), error=f"defines no {kind.__name__} at module level")]
     return [Plugin(value.name, str(path), value) for value in {id(value): value for value in values}.values()]

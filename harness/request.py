@@ -21,8 +21,14 @@ MAX_CONFIG_BYTES = 2**20
 
 
 def store_root(given: Path | None) -> Path:
-    """The store's folder: what was given, else HARNESS_STORE, else 'artifacts' here."""
-    return given or Path(os.environ.get("HARNESS_STORE") or DEFAULT_STORE)
+    """The store's folder: what was given, else HARNESS_STORE, else 'artifacts' here. It need not exist yet.
+
+    Raises RequestError when it is no folder.
+    """
+    root = given or Path(os.environ.get("HARNESS_STORE") or DEFAULT_STORE)
+    if root.exists() and not root.is_dir():
+        raise RequestError(f"the store {root} is a file, not a folder; choose another with --store or HARNESS_STORE")
+    return root
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, object]:

@@ -17,9 +17,10 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -108,9 +109,13 @@ class Folder:
 
     def write(self, name: str, record: Mapping[str, Any]) -> None:
         """Writes a JSON record with its digest, atomically and durably. NaN and infinities become null."""
-        body = _finite(dict(record)) | {"format": FORMAT}
+        body = _finite(dict(record)) | {"format": FORMAT, "place": self._place(name)}
         body["sha256"] = hashlib.sha256(canonical_json(body).encode()).hexdigest()
         self.write_bytes(name, (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def _place(self, name: str) -> str:
+        """Where a record belongs, so that a copy in another folder is not taken for that folder's own."""
+        return f"{self.path.name.partition('~')[0]}/{name}"
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Writes a file under a temporary name, syncs it to disk, and only then names it."""
@@ -138,7 +143,10 @@ class Folder:
         """Reads a record written by `write`. Raises DamagedRecord when it is not whole, FileNotFoundError when absent."""
         path = self.path / name
         try:
-            if path.stat().st_size > MAX_RECORD_BYTES:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise DamagedRecord(f"{path} is not a file; move it away and run the same command again")
+            if found.st_size > MAX_RECORD_BYTES:
                 raise DamagedRecord(f"{path} is larger than {MAX_RECORD_BYTES >> 20} MiB; it is not a record of this store")
             body = json.loads(path.read_bytes())
         except FileNotFoundError:
@@ -158,6 +166,8 @@ class Folder:
             whole = False
         if not whole:
             raise DamagedRecord(f"{path} was changed after it was written; move it away and run the same command again")
+        if (place := body.pop("place", None)) != self._place(name):
+            raise DamagedRecord(f"{path} is the record of {place}; move it away and run the same command again")
         del body["format"]
         return body
 
@@ -192,7 +202,7 @@ class Folder:
         found = []
         for text in raw.split(b"\n"):
             try:
-                value = json.loads(text)
+                value = _finite(json.loads(text))
             except (ValueError, RecursionError):
                 continue
             if isinstance(value, dict):
@@ -225,6 +235,15 @@ class Run(Folder):
 class Training(Folder):
     """A training's folder."""
 
+    def validations(self) -> list[dict[str, Any]]:
+        """What each validation measured: step, seconds of training, and the metrics by name."""
+        by_step = {}
+        for line in self.lines("metrics.jsonl"):
+            step, seconds, metrics = line.get("step"), line.get("seconds"), line.get("validation")
+            if isinstance(step, int) and isinstance(seconds, int | float) and isinstance(metrics, dict):
+                by_step[step] = {"step": step, "seconds": seconds, **metrics}
+        return list(by_step.values())
+
     def check(self, summary: Mapping[str, Any]) -> Path:
         """The chosen checkpoint of a finished training, its digest verified. Raises DamagedRecord."""
         name = str(summary["checkpoint"])
@@ -249,32 +268,54 @@ class Store:
         """The folder of a cell's run, which need not exist yet."""
         return Run(self.root / "runs" / cell.run_id)
 
-    def training_of(self, record: Mapping[str, Any]) -> Training:
-        """The training folder that a run's record names. Raises DamagedRecord for a name that is not a key."""
-        key = str(record.get("training_key"))
-        if not _KEY.fullmatch(key):
-            raise DamagedRecord(f"a record names the training {key!r}, which is not a key of this store")
-        return Training(self.root / "trainings" / key)
+    def training_of(self, run: Run) -> Training:
+        """The training folder with the checkpoint that a finished run tested, be it one that `--force` set aside since.
+
+        Raises DamagedRecord when the run's records are not whole, or no training of this store has that checkpoint.
+        """
+        try:
+            key, tested = str(run.read("experiment.json")["training_key"]), run.read("result.json")["training"]
+        except FileNotFoundError as error:
+            raise DamagedRecord(f"{run.path} has no {Path(error.filename).name}; it is not a whole run") from None
+        except (KeyError, TypeError):
+            raise DamagedRecord(f"{run.path} holds records of another program") from None
+        trainings = [training for training in self.trainings() if training.path.name.partition("~")[0] == key]
+        for training in trainings:
+            summary = training.read_or_none("training.json")
+            if summary is not None and summary["checkpoint_sha256"] == tested["checkpoint_sha256"]:
+                return training
+        raise DamagedRecord(
+            f"{self.root} no longer has the checkpoint that run {run.run_id} tested; use --force to train anew"
+        )
 
     def runs(self) -> Iterator[Run]:
         """All run folders, in the order of their names; files and folders that are not ours are passed over."""
+        return map(Run, self._folders("runs"))
+
+    def trainings(self) -> Iterator[Training]:
+        """All training folders, in the same manner."""
+        return map(Training, self._folders("trainings"))
+
+    def _folders(self, kind: str) -> Iterator[Path]:
         try:
-            names = sorted(os.listdir(self.root / "runs"))
-        except (FileNotFoundError, NotADirectoryError):
+            names = sorted(os.listdir(self.root / kind))
+        except FileNotFoundError:
             return
         except OSError as error:
             raise HarnessError(f"cannot read the store {self.root}: {error.strerror or error}") from error
         for name in names:
-            if _KEY.fullmatch(name) and not (self.root / "runs" / name).is_symlink():
-                yield Run(self.root / "runs" / name)
+            path = self.root / kind / name
+            if _KEY.fullmatch(name) and path.is_dir() and not path.is_symlink():
+                yield path
 
     def find(self, prefix: str) -> Run:
         """The run whose id starts with `prefix`. Raises RequestError when there is none, or more than one."""
         ids = [run.run_id for run in self.runs()]
         matches = [prefix] if prefix in ids else [one for one in ids if one.startswith(prefix) and "~" not in one]
         if len(matches) != 1:
-            what = "no run" if not matches else f"{len(matches)} runs"
-            known = ", ".join(matches or ids[:8]) or "none"
+            what = "no finished run" if not matches else f"{len(matches)} runs"
+            names = matches or ids
+            known = (", ".join(names[:8]) or "none") + (", ..." if len(names) > 8 else "")
             raise RequestError(
                 f"{what} with the id {prefix!r} in {self.root}; {'matches' if matches else 'there'}: {known}"
                 + ("" if matches else "; `harness list runs` shows all")
@@ -341,6 +382,7 @@ def _finite(value: Any) -> Any:
 def _sync_folder(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with suppress(OSError):  # some network file systems cannot; the file itself is on disk and named
+            os.fsync(handle)
     finally:
         os.close(handle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import signal
 import tempfile
 import threading
@@ -28,7 +29,7 @@ from harness.experiment import Experiment
 from harness.inference import predict
 from harness.losses import composite_loss, exact_float32
 from harness.metrics import MetricMean
-from harness.model.forecaster import EncoderForecaster, build_model
+from harness.model.forecaster import EncoderForecaster, build_model, derived_seed
 from harness.progress import Progress, Status
 from harness.schedules import NOMINAL_TOTAL, one_cycle
 from harness.store import DamagedRecord, Training
@@ -77,8 +78,9 @@ def fit(
 ) -> dict[str, Any]:
     """Trains to the end of the budget, going on from where an earlier process stopped; returns the training's summary.
 
-    Every step is a function of (seed, step) and of the state before it, so a training that was killed and continued on
-    the CPU ends bit-identical to one that was not. The checkpoint with the best validation SSIM is the training's result.
+    Every step is a function of (seed, step) and of the state before it, dropout included, so a training that was killed and
+    continued on the CPU ends bit-identical to one that was not. The checkpoint with the best validation SSIM is the
+    training's result.
 
     Args:
         experiment: resolved: precision and budget are explicit (see `harness.devices.resolve`).
@@ -95,6 +97,7 @@ def fit(
         stop = stack.enter_context(_stop_signals())
         model = build_model(experiment.architecture, source.channels, training.seed).to(device)
         if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=training.max_lr, weight_decay=training.weight_decay, fused=device.type == "cuda"
@@ -172,6 +175,7 @@ def _step(
     """One optimiser step; returns the loss, which may be non-finite."""
     training, data = experiment.training, experiment.data
     started = time.perf_counter()
+    torch.manual_seed(derived_seed(training.seed, state.step))  # for components that draw as they run
     horizon = data.horizon if training.curriculum is None else training.curriculum.horizon(done, data.horizon)
     frames = source.train_batch(training.seed, state.step, training.batch_size, horizon, device)
     with autocast(training.precision, device):
@@ -233,10 +237,12 @@ def validate(
     """Measures the model on the validation sequences, logs it, and keeps the weights when its SSIM is the best so far."""
     shown = experiment.data.input_frames
     mean = MetricMean()
+    model.eval()
     for frames in source.validation(experiment.training.batch_size, device):
         with autocast(experiment.training.precision, device):
             prediction = predict(model, frames[:, :shown], experiment.data.horizon)
         mean.update(prediction, frames[:, shown:])
+    model.train()
     metrics = mean.overall()
     ssim = metrics["ssim"]
     folder.append(
@@ -257,7 +263,8 @@ def save_checkpoint(folder: Training, model: EncoderForecaster, optimizer: torch
     for name, parameter in model.named_parameters():
         for key, moment in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = moment.contiguous()
-    folder.write_bytes("last.safetensors", save(tensors, {"state": json.dumps(dataclasses.asdict(state))}))
+    header = {"training": folder.path.name, "state": json.dumps(dataclasses.asdict(state))}
+    folder.write_bytes("last.safetensors", save(tensors, header))
     # Only now is an older best checkpoint needed by nobody.
     for old in folder.path.glob("best-*.safetensors"):
         if state.best_step is None or old.name != _best_name(state.best_step):
@@ -267,14 +274,17 @@ def save_checkpoint(folder: Training, model: EncoderForecaster, optimizer: torch
 def resume(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Optimizer, device: torch.device) -> State:
     """Puts model and optimiser into the state of last.safetensors; a fresh state when there is none.
 
-    Raises DamagedRecord when the file is truncated or does not fit the model.
+    Raises DamagedRecord when the file is truncated, belongs to another training or does not fit the model.
     """
     path = folder.path / "last.safetensors"
     if not path.exists():
         return State()
     try:
         with safe_open(path, framework="pt") as file:
-            state = State(**json.loads((file.metadata() or {})["state"]))
+            header = file.metadata() or {}
+        if header.get("training") != folder.path.name:
+            raise ValueError(f"it belongs to the training {header.get('training', 'of something else')}")
+        state = State(**json.loads(header["state"]))
         tensors = load_file(path, device=str(device))
         model.load_state_dict(_part(tensors, "model."))
         for name, parameter in model.named_parameters():
@@ -336,12 +346,15 @@ def _stop_signals() -> Iterator[threading.Event]:
 
 @contextmanager
 def _backends(device: torch.device, deterministic: bool, precision: str) -> Iterator[None]:
-    """Sets torch's global switches for a training and puts them back."""
+    """Sets torch's global switches for a training and puts them and its random generators back."""
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses to use cuBLAS then
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
     try:
         with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
             if precision == "float32":
                 stack.enter_context(exact_float32(device))
             yield
@@ -363,7 +376,10 @@ def _status(state: State, done: float, loss: float | None, validation: float | N
 
 
 def _weights(model: EncoderForecaster) -> dict[str, Tensor]:
-    return {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    # Copies, for safetensors refuses memory that two names share, as tied weights do.
+    return {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in model.state_dict().items()
+    }
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from harness.errors import RequestError
-from harness.experiment import Component, Experiment
+from harness.experiment import Experiment, check_setting
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -33,7 +33,7 @@ class Variant:
 
     `changes` maps config paths ('architecture.skip') to values: plain ones, or a component (see
     `harness.experiment.Component`). An empty mapping is the base. Raises RequestError for a name that is not lower-case
-    letters, digits, '-' and '_' (at most 64), and for a path that does not exist.
+    letters, digits, '-' and '_' (at most 64). That the paths exist is checked when a plugin is loaded.
     """
 
     name: str
@@ -50,8 +50,23 @@ class Variant:
 
     @property
     def components(self) -> tuple[type, ...]:
-        """The component types among the changes, so that records that name them can be read."""
-        return tuple(type(value) for value in self.changes.values() if isinstance(value, Component))
+        """The component types among the changes, those inside components too, so that records that name them can be read."""
+        return tuple(dict.fromkeys(kind for value in self.changes.values() for kind in _dataclasses(value)))
+
+    def check(self) -> None:
+        """Raises RequestError when a change's path does not exist, or takes another type of value."""
+        for path, value in self.changes.items():
+            check_setting(path, value)
+
+
+def _dataclasses(value: object) -> Iterator[type]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield type(value)
+        for part in dataclasses.fields(value):
+            yield from _dataclasses(getattr(value, part.name))
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _dataclasses(one)
 
 
 @dataclass(frozen=True)
@@ -102,7 +117,11 @@ def describe(variant: Variant) -> dict[str, object]:
         "name": variant.name,
         "summary": variant.summary,
         "source": variant.source,
-        "changes": {
-            path: repr(value) if dataclasses.is_dataclass(value) else value for path, value in variant.changes.items()
-        },
+        "changes": {path: _as_json(value) for path, value in variant.changes.items()},
     }
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, tuple | list):
+        return [_as_json(one) for one in value]
+    return value if value is None or isinstance(value, str | int | float) else repr(value)

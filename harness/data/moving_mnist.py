@@ -13,9 +13,8 @@ Letters of the shapes: B sequences, T frames, D digits in a sequence, H and W pi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,9 @@ from harness.experiment import Data
 if TYPE_CHECKING:
     import torch
 
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
 _CACHED_BYTES = 1 << 19
+"""Sequences are rendered so many at a time that their strips stay in a core's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,46 +129,48 @@ def render(trajectories: Trajectories, digits: torch.Tensor, canvas: int) -> tor
 
     if digits.device.type != "cpu":
         return render_gather(trajectories, digits, canvas)
-    frames_BTCHW = np.empty((*trajectories.corner.shape[:2], 1, canvas, canvas), np.float32)
-    done = 0
-    for part_BTCHW in _paste(trajectories, digits.numpy(), canvas):
-        place = slice(done, done := done + len(part_BTCHW))
-        np.divide(part_BTCHW, np.float32(255), out=frames_BTCHW[place], dtype=np.float32)
-    return torch.from_numpy(frames_BTCHW)
+    unit = np.divide(digits.numpy()[trajectories.digit], np.float32(255), dtype=np.float32)
+    return torch.from_numpy(_paste(trajectories, unit, canvas))
 
 
 def render_bytes(trajectories: Trajectories, digits: NDArray[np.uint8], canvas: int) -> NDArray[np.uint8]:
     """The same frames as bytes, (B, T, 1, canvas, canvas), uint8, on the host."""
-    return np.concatenate(list(_paste(trajectories, digits, canvas)))
+    return _paste(trajectories, digits[trajectories.digit], canvas)
 
 
-def _paste(trajectories: Trajectories, digits: NDArray[np.uint8], canvas: int) -> Iterator[NDArray[np.uint8]]:
-    """The frames as bytes, some sequences at a time: few enough to stay in the cache until they are used."""
-    corner_BTD2, patch_BDhw = _flipped(trajectories, digits[trajectories.digit], canvas)
+def _paste(trajectories: Trajectories, patch_BDhw: NDArray[Pixel], canvas: int) -> NDArray[Pixel]:
+    corner_BTD2, patch_BDhw = _flipped(trajectories, patch_BDhw, canvas)
     batch, frames, count, _ = corner_BTD2.shape
-    size, pixels = digits.shape[-1], canvas * canvas
-    # In a flat canvas, moving a digit down y and right x is a shift by y * canvas + x, and no row wraps, as the digit stays
-    # inside. So with enough zeros before the digit, each of its frames is one contiguous window, copied in one piece.
-    farthest = (canvas - size) * (canvas + 1)
-    padded_BDP = np.zeros((batch, count, farthest + pixels), np.uint8)
-    padded_BDP[:, :, farthest:].reshape(batch, count, canvas, canvas)[..., :size, :size] = patch_BDhw
+    size, width = patch_BDhw.shape[-1], patch_BDhw.itemsize
+    free = canvas - size
+    # A strip is `size` full rows of the canvas: contiguous there, and, as a digit never wraps, contiguous in the digit padded
+    # to the canvas's width as well, where moving it right is a shift. So each strip is copied as one opaque item.
+    strip = np.dtype((np.void, size * canvas * width))
+    padded_BDP = np.zeros((batch, count, free + size * canvas), patch_BDhw.dtype)
+    padded_BDP[:, :, free:].reshape(batch, count, size, canvas)[..., :size] = patch_BDhw
     stride_B, stride_D, _ = padded_BDP.strides
-    frame = np.dtype((np.void, pixels))
-    window_BDS = np.ndarray((batch, count, farthest + 1), frame, padded_BDP, strides=(stride_B, stride_D, 1))
-    start_BTD = farthest - corner_BTD2[..., 0] * canvas - corner_BTD2[..., 1]
-    sequence = np.arange(batch)[:, None]
-    step = max(1, _CACHED_BYTES // (frames * pixels))
+    digit_BDX = np.ndarray((batch, count, free + 1), strip, padded_BDP, strides=(stride_B, stride_D, width))
+    frames_BTCHW = np.zeros((batch, frames, 1, canvas, canvas), patch_BDhw.dtype)
+    stride_B, stride_T, _, stride_H, _ = frames_BTCHW.strides
+    frame_BTY = np.ndarray((batch, frames, free + 1), strip, frames_BTCHW, strides=(stride_B, stride_T, stride_H))
+    b, t = np.arange(batch)[:, None], np.arange(frames)
+    top_BTD, left_BTD = corner_BTD2[..., 0], corner_BTD2[..., 1]
+    step = max(1, _CACHED_BYTES // (frames * strip.itemsize))
     for first in range(0, batch, step):
         part = slice(first, first + step)
-        frames_BTP = window_BDS[sequence[part], 0, start_BTD[part, :, 0]].view(np.uint8)
-        for d in range(1, count):
-            np.maximum(frames_BTP, window_BDS[sequence[part], d, start_BTD[part, :, d]].view(np.uint8), out=frames_BTP)
-        yield frames_BTP.reshape(-1, frames, 1, canvas, canvas)
+        for d in range(count):
+            place = (b[part], t, top_BTD[part, :, d])
+            drawn = digit_BDX[b[part], d, free - left_BTD[part, :, d]]
+            if d:
+                pixels = drawn.view(patch_BDhw.dtype)
+                np.maximum(pixels, frame_BTY[place].view(patch_BDhw.dtype), out=pixels)
+            frame_BTY[place] = drawn
+    return frames_BTCHW
 
 
 def _flipped(
-    trajectories: Trajectories, patch_BDhw: NDArray[np.uint8], canvas: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    trajectories: Trajectories, patch_BDhw: NDArray[Pixel], canvas: int
+) -> tuple[NDArray[np.int64], NDArray[Pixel]]:
     """Corners and patches of the flipped sequences: mirroring a few digits is cheaper than mirroring their frames."""
     corner_BTD2 = trajectories.corner
     farthest = canvas - patch_BDhw.shape[-1]

@@ -11,7 +11,9 @@ Shapes: T time, B batch, C channels, H height, W width. A layer works time-major
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,37 +70,146 @@ class ConvLSTM(nn.Module):
         """
         if self.plain:
             return plain_convlstm(self, inputs_TBCHW, state, constant=constant, steps=steps)
-        convolve = partial(F.conv2d, padding=self.kernel // 2)
+        padding = self.kernel // 2
         if inputs_TBCHW is None:
-            driven: Tensor | None = None
+            if state is None or steps < 1:
+                raise ValueError("a layer without an input needs a state and at least one step")
+            driven = None
         else:
             steps = inputs_TBCHW.shape[0]
-            driven = convolve(inputs_TBCHW.flatten(0, 1), self.input_weight, self.bias)
+            driven = F.conv2d(inputs_TBCHW.flatten(0, 1), self.input_weight, self.bias, padding=padding)
             driven = driven.view(steps, -1, *driven.shape[1:])
             if constant is not None and self.constant_weight is not None:
-                driven = driven + convolve(constant, self.constant_weight)
-        outputs = []
-        for step in range(steps):
-            if state is None:
-                if driven is None:
-                    raise ValueError("a layer without an input needs a state")
-                state = lstm_update(driven[step], None)
-            elif driven is None:
-                state = lstm_update(convolve(state[0], self.state_weight, self.bias), state[1])
-            else:
-                state = lstm_update(driven[step] + convolve(state[0], self.state_weight), state[1])
-            outputs.append(state[0])
-        if state is None:
-            raise ValueError("a layer needs at least one step")
-        return torch.stack(outputs), state
+                driven = driven + F.conv2d(constant, self.constant_weight, padding=padding)
+        weight: Tensor = self.state_weight
+        bias: Tensor = self.bias
+        device = weight.device.type
+        # Inside the recurrence autocast would cast the weights again at every step. It does not know the meta device.
+        if not weight.is_meta and torch.is_autocast_enabled(device):
+            kind = torch.get_autocast_dtype(device)
+            weight, bias = weight.to(kind), bias.to(kind)
+        hidden, cell = (None, None) if state is None else state
+        recur: Callable[..., tuple[Tensor, Tensor]] = Recurrence.apply
+        outputs, cell = recur(driven, weight, None if driven is not None else bias, hidden, cell, steps)
+        return outputs, (outputs[-1], cell)
+
+
+class Recurrence(torch.autograd.Function):
+    """The recurrent part of a layer, with its own backward pass.
+
+    Autograd would do three things step by step that need not be: the weights' gradient (here one convolution over all
+    steps), filling the input's gradient, and keeping every gate's value (here recomputed from the sums before them).
+    The cell state is float32 whatever the type of the gates.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        driven_TBGHW: Tensor | None,
+        weight: Tensor,
+        bias: Tensor | None,
+        hidden: Tensor | None,
+        cell: Tensor | None,
+        steps: int,
+    ) -> tuple[Tensor, Tensor]:
+        """What the input adds to the gates (None: `bias` alone) and the state -> hidden states (T, B, C, H, W), last cell state."""
+        with nullcontext() if weight.is_meta else torch.autocast(weight.device.type, enabled=False):
+            hidden = None if hidden is None else hidden.to(weight.dtype)
+            first, gates, cells, outputs = hidden, [], [cell], []
+            for step in range(steps):
+                if hidden is None:
+                    assert driven_TBGHW is not None
+                    total = driven_TBGHW[step]
+                else:
+                    total = F.conv2d(hidden, weight, bias, padding=weight.shape[-1] // 2)
+                    if driven_TBGHW is not None:
+                        total += driven_TBGHW[step]
+                hidden, cell = lstm_update(total, cell)
+                gates.append(total)
+                cells.append(cell)
+                outputs.append(hidden)
+            stacked = torch.stack(outputs)
+        ctx.save_for_backward(weight, first, stacked, *gates, *cells)
+        ctx.steps, ctx.has_bias, ctx.has_driven = steps, bias is not None, driven_TBGHW is not None
+        assert cell is not None
+        return stacked, cell
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, outputs_grad: Tensor, cell_grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the gates step by step, backwards in time; of the weights, for all steps at once."""
+        steps = ctx.steps
+        weight, first, outputs, *rest = ctx.saved_tensors
+        gates, cells = rest[:steps], rest[steps:]
+        gates_grad = gates[0].new_empty(steps, *gates[0].shape)
+        from_next: Tensor | None = None
+        for step in reversed(range(steps)):
+            hidden_grad = outputs_grad[step] if from_next is None else outputs_grad[step] + from_next
+            cell_grad = lstm_update_backward(
+                gates[step], cells[step], cells[step + 1], hidden_grad, cell_grad, gates_grad[step]
+            )
+            if step or first is not None:
+                from_next = _convolution_backward(gates_grad[step], outputs[step], weight, (True, False))[0]
+        # Step t's convolution read the hidden state of step t - 1.
+        if first is None:
+            read, written = outputs[:-1], gates_grad[1:]
+        else:
+            read, written = torch.cat([first[None], outputs[:-1]]), gates_grad
+        weight_grad = None
+        if len(read):
+            weight_grad = _convolution_backward(written.flatten(0, 1), read.flatten(0, 1), weight, (False, True))[1]
+        bias_grad = gates_grad.sum(dim=(0, 1, 3, 4)) if ctx.has_bias else None
+        has_state = first is not None
+        return (
+            gates_grad if ctx.has_driven else None,
+            weight_grad,
+            bias_grad,
+            from_next if has_state else None,
+            cell_grad if has_state else None,
+            None,
+        )
+
+
+def _convolution_backward(grad: Tensor, inputs: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
+    """Gradients of a 'same' convolution with respect to (inputs, weight), as far as wanted."""
+    padding = weight.shape[-1] // 2
+    inputs_grad, weight_grad, _ = torch.ops.aten.convolution_backward(
+        grad, inputs, weight, None, [1, 1], [padding, padding], [1, 1], False, [0, 0], 1, [*wanted, False]
+    )
+    return inputs_grad, weight_grad
 
 
 def lstm_update(gates: Tensor, cell: Tensor | None) -> State:
     """The pointwise part: gates before their nonlinearities (B, 4C, H, W) and the cell state (None: zeros) -> new state."""
-    in_gate, forget_gate, out_gate, candidate = gates.chunk(4, dim=1)
-    update = torch.sigmoid(in_gate) * torch.tanh(candidate)
-    cell = update if cell is None else torch.addcmul(update, torch.sigmoid(forget_gate), cell)
-    return torch.sigmoid(out_gate) * torch.tanh(cell), cell
+    in_gate, forget_gate, out_gate, candidate = _gates(gates)
+    update = in_gate * candidate
+    cell = update.float() if cell is None else torch.addcmul(update.float(), forget_gate, cell)
+    return (out_gate * torch.tanh(cell)).to(gates.dtype), cell
+
+
+def lstm_update_backward(
+    gates: Tensor, before: Tensor | None, cell: Tensor, hidden_grad: Tensor, cell_grad: Tensor, gates_grad: Tensor
+) -> Tensor:
+    """The gradient of `lstm_update`: writes that of the gates into `gates_grad`, returns that of the cell state before."""
+    in_gate, forget_gate, out_gate, candidate = _gates(gates)
+    squashed = torch.tanh(cell)
+    cell_grad = torch.addcmul(cell_grad, hidden_grad * out_gate, 1 - squashed * squashed)
+    channels = cell.shape[1]
+    in_part, forget_part, out_part, candidate_part = torch.split(gates_grad, channels, dim=1)
+    in_part.copy_(cell_grad * candidate * (in_gate * (1 - in_gate)))
+    if before is None:
+        forget_part.zero_()
+    else:
+        forget_part.copy_(cell_grad * before * (forget_gate * (1 - forget_gate)))
+    out_part.copy_(hidden_grad * squashed * (out_gate * (1 - out_gate)))
+    candidate_part.copy_(cell_grad * in_gate * (1 - candidate * candidate))
+    return cell_grad * forget_gate
+
+
+def _gates(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    sigmoids, candidate = torch.split(gates, [gates.shape[1] // 4 * 3, gates.shape[1] // 4], dim=1)
+    in_gate, forget_gate, out_gate = torch.sigmoid(sigmoids).chunk(3, dim=1)
+    return in_gate, forget_gate, out_gate, torch.tanh(candidate)
 
 
 def plain_convlstm(

