@@ -258,6 +258,9 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(parts).rstrip())
 
 
+_WHY = ("error", "reason")
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="variants, studies, reports, presets, settings or runs.")] = "runs",
@@ -287,8 +290,11 @@ def list_(
         print(f"no runs in {store_root(store)}" if what == "runs" else f"no {what}")
     else:
         names = dict.fromkeys(name for row in rows for name in row)
-        columns = [name for name in names if any(row.get(name) not in (None, "", {}) for row in rows)]
+        columns = [name for name in names if any(row.get(name) not in (None, "", {}) for row in rows) and name not in _WHY]
         print_table(columns, [[listing.cell(row.get(name)) for name in columns] for row in rows])
+        for row in rows:
+            for why in filter(None, map(row.get, _WHY)):  # too long for a column
+                note(f"{row.get('run_id') or row['name']}: {why}")
 
 
 @app.command()
@@ -381,6 +387,93 @@ def report(
 
 
 @app.command()
+def bench(
+    preset: PresetOption = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="Sequences a step; the preset's if not given.")] = None,
+    rounds: Annotated[int, typer.Option("--rounds", help="Counted turns of every contender.")] = 5,
+    contenders: Annotated[
+        str | None,
+        typer.Option("--contenders", help="Some of fast,oracle-float32,article-float32,article-bf16; all if not given."),
+    ] = None,
+    check: Annotated[Path | None, typer.Option("--check", help="Recorded ratios; fail when a fifth of one is lost.")] = None,
+    device: DeviceOption = "auto",
+    digits: DigitsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure training and inference against the oracle and the article's literal cell."""
+    from harness import bench as benchmark
+
+    request = _request(preset, device, digits, None, None)
+    names = [name.strip() for name in contenders.split(",")] if contenders else None
+    document = benchmark.bench(
+        request.preset, request.device, batch=batch, rounds=rounds, names=names, digits=digits, note=note
+    )
+    if as_json:
+        emit(document)
+    else:
+        _print_bench(document)
+    if check is not None and (complaints := benchmark.check(document, check)):
+        raise HarnessError("slower than recorded: " + "; ".join(complaints))
+
+
+def _print_bench(document: dict[str, Any]) -> None:
+    peaks = document["peaks"]
+    print(f"preset {document['preset']}, batch {document['batch']}, {document['rounds']} rounds, on {document['device']}")
+    print(f"peak here: {peaks['flops_per_second'] / 1e9:,.0f} GFLOP/s, {peaks['bytes_per_second'] / 1e9:,.1f} GB/s")
+    header = (
+        "training",
+        "precision",
+        "seq/s",
+        "ms/step",
+        "fastest-slowest",
+        "data",
+        "forward",
+        "backward",
+        "optimiser",
+        "GFLOP/s",
+        "of peak",
+        "MiB",
+    )
+    print_table(
+        header,
+        [
+            (
+                row["contender"],
+                row["precision"],
+                f"{row['sequences_per_second']:.1f}",
+                f"{row['ms_per_step']:.1f}",
+                f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
+                *(f"{row['ms'][phase]:.1f}" for phase in row["ms"]),
+                f"{row['flops_per_second'] / 1e9:,.0f}",
+                f"{row['share_of_peak']:.0%}",
+                f"{(row['memory_bytes'] or 0) / 2**20:,.0f}"
+                + (f"/{row['reserved_bytes'] / 2**20:,.0f}" if row["reserved_bytes"] else ""),
+            )
+            for row in document["training"]
+        ],
+    )
+    print_table(
+        ("inference", "precision", "batch", "frames/s", "ms", "fastest-slowest", "GFLOP/s", "of peak"),
+        [
+            (
+                row["contender"],
+                row["precision"],
+                str(row["batch"]),
+                f"{row['frames_per_second']:.0f}",
+                f"{row['ms']:.1f}",
+                f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
+                f"{row['flops_per_second'] / 1e9:,.0f}",
+                f"{row['share_of_peak']:.0%}",
+            )
+            for row in document["inference"]
+        ],
+    )
+    for contender, by_kind in document["ratios"].items():
+        words = ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in by_kind.items())
+        print(f"fast over {contender}: {words}")
+
+
+@app.command()
 def doctor(store: StoreOption = None, digits: DigitsOption = None, as_json: JsonOption = False) -> None:
     """Check this machine, the digits, the plugins and the store."""
     from harness.doctor import examine
@@ -432,9 +525,9 @@ _USAGE_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.__mro__
 def _usage(error: Any) -> str:
     """One line for a command line that cannot be parsed; the whole help for one that says nothing."""
     message, context = str(error.format_message()), getattr(error, "ctx", None)
-    if context is None or type(error).__name__ == "NoArgsIsHelpError":
+    if type(error).__name__ == "NoArgsIsHelpError":
         return message
-    return f"error: {message.rstrip('.')}; see `{context.command_path} --help`"
+    return f"error: {message.rstrip('.')}; see `{context.command_path if context else 'harness'} --help`"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

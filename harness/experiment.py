@@ -151,6 +151,8 @@ class Data(_Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.frames:
+            raise RequestError(f"data.frames is empty; it must be {GENERATED} or a .npy or .npz file")
         if 28 % self.digit_size:
             raise RequestError(f"data.digit_size is {self.digit_size}; it must divide 28 (2, 4, 7, 14 or 28)")
         if self.frames == GENERATED and self.canvas < self.digit_size:

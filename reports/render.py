@@ -14,11 +14,12 @@ import json
 import math
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -44,14 +45,10 @@ EXTENSIONS = {"image/png": "png", "image/gif": "gif"}
 """The kinds of pictures and their file names' endings."""
 
 _ID = "[a-z0-9][a-z0-9-]{0,99}"
-_OURS = re.compile(
-    rf"index\.html|report\.md|tables/{_ID}\.(csv|tex)|figures/{_ID}\.(svg|png)|pictures/{_ID}\.(png|gif)"
-)
+_OURS = re.compile(rf"index\.html|report\.md|tables/{_ID}\.(csv|tex)|figures/{_ID}\.(svg|png)|pictures/{_ID}\.(png|gif)")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?%?", re.ASCII)
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
-
-_Item = TypeVar("_Item")
 
 
 def write(page: Page, out: Path) -> list[Path]:
@@ -68,12 +65,12 @@ def write(page: Page, out: Path) -> list[Path]:
         HarnessError: the page is malformed, `out` cannot be written, or holds a file of the same name that no report wrote.
     """
     contents = _contents(page)
-    if out.exists() and not out.is_dir():
-        raise HarnessError(f"cannot write the report to {out}: it is a file; remove it or choose another folder (--out)")
-    earlier = _manifest(out)
     names = [*contents, MANIFEST]
     temporary: list[Path] = []
     try:
+        if out.exists() and not out.is_dir():
+            raise HarnessError(f"cannot write the report to {out}: it is a file; remove it or choose another folder (--out)")
+        earlier = _manifest(out)
         for name in contents:
             if name not in earlier and (out / name).exists():
                 raise HarnessError(
@@ -87,8 +84,9 @@ def write(page: Page, out: Path) -> list[Path]:
         for source, target in reversed(staged):  # index.html comes first in contents and last into the folder
             source.replace(target)
         for name in earlier - contents.keys():
-            (out / name).unlink(missing_ok=True)
-            if not any((out / name).parent.iterdir()):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                (out / name).unlink()
+            with suppress(OSError):  # others' files are in it
                 (out / name).parent.rmdir()
         _stage(out / MANIFEST, _listing(contents), temporary).replace(out / MANIFEST)
     except OSError as error:
@@ -99,7 +97,8 @@ def write(page: Page, out: Path) -> list[Path]:
         ) from error
     finally:
         for path in temporary:
-            _discard(path)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
     return [out / name for name in names]
 
 
@@ -110,8 +109,8 @@ def to_html(page: Page) -> str:
     """
     _check(page)
     images = {
-        **{f"figures/{figure.id}": _figure_image(figure) for figure in _all(page, "figures", Figure)},
-        **{f"pictures/{picture.id}": _picture_image(picture) for picture in _all(page, "pictures", Picture)},
+        **{f"figures/{figure.id}": _figure_image(figure) for figure in _figures(page)},
+        **{f"pictures/{picture.id}": _picture_image(picture) for picture in _pictures(page)},
     }
     document = _render(page, images)
     excess = len(document.encode()) - MAX_PAGE_BYTES
@@ -208,7 +207,7 @@ class _Image:
 
 
 def _figure_image(figure: Figure) -> _Image:
-    svg = figure.svg.encode()
+    svg = _clean(figure.svg).encode()
     # As an image, a plot's ids cannot clash with another's, and nothing in it can run or load.
     uri = _data_uri("image/svg+xml", svg) if 0 < len(svg) <= MAX_SVG_BYTES else _data_uri("image/png", figure.png)
     return _Image(f"figures/{figure.id}.svg", uri)
@@ -365,13 +364,16 @@ _TEX = {
     "\N{EM DASH}": "---",
     "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
     "\N{REPLACEMENT CHARACTER}": "?",
-    **{letter: rf"$\{name}$" for letter, name in zip("αβγδελμρσΔ", "alpha beta gamma delta varepsilon lambda mu rho sigma Delta".split(), strict=True)},
+    "\N{WORD JOINER}": "{}",
 }
+for _letter in ("alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "rho", "sigma"):
+    _TEX[unicodedata.lookup(f"GREEK SMALL LETTER {_letter.replace('lambda', 'lamda')}")] = rf"$\{_letter}$"
 _TEX_TABLE = str.maketrans(_TEX)
 
 
 def _tex(text: str) -> str:
-    return re.sub("-(?=-)", "-{}", _one_line(text).translate(_TEX_TABLE)) if "--" in text else _one_line(text).translate(_TEX_TABLE)
+    apart = re.sub("-(?=-)", "-\N{WORD JOINER}", _one_line(text))  # two hyphens would become a dash
+    return apart.translate(_TEX_TABLE)
 
 
 def _tex_row(cells: Iterable[str]) -> str:
@@ -386,13 +388,13 @@ def _tex_row(cells: Iterable[str]) -> str:
 def _contents(page: Page) -> dict[str, bytes]:
     """File name, relative to the report's folder -> what is in it. index.html comes first."""
     contents = {"index.html": to_html(page).encode(), "report.md": to_markdown(page).encode()}
-    for table in _all(page, "tables", Table):
+    for table in _tables(page):
         contents[f"tables/{table.id}.csv"] = to_csv(table).encode()
         contents[f"tables/{table.id}.tex"] = to_latex(table).encode()
-    for figure in _all(page, "figures", Figure):
+    for figure in _figures(page):
         contents[f"figures/{figure.id}.svg"] = _clean(figure.svg).encode()
         contents[f"figures/{figure.id}.png"] = figure.png
-    for picture in _all(page, "pictures", Picture):
+    for picture in _pictures(page):
         contents[f"pictures/{picture.id}.{EXTENSIONS[picture.mime]}"] = picture.content
     return contents
 
@@ -419,38 +421,36 @@ def _stage(target: Path, content: bytes, temporary: list[Path]) -> Path:
     return path
 
 
-def _discard(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        pass
-
-
 # What a page must be
 
 
-def _all(page: Page, kind: str, _type: Callable[..., _Item]) -> Iterator[_Item]:
-    for section in page.sections:
-        yield from getattr(section, kind)
+def _tables(page: Page) -> list[Table]:
+    return [table for section in page.sections for table in section.tables]
+
+
+def _figures(page: Page) -> list[Figure]:
+    return [figure for section in page.sections for figure in section.figures]
+
+
+def _pictures(page: Page) -> list[Picture]:
+    return [picture for section in page.sections for picture in section.pictures]
 
 
 def _check(page: Page) -> None:
-    kinds: dict[str, Iterable[Any]] = {
-        "section": page.sections,
-        "table": _all(page, "tables", Table),
-        "figure": _all(page, "figures", Figure),
-        "picture": _all(page, "pictures", Picture),
+    ids = {
+        "section": [section.id for section in page.sections],
+        "table": [table.id for table in _tables(page)],
+        "figure": [figure.id for figure in _figures(page)],
+        "picture": [picture.id for picture in _pictures(page)],
     }
-    for kind, items in kinds.items():
-        seen: set[str] = set()
-        for item in items:
-            _check_id(kind, item.id)
-            if item.id in seen:
-                raise HarnessError(f"the report has two {kind}s with the id {item.id!r}; give each its own")
-            seen.add(item.id)
-    for table in _all(page, "tables", Table):
+    for kind, given in ids.items():
+        for id_ in given:
+            _check_id(kind, id_)
+            if given.count(id_) > 1:
+                raise HarnessError(f"the report has two {kind}s with the id {id_!r}; give each its own")
+    for table in _tables(page):
         _check_table(table)
-    for picture in _all(page, "pictures", Picture):
+    for picture in _pictures(page):
         if picture.mime not in EXTENSIONS:
             raise HarnessError(f"picture {picture.id!r} is of type {picture.mime!r}; known: {', '.join(EXTENSIONS)}")
 
@@ -466,7 +466,9 @@ def _check_id(kind: str, given: str) -> None:
 def _check_table(table: Table) -> None:
     _check_id("table", table.id)
     if not table.columns or len(table.numeric) != len(table.columns):
-        raise HarnessError(f"table {table.id!r} has {len(table.columns)} columns and {len(table.numeric)} entries in `numeric`")
+        raise HarnessError(
+            f"table {table.id!r} has {len(table.columns)} columns and {len(table.numeric)} entries in `numeric`"
+        )
     for number, row in enumerate(table.rows, 1):
         if len(row) != len(table.columns):
             raise HarnessError(f"table {table.id!r} has {len(table.columns)} columns, but {len(row)} cells in row {number}")

@@ -13,8 +13,9 @@ Letters of the shapes: B sequences, T frames, D digits in a sequence, H and W pi
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,8 @@ from harness.experiment import Data
 if TYPE_CHECKING:
     import torch
 
-Pixel = TypeVar("Pixel", np.uint8, np.float32)
+_WHITE = np.float32(255)
 _CACHED_BYTES = 1 << 19
-"""Sequences are rendered so many at a time that their strips stay in a core's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,14 +97,17 @@ def walk(
     """Top-left corners (B, T, D, 2) in pixels, 0..free, of digits that start in [0, 1]^2 and step `speed` a frame."""
     velocity = direction_BD2 * speed
     position_TBD2 = np.empty((frames, *start_BD2.shape))
+    low, high = np.zeros(()), np.ones(())  # arrays, as converting a number takes longer than comparing a batch with it
+    hit, hit_high = np.empty(start_BD2.shape, np.bool_), np.empty(start_BD2.shape, np.bool_)
     before = start_BD2
     for position in position_TBD2:
         np.add(before, velocity, out=position)
-        hit = position <= 0
-        hit |= position >= 1
+        np.less_equal(position, low, out=hit)
+        np.greater_equal(position, high, out=hit_high)
+        np.logical_or(hit, hit_high, out=hit)
         np.negative(velocity, out=velocity, where=hit)
-        np.maximum(position, 0, out=position)
-        np.minimum(position, 1, out=position)
+        np.maximum(position, low, out=position)
+        np.minimum(position, high, out=position)
         before = position
     position_TBD2 *= free
     return np.ascontiguousarray(position_TBD2.astype(np.int64).swapaxes(0, 1))
@@ -129,48 +132,46 @@ def render(trajectories: Trajectories, digits: torch.Tensor, canvas: int) -> tor
 
     if digits.device.type != "cpu":
         return render_gather(trajectories, digits, canvas)
-    unit = np.divide(digits.numpy()[trajectories.digit], np.float32(255), dtype=np.float32)
-    return torch.from_numpy(_paste(trajectories, unit, canvas))
+    frames_BTCHW = np.empty((*trajectories.corner.shape[:2], 1, canvas, canvas), np.float32)
+    done = 0
+    for part_BTCHW in _paste(trajectories, digits.numpy(), canvas):
+        place = slice(done, done := done + len(part_BTCHW))
+        np.divide(part_BTCHW, _WHITE, out=frames_BTCHW[place], dtype=np.float32)
+    return torch.from_numpy(frames_BTCHW)
 
 
 def render_bytes(trajectories: Trajectories, digits: NDArray[np.uint8], canvas: int) -> NDArray[np.uint8]:
     """The same frames as bytes, (B, T, 1, canvas, canvas), uint8, on the host."""
-    return _paste(trajectories, digits[trajectories.digit], canvas)
+    return np.concatenate(list(_paste(trajectories, digits, canvas)))
 
 
-def _paste(trajectories: Trajectories, patch_BDhw: NDArray[Pixel], canvas: int) -> NDArray[Pixel]:
-    corner_BTD2, patch_BDhw = _flipped(trajectories, patch_BDhw, canvas)
+def _paste(trajectories: Trajectories, digits: NDArray[np.uint8], canvas: int) -> Iterator[NDArray[np.uint8]]:
+    """The frames as bytes, some sequences at a time: few enough to stay in the cache until they are used."""
+    corner_BTD2, patch_BDhw = _flipped(trajectories, digits[trajectories.digit], canvas)
     batch, frames, count, _ = corner_BTD2.shape
-    size, width = patch_BDhw.shape[-1], patch_BDhw.itemsize
-    free = canvas - size
-    # A strip is `size` full rows of the canvas: contiguous there, and, as a digit never wraps, contiguous in the digit padded
-    # to the canvas's width as well, where moving it right is a shift. So each strip is copied as one opaque item.
-    strip = np.dtype((np.void, size * canvas * width))
-    padded_BDP = np.zeros((batch, count, free + size * canvas), patch_BDhw.dtype)
-    padded_BDP[:, :, free:].reshape(batch, count, size, canvas)[..., :size] = patch_BDhw
+    size, pixels = digits.shape[-1], canvas * canvas
+    # In a flat canvas, moving a digit down y and right x is a shift by y * canvas + x, and no row wraps, as the digit stays
+    # inside. So with enough zeros before the digit, each of its frames is one contiguous window, copied as one opaque item.
+    farthest = (canvas - size) * (canvas + 1)
+    padded_BDP = np.zeros((batch, count, farthest + pixels), np.uint8)
+    padded_BDP[:, :, farthest:].reshape(batch, count, canvas, canvas)[..., :size, :size] = patch_BDhw
+    frame = np.dtype((np.void, pixels))
     stride_B, stride_D, _ = padded_BDP.strides
-    digit_BDX = np.ndarray((batch, count, free + 1), strip, padded_BDP, strides=(stride_B, stride_D, width))
-    frames_BTCHW = np.zeros((batch, frames, 1, canvas, canvas), patch_BDhw.dtype)
-    stride_B, stride_T, _, stride_H, _ = frames_BTCHW.strides
-    frame_BTY = np.ndarray((batch, frames, free + 1), strip, frames_BTCHW, strides=(stride_B, stride_T, stride_H))
-    b, t = np.arange(batch)[:, None], np.arange(frames)
-    top_BTD, left_BTD = corner_BTD2[..., 0], corner_BTD2[..., 1]
-    step = max(1, _CACHED_BYTES // (frames * strip.itemsize))
+    window_BDS = np.ndarray((batch, count, farthest + 1), frame, padded_BDP, strides=(stride_B, stride_D, 1))
+    start_BTD = farthest - corner_BTD2[..., 0] * canvas - corner_BTD2[..., 1]
+    sequence = np.arange(batch)[:, None]
+    step = max(1, _CACHED_BYTES // (frames * pixels))
     for first in range(0, batch, step):
         part = slice(first, first + step)
-        for d in range(count):
-            place = (b[part], t, top_BTD[part, :, d])
-            drawn = digit_BDX[b[part], d, free - left_BTD[part, :, d]]
-            if d:
-                pixels = drawn.view(patch_BDhw.dtype)
-                np.maximum(pixels, frame_BTY[place].view(patch_BDhw.dtype), out=pixels)
-            frame_BTY[place] = drawn
-    return frames_BTCHW
+        frames_BTP = window_BDS[sequence[part], 0, start_BTD[part, :, 0]].view(np.uint8)
+        for d in range(1, count):
+            np.maximum(frames_BTP, window_BDS[sequence[part], d, start_BTD[part, :, d]].view(np.uint8), out=frames_BTP)
+        yield frames_BTP.reshape(-1, frames, 1, canvas, canvas)
 
 
 def _flipped(
-    trajectories: Trajectories, patch_BDhw: NDArray[Pixel], canvas: int
-) -> tuple[NDArray[np.int64], NDArray[Pixel]]:
+    trajectories: Trajectories, patch_BDhw: NDArray[np.uint8], canvas: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """Corners and patches of the flipped sequences: mirroring a few digits is cheaper than mirroring their frames."""
     corner_BTD2 = trajectories.corner
     farthest = canvas - patch_BDhw.shape[-1]

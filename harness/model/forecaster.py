@@ -44,7 +44,7 @@ class EncoderForecaster(nn.Module):
     def __init__(self, architecture: Architecture, channels: int = 1, seed: int = 0) -> None:
         super().__init__()
         widths, last = architecture.widths, len(architecture.widths) - 1
-        self.patch = architecture.patch
+        self.patch, self.channels = architecture.patch, channels
         pixels = channels * architecture.patch**2
         bias = architecture.forget_bias
 

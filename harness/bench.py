@@ -1,0 +1,317 @@
+"""`harness bench`: how fast the shared trainer is, against its oracle and the article's literal cell, in one run.
+
+Contenders take turns (A, B, C, A, B, C, ...) on the same batch; the first round warms up and is not counted; medians are
+reported with the fastest and slowest. Compare ratios of one run: absolute times depend on what else the machine does.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.data.source import open_source
+from harness.devices import autocast, resolve
+from harness.environment import describe_device, environment
+from harness.errors import HarnessError, RequestError, unknown
+from harness.experiment import Experiment
+from harness.inference import predict
+from harness.losses import composite_loss, exact_float32
+from harness.measure import forward_cost, median_seconds
+from harness.model.article import ArticleForecaster
+from harness.model.forecaster import EncoderForecaster, build_model
+from harness.presets import preset
+
+PHASES = ("data", "forward", "backward", "optimiser")
+LOSS_ALLOWED = 0.2
+"""Share of its recorded ratio that the fast path may lose before `check` fails."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to run the base network: how to build it, and in which precision (None: the experiment's own)."""
+
+    name: str
+    build: Callable[[EncoderForecaster], nn.Module]
+    precision: str | None
+
+
+CONTENDERS = (
+    Contender("fast", lambda model: model, None),
+    Contender("oracle-float32", lambda model: model.use_oracle(), "float32"),
+    Contender("article-float32", ArticleForecaster, "float32"),
+    Contender("article-bf16", ArticleForecaster, "bfloat16"),
+)
+
+
+def bench(
+    preset_name: str,
+    device_name: str,
+    *,
+    batch: int | None = None,
+    rounds: int = 5,
+    names: Sequence[str] | None = None,
+    digits: Path | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Measures training steps and inference of the contenders; plain values for --json.
+
+    Args:
+        batch: sequences a training step and an inference batch; the preset's if None. Inference is measured at 1 as well.
+        rounds: counted turns of each contender.
+        names: contenders; all if None.
+    """
+    if rounds < 1 or (batch is not None and batch < 1):
+        raise RequestError("--rounds and --batch are at least 1")
+    chosen = [_contender(name) for name in names] if names else list(CONTENDERS)
+    experiment = resolve(preset(preset_name), device_name)
+    if batch is not None:
+        experiment = experiment.replace({"training.batch_size": batch})
+    size = experiment.training.batch_size
+    device = torch.device(device_name)
+    source = open_source(experiment.data, digits)
+    model = build_model(experiment.architecture, source.channels, 0)
+    params, flops = forward_cost(experiment, source.channels, source.height, source.width, experiment.data.horizon)
+    steppers = {one.name: Stepper(one, model, experiment, device) for one in chosen}
+    times: dict[str, list[dict[str, float]]] = {one.name: [] for one in chosen}
+    for turn in range(rounds + 1):
+        for name, stepper in steppers.items():
+            note(f"training step, {'warm-up' if turn == 0 else f'round {turn} of {rounds}'}: {name}")
+            measured = stepper.step(partial(source.train_batch, 0, turn, size, experiment.data.horizon, device))
+            if turn:
+                times[name].append(measured)
+    peaks = measure_peaks(device, experiment.training.precision)
+    training = []
+    for one in chosen:
+        totals = [sum(step[phase] for phase in PHASES) for step in times[one.name]]
+        compute = statistics.median(step["forward"] + step["backward"] for step in times[one.name])
+        training.append(
+            {
+                "contender": one.name,
+                "batch": size,
+                "precision": steppers[one.name].precision,
+                "sequences_per_second": size / statistics.median(totals),
+                "frames_per_second": size * experiment.data.horizon / statistics.median(totals),
+                "ms_per_step": 1e3 * statistics.median(totals),
+                "ms_fastest": 1e3 * min(totals),
+                "ms_slowest": 1e3 * max(totals),
+                "ms": {phase: 1e3 * statistics.median(step[phase] for step in times[one.name]) for phase in PHASES},
+                "flops_per_second": 3 * flops * size / compute,
+                "share_of_peak": 3 * flops * size / compute / peaks["flops_per_second"],
+                **memory_of(one.name, preset_name, size, device_name, digits),
+            }
+        )
+        note(f"memory of a training step: {one.name}")
+    inference = []
+    for count in dict.fromkeys((1, size)):
+        frames = source.train_batch(0, 0, count, 1, device)[:, : experiment.data.input_frames]
+        seconds: dict[str, list[float]] = {one.name: [] for one in chosen}
+        for turn in range(rounds + 1):
+            for name, stepper in steppers.items():
+                note(f"inference at batch {count}, {'warm-up' if turn == 0 else f'round {turn} of {rounds}'}: {name}")
+                took = stepper.infer(frames)
+                if turn:
+                    seconds[name].append(took)
+        for one in chosen:
+            middle = statistics.median(seconds[one.name])
+            inference.append(
+                {
+                    "contender": one.name,
+                    "batch": count,
+                    "precision": steppers[one.name].precision,
+                    "sequences_per_second": count / middle,
+                    "frames_per_second": count * experiment.data.horizon / middle,
+                    "ms": 1e3 * middle,
+                    "ms_fastest": 1e3 * min(seconds[one.name]),
+                    "ms_slowest": 1e3 * max(seconds[one.name]),
+                    "flops_per_second": flops * count / middle,
+                    "share_of_peak": flops * count / middle / peaks["flops_per_second"],
+                }
+            )
+    return {
+        "preset": preset_name,
+        "batch": size,
+        "rounds": rounds,
+        "params": params,
+        "flops_per_sequence": flops,
+        "training": training,
+        "inference": inference,
+        "ratios": ratios(training, inference),
+        "device": describe_device(device_name),
+        "peaks": peaks,
+        "environment": environment(device_name),
+    }
+
+
+def ratios(training: Sequence[dict[str, Any]], inference: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """The fast path over every other contender: speed of a training step, its memory (below 1 is less), speed of inference."""
+    found: dict[str, dict[str, float]] = {}
+    fast = {"training": _row(training, "fast"), **{f"batch {r['batch']}": r for r in inference if r["contender"] == "fast"}}
+    if fast["training"] is None:
+        return found
+    for row in training:
+        if row["contender"] != "fast":
+            found[row["contender"]] = {"training": row["ms_per_step"] / fast["training"]["ms_per_step"]}
+            if row["memory_bytes"] and fast["training"]["memory_bytes"]:
+                found[row["contender"]]["memory"] = fast["training"]["memory_bytes"] / row["memory_bytes"]
+    for row in inference:
+        if row["contender"] != "fast":
+            found[row["contender"]][f"inference batch {row['batch']}"] = row["ms"] / fast[f"batch {row['batch']}"]["ms"]
+    return found
+
+
+def _row(rows: Sequence[dict[str, Any]], name: str) -> Any:
+    return next((row for row in rows if row["contender"] == name), None)
+
+
+def _contender(name: str) -> Contender:
+    found = {one.name: one for one in CONTENDERS}
+    if name not in found:
+        raise unknown("contender", name, found)
+    return found[name]
+
+
+class Stepper:
+    """A contender with its own copy of the network and of the optimiser."""
+
+    def __init__(self, contender: Contender, model: EncoderForecaster, experiment: Experiment, device: torch.device) -> None:
+        own = EncoderForecaster(experiment.architecture, model.channels)
+        own.load_state_dict(model.state_dict())
+        self.model = contender.build(own).to(device)
+        if device.type == "cuda" and contender.name == "fast":
+            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.experiment, self.device = experiment, device
+        self.precision = contender.precision or experiment.training.precision
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=device.type == "cuda")
+
+    @contextmanager
+    def _switches(self) -> Iterator[None]:
+        if self.precision == "float32":
+            with exact_float32(self.device):
+                yield
+        else:
+            yield
+
+    def step(self, batch: Callable[[], Tensor]) -> dict[str, float]:
+        """One training step; seconds by phase."""
+        shown, horizon = self.experiment.data.input_frames, self.experiment.data.horizon
+        marks = [self._now()]
+        frames = batch()
+        marks.append(self._now())
+        with self._switches():
+            with autocast(self.precision, self.device):
+                prediction = self.model(frames[:, :shown], horizon)
+            loss = composite_loss(prediction, frames[:, shown:], self.experiment.loss)
+            marks.append(self._now())
+            loss.backward()  # type: ignore[no-untyped-call]
+        marks.append(self._now())
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        marks.append(self._now())
+        return {phase: after - before for phase, before, after in zip(PHASES, marks[:-1], marks[1:], strict=True)}
+
+    def infer(self, inputs: Tensor) -> float:
+        """Seconds to predict one batch."""
+        started = self._now()
+        with self._switches(), autocast(self.precision, self.device):
+            predict(self.model, inputs, self.experiment.data.horizon)
+        return self._now() - started
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def measure_peaks(device: torch.device, precision: str) -> dict[str, float]:
+    """What the device reaches here and now: a large matrix product in the precision given (FLOP/s), a large copy (bytes/s)."""
+    on_gpu = device.type == "cuda"
+    side, kind = (8192 if on_gpu else 2048), getattr(torch, precision)
+    a, b = torch.randn(side, side, device=device, dtype=kind), torch.randn(side, side, device=device, dtype=kind)
+    source = torch.empty((2**30 if on_gpu else 2**28) // 4, device=device)
+    target = torch.empty_like(source)
+
+    def timed(call: Callable[[], object]) -> float:
+        def once() -> None:
+            call()
+            if on_gpu:
+                torch.cuda.synchronize(device)
+
+        return median_seconds(once, 1.0, warm_up=2)
+
+    return {
+        "flops_per_second": 2 * side**3 / timed(lambda: torch.mm(a, b)),
+        "bytes_per_second": 2 * source.numel() * 4 / timed(lambda: target.copy_(source)),
+        "matrix": side,
+    }
+
+
+def memory_of(name: str, preset_name: str, batch: int, device_name: str, digits: Path | None) -> dict[str, int | None]:
+    """Peak memory of a contender's training step, measured in a process of its own.
+
+    On a GPU what tensors took (`memory_bytes`) and the allocator reserved; on the CPU how much the process grew in its second
+    step and before, over what it was when the network and the batch stood ready.
+    """
+    words = [sys.executable, "-m", "harness.bench", name, preset_name, str(batch), device_name, str(digits or "")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        raise HarnessError(f"the memory of {name!r} could not be measured: {(done.stderr or 'no message').splitlines()[-1]}")
+    found: dict[str, int | None] = json.loads(done.stdout)
+    return found
+
+
+def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digits: str) -> dict[str, int | None]:
+    import resource
+
+    experiment = resolve(preset(preset_name), device_name).replace({"training.batch_size": batch})
+    device = torch.device(device_name)
+    source = open_source(experiment.data, Path(digits) if digits else None)
+    stepper = Stepper(_contender(name), build_model(experiment.architecture, source.channels, 0), experiment, device)
+    frames = source.train_batch(0, 0, batch, experiment.data.horizon, device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        for _ in range(2):
+            stepper.step(lambda: frames)
+        return {
+            "memory_bytes": torch.cuda.max_memory_allocated(device),
+            "reserved_bytes": torch.cuda.max_memory_reserved(device),
+        }
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    stepper.step(lambda: frames)
+    return {
+        "memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before,
+        "reserved_bytes": None,
+    }
+
+
+def check(document: dict[str, Any], recorded: Path) -> list[str]:
+    """What got worse: ratios of the fast path over the article's cell that lost more than a fifth of what is recorded."""
+    try:
+        before = json.loads(recorded.read_text())
+    except (OSError, ValueError) as error:
+        raise RequestError(f"cannot read the recorded ratios {recorded}: {error}") from None
+    complaints = []
+    for contender, by_kind in before["ratios"].items():
+        for kind, ratio in by_kind.items():
+            now = document["ratios"].get(contender, {}).get(kind)
+            if now is None or kind == "memory":
+                continue
+            if now < ratio * (1 - LOSS_ALLOWED):
+                complaints.append(f"{kind}: {now:.2f} times {contender}, recorded were {ratio:.2f}")
+    return complaints
+
+
+if __name__ == "__main__":
+    json.dump(_memory_here(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5]), sys.stdout)

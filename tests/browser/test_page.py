@@ -1,0 +1,266 @@
+"""A report in a real browser: sorting, filtering, the keyboard, narrow screens, both colour schemes, and nothing loaded."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Locator, sync_playwright
+from playwright.sync_api import Page as Tab
+
+from reports.page import Page, Section, Table, Value
+from reports.render import write
+
+pytestmark = pytest.mark.browser
+
+SAMPLE = runpy.run_path(str(Path(__file__).parents[1] / "sample_page.py"))
+NAMES = [row[0] for row in SAMPLE["METHODS"]]
+GAINS = {row[0]: row[4][0] for row in SAMPLE["METHODS"] if row[4]}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WIDE = {"width": 1280, "height": 900}
+PHONE = {"width": 375, "height": 800}
+LONG = "n" * 10_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        message = f"no browser found (looked for {', '.join(BROWSERS)}); install Debian's chromium"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)  # in an empty profile of its own
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write(SAMPLE["sample_page"](), tmp_path_factory.mktemp("report"))[0].as_uri()
+
+
+@pytest.fixture(scope="module")
+def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Long names, and names that would run a script if they were taken for markup."""
+    script = "<script>document.title = 'run'</script><img src=x onerror=\"document.title = 'run'\">"
+    table = Table(
+        id="t",
+        title=script + LONG,
+        columns=(LONG, "number", script),
+        rows=tuple((Value(LONG), Value(text, value), Value(script + LONG)) for text, value in ((LONG, 2.0), ("1", 1.0))),
+        numeric=(False, True, False),
+        note=LONG,
+    )
+    section = Section("s", LONG, paragraphs=(script, LONG), tables=(table,), commands=(LONG,))
+    page = Page(
+        title=LONG, summary=(LONG,), warnings=(script + LONG,), facts={LONG: LONG}, sections=(section, Section("u", script))
+    )
+    return write(page, tmp_path_factory.mktemp("hostile"))[0].as_uri()
+
+
+Open = Callable[..., Tab]
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    """Opens a page in a fresh context; fails the test when the page asks for anything else or writes an error."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def visit(url: str, **options: Any) -> Tab:
+        context = browser.new_context(**({"viewport": WIDE} | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url == url or request.url.startswith("data:") else complaints.append(request.url)
+            ),
+        )
+        page.goto(url)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def shown(table: Locator) -> list[str]:
+    """The names of the visible rows, top to bottom."""
+    rows = table.locator("tbody tr:visible")
+    return [text.strip() for text in rows.locator("th").all_inner_texts()]
+
+
+def tab_to(page: Tab, condition: str) -> None:
+    """Presses Tab until `condition` holds for the focused element."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"(() => {{ const e = document.activeElement; return {condition}; }})()"):
+            return
+    pytest.fail(f"the keyboard does not reach: {condition}")
+
+
+def test_sorting_by_a_numeric_column_orders_by_value(visit: Open, report: str) -> None:
+    table = visit(report).locator("#table-ablation")
+    heading = table.get_by_role("columnheader", name="gain over base")
+    button = heading.get_by_role("button")
+    assert heading.get_attribute("aria-sort") is None
+    button.click()
+    assert heading.get_attribute("aria-sort") == "ascending"
+    assert shown(table) == [*sorted(GAINS, key=lambda name: GAINS[name]), "base"]
+    assert table.get_by_role("status").inner_text() == "7 rows, sorted by gain over base [95 % interval], ascending"
+    button.click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert shown(table) == [*sorted(GAINS, key=lambda name: -GAINS[name]), "base"]
+    button.click()
+    assert heading.get_attribute("aria-sort") is None
+    assert shown(table) == NAMES
+
+
+def test_one_column_is_sorted_at_a_time_and_texts_by_alphabet(visit: Open, report: str) -> None:
+    page = visit(report)
+    table = page.locator("#table-costs")
+    table.get_by_role("button", name="wall time (s)").click()
+    times = [float(text) for text in table.locator("tbody td:nth-child(2)").all_inner_texts()]
+    assert times == sorted(times)
+    assert times[-1] > 100 > times[0]  # as texts, 104.9 would come first
+    table.get_by_role("button", name="method").click()
+    assert table.locator("[aria-sort]").count() == 1
+    assert shown(table) == sorted(NAMES)
+    assert shown(page.locator("#table-ablation")) == NAMES
+
+
+def test_filtering_hides_rows_and_says_how_many_are_left(visit: Open, report: str) -> None:
+    page = visit(report)
+    table = page.locator("#table-ablation")
+    field = table.get_by_label("Filter rows of table 1")
+    status = table.get_by_role("status")
+    assert status.get_attribute("aria-live") == "polite"
+    assert status.inner_text() == "7 rows"
+    field.fill("BETTER attention")
+    assert shown(table) == ["residual + attention"]
+    assert status.inner_text() == "1 of 7 rows"
+    field.fill("-0.0022")  # the table prints a typographic minus
+    assert shown(table) == ["curriculum"]
+    field.fill("no such row")
+    assert shown(table) == []
+    assert status.inner_text() == "0 of 7 rows"
+    field.fill("")
+    assert shown(table) == NAMES
+    assert len(shown(page.locator("#table-costs"))) == 7
+
+
+def test_the_keyboard_alone_sorts_filters_skips_and_scrolls(visit: Open, report: str) -> None:
+    page = visit(report, viewport=PHONE)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    tab_to(page, "e.id === 'filter-ablation'")
+    page.keyboard.type("better")
+    table = page.locator("#table-ablation")
+    assert len(shown(table)) == 3
+    tab_to(page, "e.className === 'scroll'")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.activeElement.scrollLeft > 0")
+    tab_to(page, "e.className === 'sort' && e.textContent.startsWith('SSIM')")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Space")
+    assert shown(table) == ["tta", "residual", "residual + attention"]
+    page.keyboard.press("Enter")
+    assert shown(table) == ["residual + attention", "residual", "tta"]
+    assert page.evaluate("document.activeElement.closest('th').getAttribute('aria-sort')") == "descending"
+
+
+def test_nothing_else_is_loaded(visit: Open, report: str) -> None:
+    page = visit(report)
+    page.locator("summary").first.click()
+    entries = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert [name for name in entries if not name.startswith("data:")] == []
+    broken = page.evaluate("[...document.images].filter((image) => image.complete && !image.naturalWidth).length")
+    assert broken == 0
+
+
+def test_without_javascript_everything_is_there(visit: Open, report: str) -> None:
+    page = visit(report, java_script_enabled=False)
+    table = page.locator("#table-ablation")
+    assert shown(table) == NAMES
+    assert table.get_by_role("button").count() == 0  # nothing that would not work
+    assert not table.locator("input").is_visible()
+    assert page.locator("figure").count() == 3
+    animation, still = page.locator("#picture-animation img").all()
+    assert still.is_visible()
+    assert not animation.is_visible()
+    page.get_by_text("Play the animation").click()
+    assert animation.is_visible()
+    assert not still.is_visible()
+
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE, {"width": 320, "height": 640}], ids=lambda size: str(size["width"]))
+def test_the_page_never_scrolls_sideways(visit: Open, report: str, hostile_report: str, viewport: dict[str, int]) -> None:
+    for url in (report, hostile_report):
+        page = visit(url, viewport=viewport)
+        assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+        page.evaluate("window.scrollTo(500, 0)")
+        assert page.evaluate("window.scrollX") == 0
+        stray = """[...document.querySelectorAll('body *')].filter((e) => !e.closest('.scroll, .plate, .skip, details')
+            && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 80))"""
+        assert page.evaluate(stray) == []
+
+
+def test_on_a_phone_the_first_column_stays_in_sight(visit: Open, report: str) -> None:
+    page = visit(report, viewport=PHONE)
+    region = page.get_by_role("region", name="Each idea added to the base")
+    assert region.get_attribute("tabindex") == "0"
+    region.evaluate("(e) => { e.scrollLeft = 10000; }")
+    assert region.evaluate("(e) => e.scrollLeft") > 0
+    offset = "(e) => e.querySelector('tbody th').getBoundingClientRect().left - e.getBoundingClientRect().left"
+    assert region.evaluate(offset) == pytest.approx(0, abs=1)
+
+
+def test_markup_in_names_is_text(visit: Open, hostile_report: str) -> None:
+    page = visit(hostile_report)
+    page.get_by_role("button", name="number").click()
+    assert page.title() == LONG[:200]
+    assert page.locator("script").count() == 1
+    assert page.locator("img").count() == 0
+    assert "<script>document.title = 'run'</script>" in page.locator("main").inner_text()
+    assert page.locator("tbody td:nth-child(2)").all_inner_texts()[0] == "1"
+
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessibility(visit: Open, report: str, scheme: str, viewport: dict[str, int]) -> None:
+    page = visit(report, color_scheme=scheme, viewport=viewport)
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+    assert page.locator(".plate").first.evaluate("(e) => getComputedStyle(e).backgroundColor") == "rgb(255, 255, 255)"
+    page.get_by_role("button", name="parameters").click()
+    # axe cannot tell what a text on a gradient contrasts with; the shade at a table's edge is one.
+    page.evaluate("document.querySelectorAll('.scroll').forEach((e) => { e.style.background = 'none'; })")
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}}).response
+    assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]] == []
+    unsure = [rule for rule in found["incomplete"] if rule["id"] == "color-contrast"]
+    assert [node["html"] for rule in unsure for node in rule["nodes"]] == []

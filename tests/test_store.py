@@ -1,0 +1,504 @@
+"""The store loses nothing and believes nothing: what is there is whole and belongs there, or it is named as damaged."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from harness import listing
+from harness import store as store_module
+from harness.errors import HarnessError, RequestError
+from harness.store import DamagedRecord, Folder, Run, Store, Training, key_of
+
+RECORD = {"metrics": {"ssim": 0.5}, "frames": [1, 2], "text": "Größe"}
+A, B, C = "a" * 16, "ab" * 8, "c" * 16
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    found = Folder(tmp_path / "runs" / A)
+    found.write("result.json", RECORD)
+    return found
+
+
+def fail_with_no_space(*args: object, **options: object) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+# --- writing
+
+
+def test_a_record_comes_back_as_it_was_written(folder: Folder) -> None:
+    assert folder.read("result.json") == RECORD
+    assert folder.read_or_none("other.json") is None
+    with pytest.raises(FileNotFoundError):
+        folder.read("other.json")
+
+
+def test_nan_and_infinities_become_null_wherever_they_stand(folder: Folder) -> None:
+    folder.write("x.json", {"a": float("nan"), "b": [1.0, float("inf"), (float("-inf"), {"c": float("nan")})], "d": 1e308})
+    assert folder.read("x.json") == {"a": None, "b": [1.0, None, [None, {"c": None}]], "d": 1e308}
+    json.loads((folder.path / "x.json").read_text(), parse_constant=lambda word: pytest.fail(word))
+
+
+@pytest.mark.parametrize("place", ["tempfile.mkstemp", "os.fdopen", "os.fsync", "os.replace", "pathlib.Path.mkdir"])
+def test_a_disk_that_is_full_leaves_the_old_record_and_no_litter(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    before = sorted(os.listdir(folder.path))
+    with monkeypatch.context() as patched:
+        patched.setattr(place, fail_with_no_space)
+        with pytest.raises(HarnessError) as failed:
+            folder.write("result.json", {"metrics": "new"})
+    assert str(folder.path / "result.json") in str(failed.value)
+    assert "No space left on device" in str(failed.value)
+    assert "run the same command again" in str(failed.value)
+    assert failed.value.exit_code == 1
+    assert sorted(os.listdir(folder.path)) == before
+    assert folder.read("result.json") == RECORD
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_write_that_fails_half_way_leaves_the_old_record(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.fdopen
+
+    def to_a_full_device(handle: int, mode: str) -> Any:
+        os.dup2(os.open("/dev/full", os.O_WRONLY), handle)
+        return whole(handle, mode)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fdopen", to_a_full_device)
+        with pytest.raises(HarnessError, match="No space left"):
+            folder.write("result.json", {"metrics": "x" * 100_000})
+    assert os.listdir(folder.path) == ["result.json"]
+    assert folder.read("result.json") == RECORD
+
+
+def test_an_interrupted_write_leaves_no_litter(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            folder.write("result.json", {})
+    assert os.listdir(folder.path) == ["result.json"]
+
+
+def test_a_file_system_that_cannot_sync_a_folder_is_no_failure(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.fsync
+
+    def files_only(handle: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        whole(handle)
+
+    monkeypatch.setattr("os.fsync", files_only)
+    folder.write("result.json", {"a": 1})
+    assert folder.read("result.json") == {"a": 1}
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("not a folder")
+    with pytest.raises(HarnessError, match=r"cannot write .*result\.json"):
+        Folder(tmp_path / "runs" / A).write("result.json", {})
+    with pytest.raises(HarnessError, match=r"cannot read .*result\.json"):
+        Folder(tmp_path / "runs" / A).read("result.json")
+    assert (tmp_path / "runs").read_text() == "not a folder"
+
+
+# --- reading what is not whole
+
+
+def damaged(folder: Folder, content: bytes) -> str:
+    (folder.path / "result.json").write_bytes(content)
+    with pytest.raises(DamagedRecord) as refused:
+        folder.read_or_none("result.json")
+    message = str(refused.value)
+    assert str(folder.path / "result.json") in message
+    assert "\n" not in message
+    return message
+
+
+def test_a_record_cut_short_anywhere_is_damaged(folder: Folder) -> None:
+    whole = (folder.path / "result.json").read_bytes()
+    for length in range(len(whole.rstrip())):
+        damaged(folder, whole[:length])
+
+
+def test_a_record_with_any_bit_flipped_is_damaged_or_means_the_same(folder: Folder) -> None:
+    whole = (folder.path / "result.json").read_bytes()
+    for position in range(len(whole)):
+        for bit in (0, 3, 6):
+            content = bytearray(whole)
+            content[position] ^= 1 << bit
+            (folder.path / "result.json").write_bytes(content)
+            try:
+                assert folder.read("result.json") == RECORD
+            except DamagedRecord:
+                continue
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 200,
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"metrics": {"ssim": 1.0}}',
+        b'{"format": 1, "sha256": "0"}',
+        b'{"format": 1, "sha256": "0", "x": NaN}',
+        b'{"format": 99, "sha256": "0"}',
+        b'{"format": 1, "sha256": null, "x": 1e999}',
+        b"\xff\xfe{",
+        b"[" * 200_000,
+        b'{"a":' * 200_000,
+        b'{"format": 1, "sha256": "0", "x": ' + b"9" * 5000 + b"}",
+    ],
+    ids=lambda content: repr(content[:24]),
+)
+def test_what_is_no_record_of_ours_is_damaged(folder: Folder, content: bytes) -> None:
+    damaged(folder, content)
+
+
+def test_a_pickle_in_the_place_of_a_record_is_never_executed(folder: Folder, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    damaged(folder, pickle.dumps(Trap()))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_huge_file_is_refused_unread(folder: Folder) -> None:
+    with (folder.path / "result.json").open("wb") as file:
+        file.truncate(store_module.MAX_RECORD_BYTES + 1)
+    with pytest.raises(DamagedRecord, match="larger than 64 MiB"):
+        folder.read("result.json")
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_what_is_no_file_is_refused_and_not_waited_for(folder: Folder, kind: str) -> None:
+    path = folder.path / "result.json"
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(DamagedRecord, match="is not a file"):
+        folder.read("result.json")
+
+
+def test_a_record_copied_from_elsewhere_is_not_taken_for_this_folder_s_own(folder: Folder) -> None:
+    other = Folder(folder.path.with_name(B))
+    other.write("experiment.json", {"variant": "base"})
+    shutil.copy(other.path / "experiment.json", folder.path / "result.json")
+    with pytest.raises(DamagedRecord, match=rf"is the record of {B}/experiment\.json"):
+        folder.read("result.json")
+    shutil.copy(folder.path / "result.json", other.path / "result.json")
+    with pytest.raises(DamagedRecord, match="is the record of"):
+        other.read("result.json")
+
+
+def test_a_store_may_be_moved_as_a_whole(folder: Folder, tmp_path: Path) -> None:
+    moved = shutil.move(tmp_path / "runs", tmp_path / "elsewhere")
+    assert Folder(Path(moved) / A).read("result.json") == RECORD
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(
+        st.text(max_size=5).filter(lambda key: key not in ("format", "sha256", "place")),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers(-(2**60), 2**60)
+            | st.floats(allow_nan=False, allow_infinity=False)
+            | st.text(),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+        ),
+        max_size=4,
+    )
+)
+def test_any_record_of_plain_values_comes_back(tmp_path_factory: pytest.TempPathFactory, record: dict[str, Any]) -> None:
+    folder = Folder(tmp_path_factory.mktemp("store") / A)
+    try:
+        folder.write("x.json", record)
+    except UnicodeEncodeError:  # a lone surrogate is no text
+        return
+    assert folder.read("x.json") == record
+
+
+# --- metrics.jsonl
+
+
+def test_a_line_that_a_crash_tore_spoils_no_other(folder: Folder) -> None:
+    for step in (10, 20):
+        folder.append("metrics.jsonl", {"step": step, "loss": float("nan")})
+    with (folder.path / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"step": 30, "lo')
+    assert [line["step"] for line in folder.lines("metrics.jsonl")] == [10, 20]
+    folder.append("metrics.jsonl", {"step": 40})
+    assert folder.lines("metrics.jsonl") == [{"step": 10, "loss": None}, {"step": 20, "loss": None}, {"step": 40}]
+
+
+def test_foreign_lines_are_passed_over(folder: Folder) -> None:
+    (folder.path / "metrics.jsonl").write_bytes(
+        b'\n[1]\n"x"\n\xff\xfe\n{"step": 1, "loss": NaN}\n' + b"[" * 100_000 + b"\n\0\n"
+    )
+    assert folder.lines("metrics.jsonl") == [{"step": 1, "loss": None}]
+    assert Training(folder.path).validations() == []
+
+
+def test_after_a_resume_the_later_validation_of_a_step_counts(folder: Folder) -> None:
+    for ssim in (0.1, 0.2):
+        folder.append("metrics.jsonl", {"step": 10, "seconds": 1.0, "validation": {"ssim": ssim}})
+    folder.append("metrics.jsonl", {"step": "x", "seconds": 1.0, "validation": {"ssim": 0.3}})
+    assert Training(folder.path).validations() == [{"step": 10, "seconds": 1.0, "ssim": 0.2}]
+
+
+def test_no_lines_are_no_error_and_a_full_disk_is_named(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert folder.lines("metrics.jsonl") == []
+    (folder.path / "full.jsonl").symlink_to("/dev/full")
+    with pytest.raises(HarnessError, match=r"cannot write .*full\.jsonl"):
+        folder.append("full.jsonl", {"step": 1})
+    (folder.path / "folder.jsonl").mkdir()
+    with pytest.raises(HarnessError, match=r"cannot read .*folder\.jsonl"):
+        folder.lines("folder.jsonl")
+
+
+# --- finding
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Store:
+    store = Store(tmp_path)
+    for run_id in (A, B, C):
+        Run(tmp_path / "runs" / run_id).write("result.json", {})
+    return store
+
+
+def test_a_run_is_found_by_the_start_of_its_id(three: Store) -> None:
+    assert [three.find(prefix).run_id for prefix in ("aa", "ab", "c", A)] == [A, B, A.replace("a", "c"), A][:4]
+
+
+def test_an_id_that_is_not_there_or_not_enough_is_refused_with_what_is_there(three: Store) -> None:
+    with pytest.raises(RequestError, match=f"2 runs with the id 'a' in .*; matches: {A}, {B}"):
+        three.find("a")
+    with pytest.raises(RequestError, match=r"no finished run with the id 'ff' in .*; there: .*`harness list runs` shows all"):
+        three.find("ff")
+    with pytest.raises(RequestError, match="there: none"):
+        Store(three.root / "empty").find("a")
+
+
+def test_a_store_with_many_runs_does_not_flood_the_terminal(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / "runs" / f"{number:016x}").mkdir(parents=True)
+    for prefix in ("0", "f"):
+        with pytest.raises(RequestError) as refused:
+            Store(tmp_path).find(prefix)
+        assert len(str(refused.value)) < 300 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("prefix", ["../../etc", "/", "..", A + "/..", "*", "~", "\0", A + "\n"])
+def test_an_id_never_leaves_the_store(three: Store, prefix: str) -> None:
+    with pytest.raises(RequestError):
+        three.find(prefix)
+
+
+def test_files_and_folders_that_are_not_ours_are_passed_over(three: Store, tmp_path: Path) -> None:
+    runs = three.root / "runs"
+    for name in ("notes", ".DS_Store", "A" * 16, "a" * 15, "a" * 17, "d" * 16 + "~x"):
+        (runs / name).mkdir()
+    (runs / ("d" * 16)).write_text("a file with a run's name")
+    (runs / ("e" * 16)).symlink_to(runs / A)
+    (runs / ("f" * 16)).symlink_to(tmp_path / "nowhere")
+    assert [run.run_id for run in three.runs()] == [A, B, C]
+    assert [row["run_id"] for row in listing.runs(three.root)] == [A, B, C]
+
+
+def test_a_store_that_cannot_be_listed_says_so(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("x")
+    with pytest.raises(HarnessError, match="cannot read the store"):
+        list(Store(tmp_path).runs())
+    assert list(Store(tmp_path / "absent").runs()) == []
+
+
+def test_one_damaged_run_does_not_hide_the_others(store: Path) -> None:
+    first, second = (run.run_id for run in Store(store).runs())
+    (store / "runs" / first / "result.json").write_bytes(b"{")
+    rows = {row["run_id"]: row for row in listing.runs(store)}
+    assert rows[first]["status"] == "damaged"
+    assert "result.json" in rows[first]["reason"]
+    assert rows[second]["status"] == "finished"
+    Folder(store / "runs" / first).write("result.json", {"metrics": "of another program"})
+    assert [row["status"] for row in listing.runs(store)] == ["damaged", "finished"]
+    (store / "runs" / first / "result.json").unlink()
+    (store / "runs" / first / "result.json").mkdir()
+    assert [row["status"] for row in listing.runs(store)] == ["damaged", "finished"]
+
+
+# --- keeping
+
+
+def test_setting_aside_keeps_the_old_and_frees_its_name(folder: Folder, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.set_aside(folder)
+    folder.write("result.json", {"number": 2})
+    second = store.set_aside(folder)
+    assert [path.name for path in (first, second) if path] == [f"{A}~1", f"{A}~2"]
+    assert store.set_aside(folder) is None
+    assert Folder(tmp_path / "runs" / f"{A}~1").read("result.json") == RECORD
+    assert Folder(tmp_path / "runs" / f"{A}~2").read("result.json") == {"number": 2}
+    assert [run.superseded for run in store.runs()] == [True, True]
+    assert store.find(f"{A}~1").run_id == f"{A}~1"
+    with pytest.raises(RequestError):
+        store.find(A)
+
+
+def test_what_cannot_be_set_aside_stays(folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("os.rename", fail_with_no_space)
+        with pytest.raises(HarnessError, match=rf"cannot set .*{A} aside: No space left"):
+            Store(tmp_path).set_aside(folder)
+    assert folder.read("result.json") == RECORD
+
+
+def test_a_run_keeps_the_checkpoint_that_it_tested_when_its_training_is_forced_anew(store: Path) -> None:
+    where = Store(store)
+    for run in where.runs():
+        assert where.training_of(run).validations()
+    (old,) = where.trainings()
+    aside = where.set_aside(old)
+    shutil.copytree(store / "trainings" / f"{old.path.name}~1", old.path)
+    summary = old.read("training.json")
+    old.write("training.json", summary | {"checkpoint_sha256": "of other weights"})
+    for run in where.runs():
+        assert where.training_of(run).path == aside
+
+
+def test_a_run_whose_checkpoint_is_gone_says_so(store: Path) -> None:
+    where = Store(store)
+    run = next(iter(where.runs()))
+    shutil.rmtree(store / "trainings")
+    with pytest.raises(DamagedRecord, match=f"no longer has the checkpoint that run {run.run_id} tested"):
+        where.training_of(run)
+    (run.path / "experiment.json").unlink()
+    with pytest.raises(DamagedRecord, match=r"has no experiment\.json; it is not a whole run"):
+        where.training_of(run)
+    run.write("experiment.json", {"training_key": 3})
+    with pytest.raises(DamagedRecord):
+        where.training_of(run)
+
+
+def test_a_checkpoint_that_was_changed_or_lies_elsewhere_is_damaged(store: Path) -> None:
+    (training,) = Store(store).trainings()
+    summary = training.read("training.json")
+    path = training.check(summary)
+    for name in ("../../../etc/passwd", "/etc/passwd"):
+        with pytest.raises(DamagedRecord, match="names a checkpoint outside its folder"):
+            training.check(summary | {"checkpoint": name})
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedRecord, match="is not the checkpoint that was trained; use --force"):
+        training.check(summary)
+    path.unlink()
+    with pytest.raises(DamagedRecord, match="cannot read"):
+        training.check(summary)
+
+
+# --- locks
+
+HOLD = """
+import sys
+from pathlib import Path
+from harness.store import Store
+assert "torch" not in sys.modules
+with Store(Path(sys.argv[1])).lock("key"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Any:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def held(store: Store, key: str = "key") -> bool:
+    with store.lock(key, wait=False) as got:
+        return got
+
+
+def test_a_lock_excludes_another_process_and_other_keys_stay_free(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    store = Store(tmp_path)
+    assert not held(store)
+    assert held(store, "other")
+    holder.communicate("")
+    assert held(store)
+
+
+def test_a_killed_holder_frees_its_lock(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    store = Store(tmp_path)
+    assert not held(store)
+    holder.send_signal(signal.SIGKILL)
+    with store.lock("key") as got:
+        assert got
+
+
+def test_an_error_under_a_lock_frees_it_and_is_not_swallowed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(ZeroDivisionError), store.lock("key"):
+        _ = 1 / 0
+    assert held(store)
+
+
+def test_a_store_that_cannot_be_locked_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*args: object, **options: object) -> Any:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", read_only)
+    with (
+        pytest.raises(HarnessError, match="Read-only file system; choose a writable folder with --store or HARNESS_STORE"),
+        Store(tmp_path).lock("key"),
+    ):
+        pytest.fail("a lock that is not there")
+
+
+# --- small things
+
+
+def test_keys_are_short_hexadecimal_and_do_not_depend_on_the_order_of_fields() -> None:
+    assert key_of({"a": 1, "b": [1.0, None]}) == key_of({"b": [1.0, None], "a": 1})
+    assert len(key_of({})) == 16
+    assert int(key_of({}), 16) > 0
+    assert key_of({"a": 1}) != key_of({"a": 2})
+
+
+@pytest.mark.parametrize("make", [lambda path: path, lambda path: path / "not" / "yet"])
+def test_free_space_is_known_before_the_store_exists(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    assert Store(make(tmp_path)).free_bytes() > 0
