@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from harness.data.source import Source
 
 BASELINES = ("blank", "repeat_last")
+PRINTED = (
+    *("run_id", "variant", "preset", "seed", "status", "cached", "resumed", "params", "flops_per_sequence"),
+    *("metrics", "metrics_per_frame", "baselines", "training", "inference", "memory", "device", "digits", "path"),
+)
+"""The keys of `harness run --json`, in their order: other programs rely on them."""
+PRINTED_PARTS = {
+    "training": ("steps", "seconds", "sequences_per_second", "skipped_steps"),
+    "inference": ("frames_per_second",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +53,14 @@ class Outcome:
     resumed: bool = False
 
     def record(self) -> dict[str, Any]:
-        """The document that `harness run --json` prints."""
-        return self.result | {"cached": self.cached, "resumed": self.resumed, "path": str(self.path)}
+        """The document that `harness run --json` prints: the documented part of the result. `harness show` has all of it."""
+        whole = self.result | {"cached": self.cached, "resumed": self.resumed, "path": str(self.path)}
+        parts = {name: {key: whole[name][key] for key in keys} for name, keys in PRINTED_PARTS.items()}
+        return {name: parts.get(name, whole[name]) for name in PRINTED}
 
 
 def rehearse(experiment: Experiment, source: Source) -> None:
-    """Sends shapes without data through network, views and metrics, so that what cannot fit fails before anything is written.
+    """Sends one black frame through network, views and metrics, so that what cannot fit fails before anything is written.
 
     Raises RequestError when the frames do not suit the architecture, a view, or the metrics.
     """
@@ -56,13 +68,11 @@ def rehearse(experiment: Experiment, source: Source) -> None:
 
     from harness.inference import predict
     from harness.metrics import MetricMean
-    from harness.model.forecaster import EncoderForecaster
+    from harness.model.forecaster import build_model
 
-    with torch.device("meta"):
-        model = EncoderForecaster(experiment.architecture, source.channels)
-        frames = torch.zeros(1, 1, source.channels, source.height, source.width)
-        predict(model, frames, 1, experiment.inference.views)
-    MetricMean().update(torch.zeros(frames.shape), torch.zeros(frames.shape))
+    model = build_model(experiment.architecture, source.channels, experiment.training.seed)
+    frames = torch.zeros(1, 1, source.channels, source.height, source.width)
+    MetricMean().update(predict(model, frames, 1, experiment.inference.views), frames)
 
 
 def finished(store: Store, cell: Cell) -> Outcome | None:
@@ -111,14 +121,14 @@ def train_cell(cell: Cell, folder: Training, source: Source, options: Options) -
         folder.check(summary)
         return summary, False
     resumed = (folder.path / "last.safetensors").exists()
-    if not resumed:
-        rehearse(cell.experiment, source)
-        folder.write("experiment.json", cell.record())
-        folder.write("environment.json", environment(options.device))
-    with options.progress(f"{cell.variant} seed {cell.seed}") as progress:
-        if resumed:
-            progress.note(f"going on with the training in {folder.path}")
-        try:
+    with _memory_errors(cell, options):
+        if not resumed:
+            rehearse(cell.experiment, source)
+            folder.write("experiment.json", cell.record())
+            folder.write("environment.json", environment(options.device))
+        with options.progress(f"{cell.variant} seed {cell.seed}") as progress:
+            if resumed:
+                progress.note(f"going on with the training in {folder.path}")
             summary = fit(
                 cell.experiment,
                 source,
@@ -128,21 +138,28 @@ def train_cell(cell: Cell, folder: Training, source: Source, options: Options) -
                 deterministic=options.deterministic,
                 save_every=options.save_every,
             )
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise _out_of_memory(cell, options) from error
-        except RuntimeError as error:
-            if "can't allocate memory" in str(error) or "not enough memory" in str(error):  # the CPU allocator's words
-                raise _out_of_memory(cell, options) from error
-            raise
     folder.write("training.json", summary)
     return summary, resumed
 
 
-def _out_of_memory(cell: Cell, options: Options) -> HarnessError:
-    return HarnessError(
+@contextmanager
+def _memory_errors(cell: Cell, options: Options) -> Iterator[None]:
+    """Says in one line what to lower when memory runs out, on the GPU or here."""
+    import torch
+
+    try:
+        yield
+        return
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        cause: Exception = error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):  # the CPU allocator's words
+            raise
+        cause = error
+    raise HarnessError(
         f"out of memory on {options.device} while training {cell.variant!r} with training.batch_size="
         f"{cell.experiment.training.batch_size}; lower training.batch_size, architecture.widths or data.canvas"
-    )
+    ) from cause
 
 
 def evaluate_cell(

@@ -106,6 +106,7 @@ def fit(
         resumed_at, saved_at, validation = state.step, time.monotonic(), state.best_ssim
         loss = None
         while True:
+            stopping = stop.is_set()  # asked once a step, so that a signal between two questions cannot skip the saving
             done = progress_of(experiment, state)
             finished = done >= 1 or (0 < training.patience <= state.validations_without_gain)
             due = state.step % training.validate_every == 0 and state.step > 0
@@ -114,13 +115,13 @@ def fit(
                 save_checkpoint(folder, model, optimizer, state)
                 saved_at = time.monotonic()
                 finished = finished or (0 < training.patience <= state.validations_without_gain)
-            elif time.monotonic() - saved_at > save_every or stop.is_set():
+            elif stopping or time.monotonic() - saved_at > save_every:
                 save_checkpoint(folder, model, optimizer, state)
                 saved_at = time.monotonic()
             progress.update(_status(state, done, loss, validation))
             if finished:
                 break
-            if stop.is_set():
+            if stopping:
                 raise Interrupted(
                     f"stopped at step {state.step} ({done:.0%}); the state is saved: run the same command again to go on"
                 )

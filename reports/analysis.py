@@ -224,16 +224,12 @@ class _Names:
 
     def of_plans(self, plans: Sequence[PlanRecord], by_id: Mapping[str, RunRecord]) -> list[RunRecord]:
         """The runs that plans with equal steps know by another name than the record's."""
+        cells = [cell for plan in plans if plan.match == "steps" for cell in plan.cells if cell.label == cell.variant]
         found: dict[tuple[str, str], RunRecord] = {}
-        for plan in plans:
-            for cell in plan.cells:
-                if (
-                    plan.match == "steps"
-                    and cell.label == cell.variant
-                    and (run := by_id.get(cell.run_id or "")) is not None
-                ):
-                    if cell.variant != run.variant:
-                        found[run.run_id, cell.variant] = self.named(run, cell.variant)
+        for cell in cells:
+            run = by_id.get(cell.run_id or "")
+            if run is not None and cell.variant != run.variant:
+                found[run.run_id, cell.variant] = self.named(run, cell.variant)
         return list(found.values())
 
 

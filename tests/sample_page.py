@@ -80,7 +80,7 @@ def forest_plot() -> Figure:
     return Figure(
         id="gains",
         title="Gain of each idea over the base.",
-        caption="Points are means over five seeds, bars their 95 % intervals. An interval that crosses zero says nothing either way.",
+        caption="Points are means over five seeds, bars their 95 % intervals. One that crosses zero says nothing either way.",
         alt="Forest plot: residual, tta and residual + attention lie to the right of zero; the others' intervals cross it.",
         svg=svg.getvalue(),
         png=png.getvalue(),

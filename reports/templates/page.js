@@ -54,7 +54,7 @@
         sorted = [...rows].sort((a, b) => compare(keys.get(a), keys.get(b)));
         heading.setAttribute("aria-sort", next);
         heading.querySelector(".arrow").textContent = next === "ascending" ? "\u2191" : "\u2193";
-        order = `, sorted by ${names[column]}, ${next}`;
+        order = `, sorted by ${names[column].slice(0, 100)}, ${next}`;
       }
       body.append(...sorted);
       announce();

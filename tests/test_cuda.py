@@ -1,0 +1,129 @@
+"""What holds on a GPU: it computes what the CPU computes, within rounding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness import trainer
+from harness.data.source import Source
+from harness.devices import choose_device, resolve
+from harness.errors import Interrupted
+from harness.execute import Options, run_cell
+from harness.inference import predict
+from harness.losses import exact_float32
+from harness.model.forecaster import build_model
+from harness.presets import preset
+from harness.progress import Silent, Status
+from harness.registry import Variants
+from harness.request import Request
+from harness.store import Cell, Store
+
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a CUDA device: torch.cuda.is_available() is false"
+)
+
+INSTALLED = Variants(third_party=False)
+CUDA = torch.device("cuda")
+
+
+def cell_of(variant: str = "base", **settings: object) -> tuple[Cell, Source]:
+    changes = {f"training.{name}": value for name, value in settings.items()}
+    return Request(preset="tiny", device="cuda", settings=changes).cell(INSTALLED, variant)
+
+
+def fit(cell: Cell, source: Source, root: Path, progress: Any = None, **options: Any) -> tuple[dict[str, Any], Path]:
+    folder = Store(root).training(cell)
+    folder.write("experiment.json", cell.record())
+    return trainer.fit(cell.experiment, source, folder, CUDA, progress or Silent(), **options), folder.path
+
+
+def test_the_device_is_found_and_16_bits_are_chosen() -> None:
+    assert choose_device("auto") == "cuda"
+    assert resolve(preset("paper"), "cuda").training.precision in ("bfloat16", "float16")
+
+
+@pytest.mark.parametrize("variant", ["base", "residual+attention"])
+def test_the_network_that_trains_equals_the_oracle_on_the_cpu(variant: str) -> None:
+    architecture = INSTALLED.compose(variant).apply(preset("tiny")).architecture
+    oracle = build_model(architecture, 1, seed=0).use_oracle()
+    with torch.no_grad():
+        for index, parameter in enumerate(oracle.parameters()):
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index)), alpha=0.05)
+    fast = build_model(architecture, 1, seed=0)
+    fast.load_state_dict(oracle.state_dict())
+    fast = fast.to(CUDA).to(memory_format=torch.channels_last)
+    frames = torch.rand(2, 3, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    expected = oracle(frames, 3)
+    expected.square().sum().backward()
+    with exact_float32(CUDA):
+        found = fast(frames.to(CUDA), 3)
+        found.square().sum().backward()
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-5)
+    for (name, ours), theirs in zip(fast.named_parameters(), oracle.parameters(), strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        difference = (ours.grad.cpu() - theirs.grad).norm() / (theirs.grad.norm() + 1e-6)
+        assert difference.item() < 1e-3, name
+
+
+def test_initial_weights_and_batches_are_those_of_the_cpu() -> None:
+    cell, source = cell_of()
+    architecture = cell.experiment.architecture
+    torch.cuda.manual_seed_all(5)
+    for ours, theirs in zip(
+        build_model(architecture, 1, 3).to(CUDA).parameters(), build_model(architecture, 1, 3).parameters()
+    ):
+        assert torch.equal(ours.cpu(), theirs)
+    assert torch.equal(source.train_batch(0, 7, 16, 3, CUDA).cpu(), source.train_batch(0, 7, 16, 3, "cpu"))
+    for ours, theirs in zip(source.test(3, CUDA), source.test(3, "cpu"), strict=True):
+        assert torch.equal(ours.cpu(), theirs)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("variant", ["base", "residual+attention"])
+def test_every_precision_trains(variant: str, precision: str, tmp_path: Path) -> None:
+    if precision == "bfloat16" and not torch.cuda.is_bf16_supported():
+        pytest.skip("this GPU has no bfloat16")
+    cell, source = cell_of(variant, precision=precision, steps=8)
+    summary, _ = fit(cell, source, tmp_path)
+    assert summary["validation_ssim"] is not None
+    assert summary["skipped_steps"] <= (4 if precision == "float16" else 0)  # float16 looks for its loss scale
+    assert 0 < summary["memory"]["allocated_bytes"] <= summary["memory"]["reserved_bytes"]
+
+
+def test_a_stopped_training_goes_on(tmp_path: Path) -> None:
+    import os
+    import signal
+
+    class Stops(Silent):
+        def update(self, status: Status) -> None:
+            if status.step == 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    cell, source = cell_of("attention", steps=9, precision="float32")
+    expected, _ = fit(cell, source, tmp_path / "undisturbed", deterministic=True)
+    with pytest.raises(Interrupted, match="stopped at step 5"):
+        fit(cell, source, tmp_path / "stopped", Stops(), deterministic=True)
+    found, _ = fit(cell, source, tmp_path / "stopped", deterministic=True)
+    assert found["steps"] == expected["steps"] == 9
+    assert found["validation_ssim"] == pytest.approx(expected["validation_ssim"], abs=1e-6)
+
+
+def test_a_cell_runs_to_its_result_and_predicts_the_same_from_its_checkpoint(tmp_path: Path) -> None:
+    cell, source = cell_of("residual+attention+curriculum+tta")
+    store = Store(tmp_path)
+    result = run_cell(cell, store, source, Options(device="cuda")).result
+    assert torch.cuda.get_device_name() in result["device"]
+    assert result["inference"]["frames_per_second"] > 0
+    training = store.training(cell)
+    path = training.path / str(training.read("training.json")["checkpoint"])
+    frames = next(iter(source.test(4, "cpu")))[:, :3]
+    predictions = [
+        predict(trainer.load_model(cell.experiment, 1, path, device), frames.to(device), 3).cpu()
+        for device in (CUDA, torch.device("cpu"))
+    ]
+    torch.testing.assert_close(*predictions, rtol=0, atol=2e-2)  # TF32 on the GPU
