@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from harness.data.source import Source
@@ -21,7 +18,7 @@ from harness.plan import REFERENCE, Planned, expand
 from harness.registry import Variants
 from harness.request import Request
 from harness.store import Cell, DamagedRecord, Folder, Store, key_of
-from harness.workers import Done, Job, Worker, first_done
+from harness.workers import Done, Job, Worker, first_done, stop_signals
 
 MATCHES = ("steps", "seconds", "flops")
 
@@ -152,7 +149,7 @@ class Runner:
         todo = [row for row in self.rows if row.status != "finished"]
         workers: list[Worker] = []
         under_way: dict[int, Row] = {}
-        with _stop_signals() as stop, contextlib.ExitStack() as stack:
+        with stop_signals() as stop, contextlib.ExitStack() as stack:
             while under_way or todo:
                 if not told and (stop.is_set() or (limit is not None and time.monotonic() - started > limit)):
                     told = True
@@ -309,24 +306,3 @@ class Runner:
 def _with_budget(request: Request, path: str, value: float) -> Request:
     others = {key: old for key, old in (request.settings or {}).items() if key not in {f"training.{one}" for one in BUDGETS}}
     return replace(request, settings=others | {path: value})
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal stops at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -39,6 +39,9 @@ DigitsOption = Annotated[Path | None, typer.Option("--digits", help="Folder of M
 StoreOption = Annotated[Path | None, typer.Option("--store", help="The run store [env: HARNESS_STORE; default: artifacts].")]
 PluginOption = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with variants; may be repeated.")]
 NoPluginsOption = Annotated[bool, typer.Option("--no-plugins", help="Leave out variants of other packages.")]
+MarginOption = Annotated[
+    float | None, typer.Option("--margin", help="Smallest SSIM difference of interest; the report's default if not given.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -109,7 +112,9 @@ def run(
     where = Store(store_root(store))
     outcome = None if force else finished(where, cell)
     if outcome is None:
-        options = Options(device=request.device, digits=digits, deterministic=deterministic, force=force, progress=progress)
+        options = Options(
+            device=request.device, digits=digits, deterministic=deterministic, force=force, progress=progress, note=note
+        )
         outcome = run_cell(cell, where, source, options)
     record = outcome.record()
     if as_json:
@@ -371,6 +376,7 @@ def predict(
 def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("artifacts/report"),
     name: Annotated[str, typer.Option("--report", help="Which report (see `list reports`).")] = "ablation",
+    margin: MarginOption = None,
     store: StoreOption = None,
     plugin: PluginOption = None,
     no_plugins: NoPluginsOption = False,
@@ -382,8 +388,36 @@ def report(
     from harness.store import Store
 
     builder: Report = Plugins("harness.reports", Report, third_party=not no_plugins).get(name)
-    for path in builder.build(Store(store_root(store)), _variants(plugin, no_plugins), out):
+    options = builder.options(builder.build, margin=margin)
+    for path in builder.build(Store(store_root(store)), _variants(plugin, no_plugins), out, **options):
         print(path)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="A store, or the folder of a report: what was.")],
+    b: Annotated[Path, typer.Argument(help="A store, or the folder of a report: what is.")],
+    name: Annotated[str, typer.Option("--report", help="Which report compares (see `list reports`).")] = "ablation",
+    margin: MarginOption = None,
+    plugin: PluginOption = None,
+    no_plugins: NoPluginsOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what changed beyond noise from A to B; exit code 1 when something got worse, 2 when nothing is comparable."""
+    from harness.registry import Plugins
+    from harness.report import Report
+
+    report: Report = Plugins("harness.reports", Report, third_party=not no_plugins).get(name)
+    if report.compare is None:
+        raise RequestError(f"report {name!r} compares nothing; choose another with --report")
+    difference = report.compare(a, b, _variants(plugin, no_plugins), **report.options(report.compare, margin=margin))
+    if as_json:
+        emit(difference.document)
+    else:
+        for line in difference.lines:
+            print(line)
+    if difference.regressed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -474,6 +508,148 @@ def _print_bench(document: dict[str, Any]) -> None:
 
 
 @app.command()
+def study(
+    name: Annotated[
+        str, typer.Argument(help="A study (see `list studies`): loss-weights, learning-rate, or another package's.")
+    ],
+    variant: VariantOption = "base",
+    each: Annotated[
+        bool, typer.Option("--each", help="Tune every installed variant, with the same number of trials.")
+    ] = False,
+    trials: Annotated[
+        int, typer.Option("--trials", help="Finished or pruned trials in all, however often it was interrupted.")
+    ] = 20,
+    timeout: Annotated[float | None, typer.Option("--timeout", help="Stop cleanly after so many seconds.")] = None,
+    seeds_per_trial: Annotated[
+        int,
+        typer.Option(
+            "--seeds-per-trial", help="A trial is the mean of so many seeds; from 4 on, bad ones are pruned between seeds."
+        ),
+    ] = 1,
+    sampler: Annotated[
+        str,
+        typer.Option(
+            "--sampler", help="tpe (for few, noisy trials), gp (fewer still, slower), cmaes (50 and more) or random."
+        ),
+    ] = "tpe",
+    pruner: Annotated[
+        str,
+        typer.Option(
+            "--pruner", help="median (from half of a training on, after 5 trials), hyperband (tens of trials) or none."
+        ),
+    ] = "median",
+    objectives: Annotated[
+        str, typer.Option("--objectives", help="ssim, or ssim,seconds for a Pareto front (no pruning).")
+    ] = "ssim",
+    option: Annotated[
+        list[str] | None, typer.Option("--with", help="An option of the study, such as l1; may be repeated.")
+    ] = None,
+    confirm: Annotated[
+        int | None, typer.Option("--confirm", help="Test the best setting and the fixed arms on so many new seeds.")
+    ] = None,
+    max_failures: Annotated[int, typer.Option("--max-failures", help="Stop when so many trials in a row fail.")] = 5,
+    workers: Annotated[int, typer.Option("--workers", help="Cells at once, each in its own process.")] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            envvar="HARNESS_STORAGE",
+            show_envvar=False,
+            help="Optuna storage: postgresql+psycopg://..., sqlite:///..., journal:FILE [env: HARNESS_STORAGE].",
+        ),
+    ] = None,
+    study_name: Annotated[
+        str | None, typer.Option("--study-name", help="Name in the storage; made from the request if not given.")
+    ] = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Serve optuna-dashboard on the storage; runs no trial.")
+    ] = False,
+    port: Annotated[int, typer.Option("--port", help="Port of the dashboard.")] = 8080,
+    preset: PresetOption = None,
+    settings: SetOption = None,
+    config: ConfigOption = None,
+    device: DeviceOption = "auto",
+    digits: DigitsOption = None,
+    store: StoreOption = None,
+    plugin: PluginOption = None,
+    no_plugins: NoPluginsOption = False,
+    deterministic: Annotated[bool, typer.Option(help="Use deterministic algorithms only (slower on a GPU).")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Search a study's settings by validation SSIM; goes on where it was interrupted."""
+    from harness.request import store_root
+    from harness.store import Store
+    from harness.studying.command import Conduct, conduct, serve_dashboard
+
+    where = Store(store_root(store))
+    if dashboard:
+        serve_dashboard(where, storage, port, note)
+        return
+    document = conduct(
+        Conduct(
+            study=name,
+            variant=variant,
+            each=each,
+            trials=trials,
+            timeout=timeout,
+            seeds_per_trial=seeds_per_trial,
+            sampler=sampler,
+            pruner=pruner,
+            objectives=tuple(one.strip() for one in objectives.split(",")),
+            options=frozenset(option or ()),
+            confirm=confirm,
+            max_failures=max_failures,
+            workers=workers,
+            storage=storage,
+            study_name=study_name,
+            request=_request(preset, device, digits, settings, config),
+            plugins=tuple(plugin or ()),
+            third_party=not no_plugins,
+            deterministic=deterministic,
+            words=("harness", *sys.argv[1:]),
+        ),
+        where,
+        note,
+    )
+    if as_json:
+        emit(document)
+    else:
+        for one in document.get("each", [document]):
+            _print_study(one)
+
+
+def _print_study(document: dict[str, Any]) -> None:
+    rows = []
+    for trial in document["trials"]:
+        params = " ".join(
+            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in trial["params"].items()
+        )
+        rows.append([str(trial["number"]), trial["arm"] or "", params, trial["state"].lower(), _figure(trial["value"], 4)])
+    print(f"{document['name']} of {document['variant']}, preset {document['preset']}")
+    print_table(["trial", "arm", "settings", "state", "validation SSIM"], rows)
+    for trial in document["trials"]:
+        if trial["error"]:
+            note(f"trial {trial['number']}: {trial['error']}")
+    if (best := document["best"]) is None:
+        print("no trial is finished yet")
+        return
+    print(f"best: trial {best['number']}, validation SSIM {_figure(best['value'], 4)}; written to {best['config']}")
+    if document["front"]:
+        print(f"Pareto front of SSIM and seconds: trials {', '.join(map(str, document['front']))}")
+    if (confirmed := document["confirm"]) is not None:
+        seeds = [str(seed) for seed in confirmed["seeds"]]
+        print_table(
+            ["test SSIM by seed", *seeds, "mean"],
+            [
+                [row["name"], *(_figure(row["values"][seed], 4) for seed in seeds), _figure(row["mean"], 4)]
+                for row in confirmed["rows"]
+            ],
+        )
+        print(confirmed["verdict"])
+
+
+@app.command()
 def doctor(store: StoreOption = None, digits: DigitsOption = None, as_json: JsonOption = False) -> None:
     """Check this machine, the digits, the plugins and the store."""
     from harness.doctor import examine
@@ -502,7 +678,7 @@ def data_fetch(
 
 @data_app.command("verify")
 def data_verify(digits: DigitsOption = None, as_json: JsonOption = False) -> None:
-    """Check MNIST's files: those of --digits, else those that `harness data fetch` downloaded."""
+    """Check MNIST's files: those of --digits or HARNESS_DIGITS, else those that `harness data fetch` downloaded."""
     from harness.data.digits import verify_digits
 
     findings: list[dict[str, Any]] = [

@@ -41,6 +41,7 @@ class Options:
     save_every: float = 30.0
     force: bool = False
     progress: Callable[[str], Progress] = lambda title: Silent()
+    note: Callable[[str], None] = lambda text: None
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,10 @@ def run_cell(cell: Cell, store: Store, source: Source, options: Options) -> Outc
         HarnessError: the training diverged, memory ran out, or the store cannot be written or is damaged.
     """
     run, training = store.run(cell), store.training(cell)
-    with store.lock(cell.training_key):
+    with store.lock(
+        cell.training_key,
+        waiting=lambda: options.note(f"{cell.variant} seed {cell.seed}: another process trains it; waiting"),
+    ):
         if options.force:
             store.set_aside(run)
             store.set_aside(training)

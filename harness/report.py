@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from harness.registry import Variants
-from harness.store import Store
+from harness.errors import RequestError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What differs between two stores: a JSON document, the same in lines to print, and whether something got worse."""
+
+    document: dict[str, Any]
+    lines: tuple[str, ...]
+    regressed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A report: `build(store, variants, out)` writes its files into the folder `out` and returns their paths."""
+    """A report: `build(store, variants, out)` writes its files into the folder `out` and returns their paths.
+
+    `compare(a, b, variants)` sets two folders side by side, each a store or what `build` wrote, and returns a `Difference`; it
+    raises RequestError when nothing in them is comparable. Both may take options by keyword, such as `margin`: see `options`.
+    """
 
     name: str
     summary: str
-    build: Callable[[Store, Variants, Path], list[Path]]
+    build: Callable[..., list[Path]]
+    compare: Callable[..., Difference] | None = None
+
+    def options(self, function: Callable[..., Any], **given: object) -> dict[str, object]:
+        """The options that the user gave (not None). Raises RequestError for one that the report's function does not take."""
+        wanted = {name: value for name, value in given.items() if value is not None}
+        for name in wanted:
+            if name not in inspect.signature(function).parameters:
+                raise RequestError(f"report {self.name!r} takes no --{name}; leave it out")
+        return wanted

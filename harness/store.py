@@ -19,7 +19,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +33,8 @@ from harness.errors import HarnessError, RequestError
 from harness.experiment import Experiment, canonical_json
 
 FORMAT = 1
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 _KEY = re.compile(r"[0-9a-f]{16}(~[0-9]{1,6})?")
 MAX_RECORD_BYTES = 64 * 2**20
 
@@ -123,6 +125,7 @@ class Folder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
+            os.fchmod(handle, 0o666 & ~_UMASK)  # others of a shared store read it as they read any file
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(content)
@@ -323,19 +326,23 @@ class Store:
         return Run(self.root / "runs" / matches[0])
 
     @contextmanager
-    def lock(self, key: str, *, wait: bool = True) -> Iterator[bool]:
-        """Holds the lock of a key; yields whether it is held (always, when `wait`).
+    def lock(self, key: str, *, wait: bool = True, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
+        """Holds the lock of a key; yields whether it is held (always, when `wait`). Calls `waiting` when another has it.
 
         The operating system releases it when the process dies, however it dies.
         """
         folder = self.root / "locks"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f"{key}.lock", timeout=-1 if wait else 0)
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
+            lock = FileLock(folder / f"{key}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if not wait:
+                    yield False
+                    return
+                waiting()
+                lock.acquire()
         except OSError as error:
             raise HarnessError(
                 f"cannot write to the store {self.root}: {error.strerror or error}; "

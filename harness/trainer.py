@@ -351,7 +351,8 @@ def _backends(device: torch.device, deterministic: bool, precision: str) -> Iter
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses to use cuBLAS then
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != before[0]:  # importing what this switch touches takes seconds
+        torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
     try:
         with ExitStack() as stack:
@@ -360,7 +361,8 @@ def _backends(device: torch.device, deterministic: bool, precision: str) -> Iter
                 stack.enter_context(exact_float32(device))
             yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
+        if deterministic != before[0]:
+            torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
 
 

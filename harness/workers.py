@@ -7,18 +7,37 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import FrameType
+from typing import Protocol
 
 from harness.errors import HarnessError, Interrupted
 from harness.request import Request
 
 
+class Task(Protocol):
+    """What a worker can do: a value that can be pickled, with a `run` that raises nothing."""
+
+    @property
+    def threads(self) -> int:
+        """Threads for torch in the child; 0: torch's own choice."""
+        ...
+
+    def run(self) -> Done:
+        """Does it."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a child needs to run one cell; plain values, so that plugins are loaded anew in the child."""
+    """What a child needs to run one cell; plain values, so that plugins are loaded anew in the child.
+
+    `evaluate` False trains the cell and leaves the test data alone.
+    """
 
     request: Request
     variant: str
@@ -29,6 +48,11 @@ class Job:
     deterministic: bool = False
     threads: int = 0
     quiet: bool = False
+    evaluate: bool = True
+
+    def run(self) -> Done:
+        """Runs the cell."""
+        return run_job(self)
 
 
 @dataclass(frozen=True)
@@ -44,7 +68,7 @@ class Done:
 
 def run_job(job: Job) -> Done:
     """Runs one job in this process. An error becomes part of the answer."""
-    from harness.execute import Options, run_cell
+    from harness.execute import Options, run_cell, train_cell
     from harness.progress import PlainLines, progress
     from harness.registry import Variants
     from harness.store import Store
@@ -59,7 +83,15 @@ def run_job(job: Job) -> Done:
             deterministic=job.deterministic,
             progress=(lambda title: PlainLines(title, every=30.0)) if job.quiet else progress,
         )
-        outcome = run_cell(cell, Store(job.store), source, options)
+        store = Store(job.store)
+        if not job.evaluate:
+            cached = store.training(cell).path.joinpath("training.json").exists()
+            with store.lock(cell.training_key):
+                _, resumed = train_cell(cell, store.training(cell), source, options)
+            if not (run := store.run(cell)).path.joinpath("experiment.json").exists():
+                run.write("experiment.json", cell.record())  # so that the run is found by its id, and tested later
+            return Done(run_id, cached=cached, resumed=resumed)
+        outcome = run_cell(cell, store, source, options)
     except (Interrupted, KeyboardInterrupt) as error:
         return Done(run_id, error=str(error) or "interrupted", stopped=True)
     except HarnessError as error:
@@ -74,7 +106,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self.job: Job | None = None
+        self.job: Task | None = None
         self._start()
 
     def _start(self) -> None:
@@ -83,7 +115,7 @@ class Worker:
         self.process.start()
         child.close()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Task) -> None:
         """Gives the worker a job; it must be idle."""
         assert self.job is None
         self.job = job
@@ -126,20 +158,41 @@ def first_done(workers: Iterable[Worker], timeout: float | None) -> list[Worker]
     return [busy[ready] for ready in wait(list(busy), timeout) if isinstance(ready, Connection)]
 
 
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second signal stops at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _serve(connection: Connection, parent: int) -> None:
     # The terminal sends Ctrl-C to the parent too, which then stops its children; between jobs there is nothing to save.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     while True:
         try:
-            job: Job = connection.recv()
+            job: Task = connection.recv()
         except (EOFError, OSError):
             return
         if job.threads:
             import torch
 
             torch.set_num_threads(job.threads)
-        done = run_job(job)
+        done = job.run()
         try:
             connection.send(done)
         except OSError:

@@ -29,7 +29,7 @@ BUDGET = frozenset(f"training.{name}" for name in BUDGETS)
 LOSS_PREFIX = "loss."
 RATE_PATHS = frozenset({"training.max_lr", "training.pct_start", "training.weight_decay", "training.batch_size"})
 MATCHES = {"steps": "equal steps", "seconds": "equal seconds", "flops": "equal operations"}
-_PATHS = frozenset({"data.frames", "data.evaluation"})
+PATHS = frozenset({"data.frames", "data.evaluation"})
 """Where data lie; what they hold is in the identity and the test digest."""
 _ABSENT = "not recorded"
 _MOST_SHOWN = 120
@@ -46,6 +46,7 @@ class Method:
     label: str
     variant: str
     runs: Mapping[int, RunRecord]
+    _estimates: dict[str, Estimate] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def seeds(self) -> list[int]:
@@ -67,7 +68,15 @@ class Method:
 
     def estimate(self, metric: str = HEADLINE) -> Estimate:
         """The metric's mean over seeds with its interval."""
-        return statistics.estimate(self.values(metric))
+        if metric not in self._estimates:
+            self._estimates[metric] = statistics.estimate(self.values(metric))
+        return self._estimates[metric]
+
+    def estimate_number(self, attribute: str) -> Estimate:
+        """The same for a number of the run."""
+        if attribute not in self._estimates:
+            self._estimates[attribute] = statistics.estimate(self.numbers(attribute))
+        return self._estimates[attribute]
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,7 @@ def context_of(run: RunRecord) -> Context:
         **{f"data content ({name})": value for name, value in run.identity.items()},
         **{f"metric convention of {name}": value for name, value in run.conventions.items()},
     }
-    found |= {path: _text(value) for path, value in run.settings.items() if path != SEED and path not in _PATHS}
+    found |= {path: _text(value) for path, value in run.settings.items() if path != SEED and path not in PATHS}
     return found
 
 
@@ -169,7 +178,11 @@ def analyse(records: Records, margin: float = statistics.MARGIN) -> Analysis:
     in_matched, matched = _matched_groups(records.plans, by_id, names, margin, warnings)
     groups = _groups(plain, margin, warnings)
     # A cell of an equal-cost plan has a budget of its own, so it stands alone here: its place is in the plan's table.
-    groups = [group for group in groups if not (_lonely(group) and all(run.run_id in in_matched for run in group.runs))]
+    groups = [
+        group
+        for group in groups
+        if not ((_lonely(group) or group.reference is None) and all(run.run_id in in_matched for run in group.runs))
+    ]
     groups.sort(key=_completeness)
     main = groups[0] if groups else None
     tables: list[Group] = []
@@ -407,7 +420,7 @@ def _rate_label(run: RunRecord) -> str:
 
 
 def _why_apart(main: Group, group: Group) -> str:
-    what = [_difference_words(name, main.context.get(name), group.context.get(name)) for name in _differing(main, group)]
+    what = [difference_words(name, main.context.get(name), group.context.get(name)) for name in _differing(main, group)]
     return f"not put in one table: {'; '.join(what[:6])}{f'; and {len(what) - 6} more' if len(what) > 6 else ''}"
 
 
@@ -430,7 +443,8 @@ def difference_title(main: Group, group: Group) -> str:
 _PLURALS = {"test set": "test sets", "digits": "sets of digits", "numerics revision": "numerics revisions"}
 
 
-def _difference_words(name: str, a: str | None, b: str | None) -> str:
+def difference_words(name: str, a: str | None, b: str | None) -> str:
+    """One disagreement: 'two test sets: ab12.. and cd34..'."""
     x, y = _short(name, a), _short(name, b)
     if name in _PLURALS:
         return f"two {_PLURALS[name]}: {x} and {y}"

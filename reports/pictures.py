@@ -32,6 +32,8 @@ MOST_FRAMES = 20
 SIDE = 64
 """Frames are drawn about this large, pixels."""
 GAP = 3
+_BATCH = 20
+"""Test sequences read at once on the way to the chosen ones."""
 _TEXT = 13
 _RULE = {
     "best": "the sequence on which base scores best",
@@ -85,13 +87,13 @@ def draw(store: Store, group: Group, variants: Variants) -> tuple[list[Picture],
             notes.append(f"{label(method.label)}: its checkpoint is not in this store.")
     if not ready:
         return [], ["No checkpoint of these runs is in the store, so nothing can be predicted; the tables do not need them."]
-    indices = [pick.index for pick in picks]
     predictions: dict[str, dict[int, Frames]] = {}
     truth: dict[int, Frames] = {}
     shown = 0
+    predictor = _Predictor(store, variants, [pick.index for pick in picks])
     for method in ready:
         try:
-            shown, frames, predictions[method.label] = _predict(store, method, variants, indices)
+            shown, frames, predictions[method.label] = predictor.predict(method)
             truth = truth or frames
         except (HarnessError, FileNotFoundError, KeyError, ValueError, RuntimeError) as error:
             predictions.pop(method.label, None)
@@ -113,25 +115,55 @@ def _has_checkpoint(store: Store, method: Method) -> bool:
     return any(Training(store.root / "trainings" / method.first.training_key).path.glob("best-*.safetensors"))
 
 
-def _predict(
-    store: Store, method: Method, variants: Variants, indices: Sequence[int]
-) -> tuple[int, dict[int, Frames], dict[int, Frames]]:
-    """Frames shown, whole sequences, and predictions of the method's lowest seed, (T, C, H, W) in [0, 1]."""
-    from harness.data.source import open_source
-    from harness.devices import choose_device
-    from harness.execute import stored_experiment
-    from harness.pictures import predict_sequence
+class _Predictor:
+    """Opens the test data once for all methods that share it, and predicts the chosen sequences."""
 
-    run = Run(store.root / "runs" / method.first.run_id)
-    experiment = stored_experiment(run, variants.components)
-    source = open_source(experiment.data)
-    if dict(source.identity) != method.first.identity:
-        raise HarnessError("the digits or frames that it was tested on are not at hand; name them with HARNESS_DIGITS")
-    truth, predicted = {}, {}
-    for index in indices:
-        frames, prediction = predict_sequence(store, run, experiment, source, index, choose_device("auto"))
-        truth[index], predicted[index] = _array(frames), _array(prediction)
-    return experiment.data.input_frames, truth, predicted
+    def __init__(self, store: Store, variants: Variants, indices: Sequence[int]) -> None:
+        self.store, self.components, self.indices = store, variants.components, indices
+        self._source: Any = None
+        self._sequences: dict[int, Any] = {}
+
+    def predict(self, method: Method) -> tuple[int, dict[int, Frames], dict[int, Frames]]:
+        """Frames shown, whole sequences, and predictions of the method's lowest seed, (T, C, H, W) in [0, 1]."""
+        import torch
+
+        from harness.data.source import open_source
+        from harness.devices import autocast, choose_device, resolve
+        from harness.execute import stored_experiment
+        from harness.inference import predict
+        from harness.trainer import load_model
+
+        run = Run(self.store.root / "runs" / method.first.run_id)
+        experiment = stored_experiment(run, self.components)
+        training = self.store.training_of(run)
+        checkpoint = training.check(training.read("training.json"))
+        device = torch.device(choose_device("auto"))
+        resolve(experiment, str(device))  # refuses a precision that this device lacks
+        if self._source is None or self._source.data != experiment.data:
+            self._source = open_source(experiment.data)
+            self._sequences = {}
+        if dict(self._source.identity) != method.first.identity:
+            raise HarnessError("the digits or frames that it was tested on are not at hand; name them with HARNESS_DIGITS")
+        if not self._sequences:
+            self._sequences = self._read(device)
+        model = load_model(experiment, self._source.channels, checkpoint, device)
+        shown = experiment.data.input_frames
+        predicted = {}
+        for index in self.indices:
+            with torch.no_grad(), autocast(experiment.training.precision, device):
+                inputs = self._sequences[index][None, :shown]
+                predicted[index] = _array(predict(model, inputs, experiment.data.horizon, experiment.inference.views)[0])
+        return shown, {index: _array(self._sequences[index]) for index in self.indices}, predicted
+
+    def _read(self, device: Any) -> dict[int, Any]:
+        found: dict[int, Any] = {}
+        first = 0
+        for frames in self._source.test(_BATCH, device):
+            found |= {index: frames[index - first].clone() for index in self.indices if first <= index < first + len(frames)}
+            first += len(frames)
+            if len(found) == len(self.indices):
+                return found
+        raise HarnessError("the test set has fewer sequences than were scored")
 
 
 def _array(tensor: Any) -> Frames:
@@ -151,7 +183,7 @@ def _strip(pick: Chosen, shown: int, frames: Frames, predictions: dict[str, Fram
     ]
     for name, prediction in predictions.items():
         part = prediction[:MOST_FRAMES]
-        rows.append((label(name, 24), list(_rgb(part))))
+        rows.append((label(name), list(_rgb(part))))
         rows.append(("   difference", list(_difference(truth, part))))
     content = _encode([_sheet(rows)], "PNG")
     cut = " The first frames are shown." if len(frames) - shown > len(truth) else ""
@@ -221,6 +253,7 @@ def _sheet(rows: Sequence[tuple[str, Sequence[npt.NDArray[np.uint8]]]]) -> Image
     size = (margin + columns * (width + GAP), top + len(rows) * (height + GAP))
     sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
+    pen.text((4, top - 4), "frame", "black", font, anchor="ls")
     for column in range(columns):
         pen.text((margin + column * (width + GAP) + width // 2, top - 4), str(column + 1), "black", font, anchor="ms")
     for row, (name, frames) in enumerate(rows):

@@ -16,16 +16,19 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from harness.conventions import METRICS
 from reports.analysis import MATCHES, Factorial, Group, Method, pareto, shorten
 from reports.page import Figure
 from reports.statistics import Estimate, Kind
-from reports.tables import BASELINE_TITLES
+from reports.tables import BASELINE_TITLES, NONE, figure, interval
 
 MOST_LINES = 7
 """More lines than this in one plot cannot be told apart."""
 MOST_ROWS = 40
+MOST_PANELS = 3
 NAME_LENGTH = 34
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)))
@@ -93,14 +96,15 @@ def _canvas(width: float, height: float, *shape: int, **options: Any) -> Iterato
     """A figure of its own, apart from pyplot's state, and its axes."""
     with mpl.rc_context(_RC), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a name may hold letters that the font lacks
-        figure = Canvas(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(*(shape or (1, 1)), squeeze=False, **options)
-        yield figure, list(axes.ravel())
+        canvas = Canvas(figsize=(width, height), layout="constrained")
+        axes = canvas.subplots(*(shape or (1, 1)), squeeze=False, **options)
+        yield canvas, list(axes.ravel())
 
 
 def _save(canvas: Canvas, id_: str, title: str, caption: str, alt: str) -> Figure:
     svg, png = io.StringIO(), io.BytesIO()
     canvas.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    canvas.set_layout_engine("none")  # the layout stands, and finding it takes as long as drawing
     canvas.savefig(png, format="png", dpi=150, metadata={"Software": None})
     return Figure(id_, title, caption, alt, svg.getvalue(), png.getvalue())
 
@@ -111,88 +115,81 @@ def _error(estimate: Estimate) -> tuple[float, float] | None:
     return estimate.mean - estimate.low, estimate.high - estimate.mean
 
 
-def _usable(estimate: Estimate) -> bool:
-    return estimate.mean is not None and not estimate.excluded
-
-
 # --- SSIM against cost
 
 
 def against_cost(group: Group, matched: Sequence[Group], attribute: str) -> Figure | None:
-    """SSIM against training time ('seconds') or parameters ('params'), with the Pareto front of equal steps."""
-    from reports.statistics import estimate
-
+    """SSIM against training time ('seconds', a panel for each budget) or parameters ('params'), with the Pareto front."""
     by_time = attribute == "seconds"
     looks = styles(group.methods)
-    points: dict[str, tuple[float, float]] = {}
-    shown = [(group, "full"), *((one, fill) for one, fill in zip(matched, ("none", "left"), strict=False))]
-    words = []
-    with _canvas(7.4, 4.6) as (canvas, (axes,)):
-        for one, fill in shown if by_time else shown[:1]:
-            for method in one.methods:
-                ssim, cost = method.estimate(), estimate(method.numbers(attribute))
-                style = looks.get(method.label)
-                if not _usable(ssim) or not _usable(cost) or style is None:
-                    continue
-                assert ssim.mean is not None
-                assert cost.mean is not None
-                x = cost.mean if by_time else cost.mean / 1e6
-                y_error, x_error = _error(ssim), _error(cost) if by_time else None
-                axes.errorbar(
-                    x,
-                    ssim.mean,
-                    yerr=None if y_error is None else [[y_error[0]], [y_error[1]]],
-                    xerr=None if x_error is None else [[min(x_error[0], x)], [x_error[1]]],
-                    fmt=style.marker,
-                    color=style.color,
-                    fillstyle=fill,
-                    markersize=8,
-                    elinewidth=1,
-                    capsize=2.5,
-                    label=label(method.label) if one is group else None,
-                )
-                if one is group:
-                    points[method.label] = (x, ssim.mean)
-                    words.append(f"{label(method.label)} {ssim.mean:.4f} at {_cost_words(cost.mean, by_time)}")
-        if not points:
-            return None
-        front = pareto(points)
-        if len(front) > 1:
+    shown = [group, *matched][: MOST_PANELS if by_time else 1]
+    words, fronts, drawn = [], [], []
+    width = 7.4 if len(shown) == 1 else 2.6 + 3.3 * len(shown)
+    with _canvas(width, 4.6, 1, len(shown), sharex=True, sharey=True) as (canvas, panels):
+        for axes, one in zip(panels, shown, strict=True):
+            points = _points(axes, one, attribute, looks)
+            drawn += [y for _, y in points.values()]
+            front = pareto(points)
             line = [points[name] for name in front]
-            axes.plot(
-                [x for x, _ in line],
-                [y for _, y in line],
-                color=GREY,
-                linewidth=1.2,
-                linestyle="--",
-                zorder=1,
-                label="Pareto front",
-            )
-        hidden = _baseline_lines(axes, group, [y for _, y in points.values()])
-        axes.set_xlabel("training time (s)" if by_time else "parameters (millions)")
-        axes.set_ylabel("test SSIM")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-        axes.margins(0.1)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
-        budgets = [MATCHES[one.match] for one, _ in shown] if by_time else [MATCHES[group.match]]
-        fills = ", ".join(
-            f"{how} {budget}" for how, budget in zip(("filled:", "open:", "half filled:"), budgets, strict=False)
-        )
-        caption = (
-            f"Means over seeds with 95% intervals{f' ({fills})' if len(budgets) > 1 else ''}. On the dashed Pareto front "
-            f"stands what no other method beats in both: {', '.join(map(label, front))}.{hidden}"
-        )
+            axes.plot([x for x, _ in line], [y for _, y in line], color=GREY, linewidth=1.2, linestyle="--", zorder=1)
+            fronts.append(f"{MATCHES[one.match]}: {', '.join(map(label, front)) or 'none'}")
+            words += [
+                f"{label(name)} {ssim:.4f} at {cost:,.3g} {'s' if by_time else 'million parameters'}"
+                + ("" if one is group else f" ({MATCHES[one.match]})")
+                for name, (cost, ssim) in points.items()
+            ]
+            axes.set_xlabel("training time (s)" if by_time else "parameters (millions)")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+            axes.margins(0.1)
+            if len(shown) > 1:
+                axes.set_title(MATCHES[one.match])
+        if not drawn:
+            return None
+        hidden = _baseline_lines(panels, group, drawn)
+        panels[0].set_ylabel("test SSIM")
+        handles: dict[str, Any] = {}
+        for axes in panels:
+            handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        handles["Pareto front"] = Line2D([], [], color=GREY, linewidth=1.2, linestyle="--")
+        canvas.legend(list(handles.values()), list(handles), loc="outside right upper")
+        stands = f"On the Pareto front ({'; '.join(fronts)}) no method is beaten in both."
+        caption = f"Means over seeds with 95% intervals. {stands}{hidden}"
         what = "training time" if by_time else "parameters"
         alt = f"Test SSIM against {what}: {'; '.join(words[:12])}{'; and others' if len(words) > 12 else ''}."
         id_ = "ssim-against-time" if by_time else "ssim-against-parameters"
         return _save(canvas, id_, f"SSIM against {what}", caption, alt)
 
 
-def _cost_words(value: float, by_time: bool) -> str:
-    return f"{value:,.3g} s" if by_time else f"{value / 1e6:.3g} million parameters"
+def _points(axes: Axes, group: Group, attribute: str, looks: Mapping[str, Style]) -> dict[str, tuple[float, float]]:
+    """Draws the methods of a group; returns label -> (cost, SSIM)."""
+    scale = 1.0 if attribute == "seconds" else 1e6
+    points = {}
+    for method in group.methods:
+        ssim, cost, style = method.estimate(), method.estimate_number(attribute), looks.get(method.label)
+        if style is None or ssim.mean is None or cost.mean is None or ssim.excluded or cost.excluded:
+            continue
+        x, y = cost.mean / scale, ssim.mean
+        points[method.label] = (x, y)
+        if attribute == "seconds" and (spread := _error(cost)) is not None:
+            error = [[min(spread[0], x)], [spread[1]]]
+            axes.errorbar(x, y, xerr=error, fmt="none", ecolor=style.color, elinewidth=1, alpha=0.35)
+        height = _error(ssim)
+        axes.errorbar(
+            x,
+            y,
+            yerr=None if height is None else [[height[0]], [height[1]]],
+            fmt=style.marker,
+            color=style.color,
+            markersize=8,
+            elinewidth=1,
+            capsize=2.5,
+            label=label(method.label),
+        )
+    return points
 
 
-def _baseline_lines(axes: Axes, group: Group, values: Sequence[float]) -> str:
+def _baseline_lines(panels: Sequence[Axes], group: Group, values: Sequence[float]) -> str:
     """Draws the baselines that lie near; says the values of those that do not."""
     low, high = min(values), max(values)
     reach = max(high - low, 0.02) * 1.5
@@ -202,7 +199,8 @@ def _baseline_lines(axes: Axes, group: Group, values: Sequence[float]) -> str:
         if not math.isfinite(ssim):
             continue
         if low - reach <= ssim <= high + reach:
-            axes.axhline(ssim, color=GREY, linestyle=dash, linewidth=1.2, zorder=0, label=f"{words} ({ssim:.3f})")
+            for axes in panels:
+                axes.axhline(ssim, color=GREY, linestyle=dash, linewidth=1.2, zorder=0, label=f"{words} ({ssim:.3f})")
         else:
             hidden.append(f"{words} {ssim:.4f}")
     return f" Outside the plot: {', '.join(hidden)}." if hidden else ""
@@ -212,60 +210,61 @@ def _baseline_lines(axes: Axes, group: Group, values: Sequence[float]) -> str:
 
 
 def by_frame(group: Group) -> Figure | None:
-    """SSIM and MSE for each predicted frame, with bands over seeds and the baselines."""
+    """SSIM and MSE for each predicted frame: above as they are, with the baselines; below minus base's, seed by seed."""
     methods = chosen(group)
     looks = styles(group.methods)
     horizon = max((len(run.per_frame.get("ssim", ())) for run in group.runs), default=0)
     if not horizon:
         return None
     frames = np.arange(1, horizon + 1)
+    reference = group.reference if len(methods) > 1 else None
     words = []
-    with _canvas(9.6, 4.2, 1, 2) as (canvas, panels):
-        for axes, metric in zip(panels, ("ssim", "mse"), strict=True):
+    with _canvas(9.6, 7.2 if reference else 4.2, 2 if reference else 1, 2, sharex=True) as (canvas, panels):
+        for column, metric in enumerate(("ssim", "mse")):
+            name = METRICS[metric].title
+            base = _frames(reference, metric, horizon) if reference else None
             for method in methods:
-                rows = [run.per_frame.get(metric, ()) for run in method.runs.values()]
-                table = np.array([row for row in rows if len(row) == horizon], dtype=np.float64)
-                if not len(table) or len(table) != len(rows):
+                values = _frames(method, metric, horizon)
+                if values is None:
                     continue
                 style = looks[method.label]
-                mean, band = _band(table)
-                axes.plot(
-                    frames,
-                    mean,
-                    color=style.color,
-                    marker=style.marker,
-                    linestyle=style.dash,
-                    markersize=4,
-                    linewidth=1.5,
-                    label=label(method.label),
-                )
-                if band is not None:
-                    axes.fill_between(frames, *band, color=style.color, alpha=0.13, linewidth=0)
+                mean = np.mean(list(values.values()), axis=0)
+                _line(panels[column], frames, np.array(list(values.values())), style, label(method.label))
                 if metric == "ssim":
                     words.append(f"{label(method.label)} from {mean[0]:.3f} to {mean[-1]:.3f}")
+                common = sorted(set(values) & set(base or {}))
+                if base is not None and common and method is not reference:
+                    _line(panels[2 + column], frames, np.array([values[seed] - base[seed] for seed in common]), style, "")
             for (key, title), dash in zip(BASELINE_TITLES.items(), (":", "-."), strict=True):
-                values = methods[0].first.baselines_per_frame[key].get(metric, ())
-                if len(values) == horizon:
-                    axes.plot(frames, values, color=GREY, linestyle=dash, linewidth=1.5, label=title)
-            axes.set_xlabel("predicted frame")
-            axes.set_ylabel("test SSIM" if metric == "ssim" else "test MSE (sum over a frame's pixels)")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
+                row = methods[0].first.baselines_per_frame[key].get(metric, ())
+                if len(row) == horizon:
+                    panels[column].plot(frames, row, color=GREY, linestyle=dash, linewidth=1.5, label=title)
+            panels[column].set_ylabel(f"test {name}" + ("" if metric == "ssim" else " (sum over a frame's pixels)"))
+            if reference:
+                panels[2 + column].axhline(0, color="black", linewidth=1)
+                panels[2 + column].set_ylabel(f"test {name} minus that of {label(reference.label, 16)}")
+            panels[-2 + column].set_xlabel("predicted frame")
+            panels[-2 + column].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
         handles, names = panels[0].get_legend_handles_labels()
         canvas.legend(handles, names, loc="outside lower center", ncols=min(4, max(1, len(names))))
-        caption = f"Means over seeds; bands: 95% intervals of the mean.{_left_out(group, methods)}"
+        below = " Below: differences from base at the same seed." if reference else ""
+        caption = f"Means over seeds; bands from the lowest to the highest seed.{below}{_left_out(group, methods)}"
         alt = f"SSIM and MSE for predicted frames 1 to {horizon}. SSIM: {'; '.join(words) or 'no usable values'}."
         return _save(canvas, "by-frame", "Quality by predicted frame", caption, alt)
 
 
-def _band(table: np.ndarray[Any, Any]) -> tuple[Any, tuple[Any, Any] | None]:
-    """Mean over rows, and its 95% t interval where there are rows enough."""
-    from scipy import stats
+def _frames(method: Method, metric: str, horizon: int) -> dict[int, np.ndarray[Any, Any]] | None:
+    """Seed -> values by frame; None unless every seed has all of them."""
+    rows = {seed: np.array(run.per_frame.get(metric, ()), dtype=np.float64) for seed, run in method.runs.items()}
+    return rows if all(len(row) == horizon and np.isfinite(row).all() for row in rows.values()) else None
 
-    mean = table.mean(axis=0)
-    if len(table) < 2:
-        return mean, None
-    half = stats.t.ppf(0.975, len(table) - 1) * table.std(axis=0, ddof=1) / math.sqrt(len(table))
-    return mean, (mean - half, mean + half)
+
+def _line(axes: Axes, x: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], style: Style, name: str) -> None:
+    """The mean over rows, with a band from the lowest to the highest."""
+    look = {"color": style.color, "marker": style.marker, "linestyle": style.dash}
+    axes.plot(x, rows.mean(axis=0), markersize=4, linewidth=1.5, label=name, **look)
+    if len(rows) > 1:
+        axes.fill_between(x, rows.min(axis=0), rows.max(axis=0), color=style.color, alpha=0.13, linewidth=0)
 
 
 def _left_out(group: Group, methods: Sequence[Method]) -> str:
@@ -331,7 +330,7 @@ def validation(group: Group, curves: Curves) -> Figure | None:
         panels[1].set_xlabel("training time (s)")
         panels[0].set_ylabel("validation SSIM")
         for axes in panels:
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=axes is panels[0], min_n_ticks=1))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         handles, names = panels[0].get_legend_handles_labels()
         canvas.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)))
@@ -393,8 +392,8 @@ def forest(group: Group, id_: str, title: str) -> Figure | None:
                 zorder=3,
             )
             named.add(kind)
-            shown = f"{one.mean:+.4f}" + (f" [{one.low:+.4f}, {one.high:+.4f}]" if one.low is not None else "")
-            words.append(f"{label(one.name)} {shown}, {kind}")
+            shown = [figure(one.mean, 4, sign=True).text, interval(one.low, one.high, 4, sign=True).text]
+            words.append(f"{label(one.name)} {' '.join(part for part in shown if part != NONE)}, {kind}")
         axes.set_yticks(range(len(rows)), [f"{label(one.name)} (n={one.n})" for one in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
@@ -424,8 +423,9 @@ def interactions(factorial: Factorial) -> Figure:
         row, column = factors.index(effect.factors[-1]), factors.index(effect.factors[0])
         values[row, column] = one.mean
         sure = one.p_adjusted is not None and one.p_adjusted <= 0.05
-        notes[row, column] = f"{one.mean:+.4f}{'*' if sure else ''}"
-        words.append(f"{label(one.name)} {one.mean:+.4f}{' (significant)' if sure else ''}")
+        shown = figure(one.mean, 4, sign=True).text
+        notes[row, column] = f"{shown}{'*' if sure else ''}"
+        words.append(f"{label(one.name)} {shown}{' (significant)' if sure else ''}")
     reach = max(float(np.nanmax(np.abs(values))) if words else 0.0, 1e-6)
     with _canvas(2.6 + 1.25 * size, 1.6 + 0.8 * size) as (canvas, (axes,)):
         sns.heatmap(

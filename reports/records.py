@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -130,9 +130,12 @@ class Records:
         return {
             "kind": KIND,
             "format": FORMAT,
-            "runs": [_plain(asdict(replace(run, ssim_per_sequence=None))) for run in self.runs],
-            "plans": [_plain(asdict(plan)) for plan in self.plans],
-            "troubles": [_plain(asdict(trouble)) for trouble in self.troubles],
+            "runs": [
+                _plain({name: value for name, value in vars(run).items() if name != "ssim_per_sequence"})
+                for run in self.runs
+            ],
+            "plans": [_plain(vars(plan)) for plan in self.plans],
+            "troubles": [_plain(vars(trouble)) for trouble in self.troubles],
             "superseded": self.superseded,
         }
 
@@ -431,7 +434,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    return value
+    return _plain(vars(value)) if isinstance(value, PlannedCell) else value
 
 
 _TEXTS = ("run_id", "training_key", "variant", "preset", "numerics", "test_digest", "device")

@@ -275,7 +275,7 @@ def costs(group: Group, id_: str, title: str) -> Table:
     ]
     rows = []
     for method in group.methods:
-        seconds = _estimate(method, "seconds")
+        seconds = method.estimate_number("seconds")
         digits = _decimals(seconds.mean)
         rows.append(
             [
@@ -300,20 +300,23 @@ def costs(group: Group, id_: str, title: str) -> Table:
         f"views. Predicted frames/s at batch {', '.join(f'{batch:g}' for batch in batches) or NONE}, and at batch 1. Memory: "
         "largest so far in the training's process; reserved is what the allocator took from the GPU."
     )
-    return table(id_, title, columns, rows, note)
+    return table(id_, title, *_without_empty(columns, rows), note)
 
 
-def _estimate(method: Method, attribute: str) -> Estimate:
-    from reports.statistics import estimate
-
-    return estimate(method.numbers(attribute))
+def _without_empty(
+    columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[Value]]
+) -> tuple[list[tuple[str, bool]], list[list[Value]]]:
+    """Without the columns in which no row has a figure, such as the memory of a GPU that nobody used."""
+    kept = [index for index in range(len(columns)) if any(row[index].text != NONE for row in rows)]
+    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
 def _mean_number(method: Method, attribute: str, factor: float = 1.0) -> Value:
     values = [value * factor for value in method.numbers(attribute).values()]
     if any(math.isnan(value) for value in values):  # not measured, in one seed at least
         return Value(NONE)
-    return significant(math.fsum(values) / len(values))
+    value = math.fsum(values) / len(values)
+    return figure(value, 0) if attribute == "steps" else significant(value)
 
 
 def _decimals(value: float | None) -> int:
@@ -347,7 +350,7 @@ def seeds(group: Group, id_: str, title: str) -> Table:
                     text(run.run_id),
                     *(_measured(run, metric) for metric in METRICS),
                     figure(run.validation_ssim, 4),
-                    *(significant(value, 9) for value in (run.steps, run.best_step, run.skipped_steps)),
+                    *(figure(value, 0) for value in (run.steps, run.best_step, run.skipped_steps)),
                     figure(run.seconds, _decimals(run.seconds)),
                     significant(run.sequences_per_second),
                     significant(run.frames_per_second),
@@ -355,7 +358,7 @@ def seeds(group: Group, id_: str, title: str) -> Table:
                     significant(run.host_peak / GIB),
                 ]
             )
-    return table(id_, title, columns, rows, "The raw records of the tables above, one run a row.")
+    return table(id_, title, *_without_empty(columns, rows), "The raw records of the tables above, one run a row.")
 
 
 def _measured(run: RunRecord, metric: str) -> Value:
@@ -511,7 +514,7 @@ def _variation_columns(first: str, second: str | None) -> list[tuple[str, bool]]
 
 
 def _variation(group: Group, method: Method, kind: str | None) -> list[Value]:
-    estimate, validation = method.estimate(), _estimate(method, "validation_ssim")
+    estimate, validation = method.estimate(), method.estimate_number("validation_ssim")
     comparison = group.comparisons.get(method.label)
     return [
         name(method.label),

@@ -617,3 +617,45 @@ def test_the_house_keeps_one_direction() -> None:
     from importlinter.cli import lint_imports
 
     assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
+def test_a_stopped_training_is_listed_as_unfinished_and_show_says_there_is_no_result_yet(
+    harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*args: object, **options: object) -> None:
+        raise Interrupted("stopped at step 3 (50%); the state is saved: run the same command again to go on")
+
+    monkeypatch.setattr("harness.trainer.fit", stop)
+    assert harness("run", "--preset", "tiny", "--store", tmp_path).code == 130
+    (row,) = harness("list", "runs", "--store", tmp_path, "--json").document["runs"]
+    assert (row["variant"], row["seed"], row["status"]) == ("base", 0, "unfinished")
+    refused(harness("show", row["run_id"], "--store", tmp_path), f"no finished run with the id '{row['run_id']}'")
+    (training,) = Store(tmp_path).trainings()
+    (training.path / "experiment.json").write_bytes(b"{")
+    assert [row["status"] for row in harness("list", "--store", tmp_path, "--json").document["runs"]] == ["damaged"]
+
+
+def test_doctor_names_broken_plugins_and_a_disk_that_is_nearly_full(
+    harness: Command, tmp_path: Path, fake_distribution: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_distribution("acme", "1/0", {"harness.variants": {"mine": "acme:MINE"}})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 2**20))  # type: ignore[attr-defined]
+    answer = harness("doctor", "--store", tmp_path, "--json")
+    assert answer.code == 1
+    wrong = {check["name"]: check["finding"] for check in answer.document["checks"] if not check["ok"]}
+    assert set(wrong) == {"variants", "store"}
+    assert "mine of acme 1.0: ZeroDivisionError" in wrong["variants"]
+    assert "has 1 MiB free" in wrong["store"]
+
+
+def test_a_pipe_that_closes_or_a_terminal_that_fails_is_no_traceback(tiny_store: Path) -> None:
+    command = [sys.executable, "-m", "harness.cli", "list", "settings"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert "error: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    piped = subprocess.run(
+        ["sh", "-c", '"$0" -m harness.cli list settings | head -1', sys.executable], capture_output=True, text=True
+    )
+    assert piped.stdout.startswith("path")
+    assert "Traceback" not in piped.stderr

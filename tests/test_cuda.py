@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +76,11 @@ def test_initial_weights_and_batches_are_those_of_the_cpu() -> None:
     cell, source = cell_of()
     architecture = cell.experiment.architecture
     torch.cuda.manual_seed_all(5)
-    for ours, theirs in zip(
-        build_model(architecture, 1, 3).to(CUDA).parameters(), build_model(architecture, 1, 3).parameters()
-    ):
-        assert torch.equal(ours.cpu(), theirs)
+    ours, theirs = (build_model(architecture, 1, 3).to(device).cpu().state_dict() for device in (CUDA, "cpu"))
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
     assert torch.equal(source.train_batch(0, 7, 16, 3, CUDA).cpu(), source.train_batch(0, 7, 16, 3, "cpu"))
-    for ours, theirs in zip(source.test(3, CUDA), source.test(3, "cpu"), strict=True):
-        assert torch.equal(ours.cpu(), theirs)
+    for there, here in zip(source.test(3, CUDA), source.test(3, "cpu"), strict=True):
+        assert torch.equal(there.cpu(), here)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16", "float32"])
@@ -96,9 +96,6 @@ def test_every_precision_trains(variant: str, precision: str, tmp_path: Path) ->
 
 
 def test_a_stopped_training_goes_on(tmp_path: Path) -> None:
-    import os
-    import signal
-
     class Stops(Silent):
         def update(self, status: Status) -> None:
             if status.step == 4:

@@ -357,13 +357,16 @@ class _Unpacker:
             raise HarnessError(f"truncated (it ends after {self._written:,} of {self._size:,} bytes)")
 
 
-def verify_digits(folder: Path | None = None) -> list[FileCheck]:
-    """Checks the four MNIST files of a folder (default: what `fetch_digits` downloaded), one record a file.
+def verify_digits(folder: Path | str | None = None) -> list[FileCheck]:
+    """Checks the four MNIST files of a folder, one record a file.
+
+    Without a folder: that of HARNESS_DIGITS, else what `fetch_digits` downloaded.
 
     A file is ok when its content is MNIST's as published, gzipped or not. Sound files of another data set, such as
     Fashion-MNIST, are not ok here and their message says so. Labels may be missing: nothing reads them.
     """
-    given = fetched_folder() if folder is None else Path(folder).expanduser()
+    folder = folder or os.environ.get(ENVIRONMENT) or fetched_folder()
+    given = Path(folder).expanduser()
     return [_verify(given, name, published) for name, published in MNIST.items()]
 
 

@@ -42,10 +42,6 @@ class Block(nn.Module):
         )
         self.gates = nn.Parameter(torch.zeros(2))
 
-    def reset_parameters(self) -> None:
-        """Closes both gates; the layers inside have their own initialisation."""
-        nn.init.zeros_(self.gates)
-
     def forward(self, tokens_NLC: Tensor, positions_LC: Tensor) -> Tensor:
         """(N, L, C) -> (N, L, C)."""
         normed = self.attention_norm(tokens_NLC)

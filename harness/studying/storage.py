@@ -1,0 +1,222 @@
+"""Optuna's storages: opened with clear errors, never showing a password, and patient with a server that is away for a while.
+
+Only what Optuna documents is used. Its heartbeats are made for `Study.optimize`, whose loop lives in one process with the
+work; here one process asks and tells for work done elsewhere, so it beats the hearts itself.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote
+
+from harness.errors import HarnessError, RequestError
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage, RDBStorage
+
+T = TypeVar("T")
+
+HEARTBEAT_SECONDS = 15
+GRACE_SECONDS = 90
+"""A trial whose process showed no sign of life for so long is queued anew. Local processes are noticed at once."""
+PATIENCE_SECONDS = 600.0
+"""How long a storage that answered before may be away, before the study gives up (and can be continued)."""
+MAX_RETRIES = 10
+"""A trial whose process dies this often is given up: it may be what kills it."""
+JOURNAL = "journal:"
+SECRETS = re.compile(r"(?i)(password|passwd|pwd|secret|token|passfile|sslkey)")
+
+
+@contextmanager
+def experiments() -> Iterator[None]:
+    """Silences Optuna's notes on interfaces that it calls experimental, and on heartbeats without `optimize`.
+
+    They are used on purpose, and the tests of this package hold an installed version to them.
+    """
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.filterwarnings("ignore", "Heartbeat of storage is supposed to be used with Study.optimize", UserWarning)
+        yield
+
+
+def _parts(url: str) -> tuple[str, str, str, str]:
+    """(what comes before the password, the password, what comes after, the query); lenient, for wrong URLs hold passwords too."""
+    body, _, query = url.partition("?")
+    if "@" in query and "@" not in body:  # a '?' inside a password
+        body, query = url, ""
+    login, at, host = body.rpartition("@")
+    if not at:
+        return body, "", "", query
+    scheme, slashes, user = login.rpartition("://") if "://" in login else ("", "", login)
+    user, colon, password = user.partition(":")
+    return scheme + slashes + user + colon, password, at + host, query
+
+
+def public_url(url: str) -> str:
+    """The URL as it may be shown: without password, and without values of the query that look like secrets."""
+    before, password, after, query = _parts(url)
+    shown = [
+        f"{part.partition('=')[0]}=***" if SECRETS.search(part.partition("=")[0]) else part for part in query.split("&")
+    ]
+    return before + ("***" if password else "") + after + ("?" + "&".join(shown) if query else "")
+
+
+def without_secrets(text: str, url: str) -> str:
+    """A text with the URL and its secrets replaced by what may be shown."""
+    _, password, _, query = _parts(url)
+    secrets = [password]
+    secrets += [part.partition("=")[2] for part in query.split("&") if SECRETS.search(part.partition("=")[0])]
+    shown = text.replace(url, public_url(url))
+    for secret in secrets:
+        for form in {secret, unquote(secret)} - {""}:
+            shown = shown.replace(form, "***")
+    return shown
+
+
+@dataclass(frozen=True)
+class Storage:
+    """An open storage.
+
+    Args:
+        optuna: what `optuna.create_study` takes.
+        shown: its URL without secrets.
+        url: its URL.
+        local: whether all who use it share this store, so that the store's locks tell who is alive.
+    """
+
+    optuna: BaseStorage
+    shown: str
+    url: str
+    local: bool
+
+    @property
+    def rdb(self) -> RDBStorage | None:
+        """The storage where it has heartbeats."""
+        from optuna.storages import RDBStorage
+
+        return self.optuna if isinstance(self.optuna, RDBStorage) else None
+
+
+def open_storage(url: str | None, folder: Path) -> Storage:
+    """Opens the storage of that URL; without one, SQLite in the store's folder for studies.
+
+    Accepts what SQLAlchemy does (postgresql+psycopg://, mysql+pymysql://, sqlite:///) and journal:PATH.
+
+    Raises RequestError for a URL that cannot be meant, HarnessError when nothing answers there.
+    """
+    local = url is None
+    if url is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{folder / 'optuna.sqlite3'}"
+    shown = public_url(url)
+    if url.startswith(JOURNAL):
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        path = Path(url.removeprefix(JOURNAL))
+        if not path.parent.is_dir():
+            raise RequestError(f"the storage {shown} is in the folder {path.parent}, which does not exist")
+        return Storage(JournalStorage(JournalFileBackend(str(path))), shown, url, False)
+    return Storage(_open_database(url, shown), shown, url, local)
+
+
+def _open_database(url: str, shown: str) -> RDBStorage:
+    import optuna
+    import sqlalchemy
+    from sqlalchemy import event
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    hint = "write it as postgresql+psycopg://user@host:5432/database, sqlite:///file.sqlite3 or journal:file"
+    try:
+        kind = sqlalchemy.engine.make_url(url).get_backend_name()
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        raise RequestError(f"the storage {shown!r} is no URL of a database; {hint}") from None
+    engine: dict[str, object] = {"connect_args": {"timeout": 60}} if kind == "sqlite" else {"pool_pre_ping": True}
+    if kind == "postgresql":
+        engine["connect_args"] = {"connect_timeout": 10}
+    try:
+        with experiments():
+            storage = optuna.storages.RDBStorage(
+                url,
+                engine_kwargs=engine,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
+            )
+    except (ImportError, sqlalchemy.exc.NoSuchModuleError) as error:
+        cause = error.__cause__ or error
+        raise RequestError(
+            f"the storage {shown} needs a driver that is not installed ({without_secrets(str(cause), url)}); "
+            "pip install 'ablation-harness[postgresql]' for postgresql+psycopg://"
+        ) from None
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise HarnessError(
+            f"cannot open the storage {shown}: {_reason(error, url)}; check that the server runs and that user, password "
+            "(best in PGPASSWORD or ~/.pgpass) and database are right"
+        ) from None
+    except RuntimeError as error:  # Optuna's tables of another version
+        raise RequestError(
+            f"the storage {shown} is not one for this version of Optuna: {without_secrets(str(error), url)}"
+        ) from None
+    if kind == "sqlite" and ":memory:" not in url:
+
+        @event.listens_for(storage.engine, "connect")
+        def _settings(connection: object, record: object) -> None:
+            # A write-ahead log is several times faster. A process that is killed loses nothing by it; a machine that loses
+            # power may lose the last trial's end, and that trial is then answered from the store.
+            connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
+            connection.execute("PRAGMA synchronous=NORMAL")  # type: ignore[attr-defined]
+
+        storage.engine.dispose()
+    return storage
+
+
+def _reason(error: BaseException, url: str) -> str:
+    cause = getattr(error, "orig", None) or error
+    return " ".join(without_secrets(str(cause), url).split())[:300]
+
+
+class Patience:
+    """Repeats an operation on the storage that fails because the server is away, waiting longer each time.
+
+    The operations are such that doing one twice is harmless; `ask` is not, and what it left behind is found by its age.
+    """
+
+    def __init__(self, storage: Storage, note: Callable[[str], None], seconds: float = PATIENCE_SECONDS) -> None:
+        self.storage, self.note, self.seconds = storage, note, seconds
+
+    def __call__(self, operation: Callable[[], T]) -> T:
+        """The operation's answer. Raises HarnessError when the storage stays away, or refuses."""
+        import sqlalchemy
+        from optuna.exceptions import StorageInternalError
+
+        started, wait, told = time.monotonic(), 0.2, False
+        while True:
+            try:
+                with experiments():
+                    return operation()
+            except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+                cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+                away = isinstance(cause, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError)
+                reason = _reason(cause or error, self.storage.url)
+                spent = time.monotonic() - started
+                if not away or spent > self.seconds:
+                    what = f"gave no answer for {spent:.0f} s" if away else "refused"
+                    raise HarnessError(
+                        f"the storage {self.storage.shown} {what}: {reason}; what is finished is kept: run the same command "
+                        "again to go on"
+                    ) from None
+            if not told:
+                told = True
+                self.note(f"the storage {self.storage.shown} does not answer ({reason}); trying again")
+            time.sleep(min(wait, 10.0))
+            wait *= 1.7

@@ -1,0 +1,242 @@
+"""Two stores or reports side by side: what changed beyond noise, what came and what went.
+
+Rows are paired by their whole recipe: variant, all settings but the seed, data, test set, conventions and numerics. Rows with
+equal settings that differ in one of the latter are named as not comparable, and never judged.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RequestError
+from harness.registry import Variants
+from harness.report import Difference
+from harness.store import Store
+from reports import analysis, records
+from reports.analysis import Context, Method, context_of, shorten
+from reports.records import DATA_FILE, SEED, Records, RunRecord
+from reports.statistics import MARGIN, Comparison, Kind, holm, regression
+
+ALPHA = 0.05
+_MOST_LINES = 200
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A method under one recipe."""
+
+    recipe: str
+    method: Method
+    context: Context
+
+
+def compare(a: Path, b: Path, variants: Variants, *, margin: float = MARGIN) -> Difference:
+    """Compares B with A, both a store or the folder of a report.
+
+    A row has regressed when `statistics.regression` says that B hurts and that still holds when p is Holm-adjusted over all
+    rows, or when a seed's SSIM is finite in A and not in B.
+
+    Raises:
+        RequestError: a folder is neither, holds no finished run, or the two have no comparable row.
+    """
+    del variants  # records are compared as they are, so plugins that are gone hinder nothing
+    if not (math.isfinite(margin) and margin > 0):
+        raise RequestError(f"the margin must be a positive difference in SSIM, such as {MARGIN:g}; given: {margin}")
+    rows_a, rows_b = _rows(_read(a)), _rows(_read(b))
+    common = [key for key in rows_a if key in rows_b]
+    removed = [rows_a[key] for key in rows_a if key not in rows_b]
+    added = [rows_b[key] for key in rows_b if key not in rows_a]
+    apart = _apart(removed, added)
+    if not common:
+        why = f"; with equal settings, but {'; '.join(dict.fromkeys(reason for _, reason in apart))}" if apart else ""
+        raise RequestError(
+            f"nothing in {a} ({len(rows_a)} rows) and {b} ({len(rows_b)} rows) can be compared: no variant was run with equal "
+            f"settings, test set, conventions and numerics in both{why}"
+        )
+    named = _labels([rows_a[key] for key in common])
+    compared = [
+        _judge(name, rows_a[key].method, rows_b[key].method, margin) for name, key in zip(named, common, strict=True)
+    ]
+    settled = _adjust(compared)
+    apart_keys = {row.recipe for row, _ in apart}
+    document = {
+        "a": str(a),
+        "b": str(b),
+        "margin": margin,
+        "regressed": any(one["regressed"] for one in settled),
+        "rows": settled,
+        "removed": [_named(row) for row in removed if row.recipe not in apart_keys],
+        "added": [_named(row) for row in added if row.recipe not in apart_keys],
+        "not_comparable": [_named(row) | {"reason": reason} for row, reason in apart],
+    }
+    return Difference(document=document, lines=tuple(_lines(document)), regressed=bool(document["regressed"]))
+
+
+def _read(path: Path) -> Records:
+    if (path / DATA_FILE).is_file():
+        found = records.read_document(path / DATA_FILE)
+    elif path.is_dir():
+        found = records.read_store(Store(path))
+    else:
+        raise RequestError(f"{path} is no folder; name a store, or the folder of a report")
+    if not found.runs:
+        raise RequestError(f"{path} has no finished run; name a store with runs, or the folder of a report")
+    return found
+
+
+def _rows(found: Records) -> dict[str, _Row]:
+    grouped: dict[str, dict[int, RunRecord]] = defaultdict(dict)
+    matched = _matched(found)
+    for run in found.runs:
+        grouped[_recipe(run, matched.get(run.run_id))].setdefault(run.seed, run)
+    return {
+        key: _Row(key, Method(runs[min(runs)].variant, runs[min(runs)].variant, runs), context_of(runs[min(runs)]))
+        for key, runs in sorted(grouped.items(), key=lambda item: (item[1][min(item[1])].variant, item[0]))
+    }
+
+
+def _matched(found: Records) -> dict[str, str]:
+    """Run id -> 'seconds' or 'flops' for the runs whose budget a plan set: it differs from seed to seed, as base's cost does."""
+    return {
+        cell.run_id: plan.match
+        for plan in found.plans
+        if plan.match != "steps"
+        for cell in plan.cells
+        if cell.run_id is not None and cell.variant != plan.reference
+    }
+
+
+def _recipe(run: RunRecord, match: str | None) -> str:
+    context = context_of(run)
+    if match is not None and run.settings.get("training.seconds") is not None:
+        context = {name: value for name, value in context.items() if name not in analysis.BUDGET}
+    return json.dumps([run.variant, match if "training.steps" not in context else None, context], sort_keys=True)
+
+
+def _labels(rows: Sequence[_Row]) -> list[str]:
+    """Names of rows; where several have one variant, with the settings that tell them apart."""
+    by_variant: dict[str, list[_Row]] = defaultdict(list)
+    for row in rows:
+        by_variant[row.method.variant].append(row)
+    names = []
+    for row in rows:
+        same = by_variant[row.method.variant]
+        differing = sorted({name for other in same for name in analysis.differences(row.context, other.context)})
+        extra = ", ".join(f"{name}={shorten(row.context.get(name, 'none'), 40)}" for name in differing[:4])
+        names.append(shorten(row.method.variant, 100) + (f" [{extra}]" if extra else ""))
+    return names
+
+
+def _named(row: _Row) -> dict[str, Any]:
+    return {"variant": row.method.variant, "preset": row.method.first.preset, "seeds": row.method.seeds}
+
+
+def _apart(removed: Sequence[_Row], added: Sequence[_Row]) -> list[tuple[_Row, str]]:
+    """Rows of A whose settings B has too, but under facts that forbid a comparison; and these facts."""
+    found = []
+    for row in removed:
+        for other in added:
+            if other.method.variant == row.method.variant and _settings(other) == _settings(row):
+                names = analysis.differences(row.context, other.context)
+                reason = "; ".join(
+                    analysis.difference_words(name, row.context.get(name), other.context.get(name)) for name in names
+                )
+                found += [(row, reason), (other, reason)]
+    return found
+
+
+def _settings(row: _Row) -> dict[str, Any]:
+    return {path: value for path, value in row.method.first.settings.items() if path != SEED and path not in analysis.PATHS}
+
+
+def _judge(name: str, a: Method, b: Method, margin: float) -> tuple[dict[str, Any], Comparison, Method, Method]:
+    comparison = regression(a.values(), b.values(), name=name, margin=margin)
+    lost = [
+        seed
+        for seed, value in a.values().items()
+        if math.isfinite(value) and seed in b.runs and not math.isfinite(b.values()[seed])
+    ]
+    ratio = _time_ratio(a, b)
+    x, y = a.first.params, b.first.params
+    row = {
+        "name": name,
+        "variant": a.variant,
+        "preset": a.first.preset,
+        "seeds_a": a.seeds,
+        "seeds_b": b.seeds,
+        "ssim_a": a.estimate().mean,
+        "ssim_b": b.estimate().mean,
+        "difference": comparison.mean,
+        "low": comparison.low,
+        "high": comparison.high,
+        "p": comparison.p,
+        "method": comparison.method,
+        "lost_seeds": lost,
+        "time_ratio": ratio,
+        "parameters_a": x if math.isfinite(x) else None,
+        "parameters_b": y if math.isfinite(y) else None,
+    }
+    return row, comparison, a, b
+
+
+def _time_ratio(a: Method, b: Method) -> float | None:
+    """Seconds of training in B over those in A: the mean over common seeds."""
+    ratios = [b.runs[seed].seconds / a.runs[seed].seconds for seed in a.seeds if seed in b.runs and a.runs[seed].seconds > 0]
+    mean = math.fsum(ratios) / len(ratios) if ratios else math.nan
+    return mean if math.isfinite(mean) else None
+
+
+def _adjust(compared: Sequence[tuple[dict[str, Any], Comparison, Method, Method]]) -> list[dict[str, Any]]:
+    """Verdicts that hold over all rows together: one false alarm among twenty rows would be the rule otherwise."""
+    adjusted = holm([1.0 if one.p is None else one.p for _, one, _, _ in compared]).tolist()
+    rows = []
+    for (row, comparison, _, _), p in zip(compared, adjusted, strict=True):
+        verdict, kind = comparison.verdict.words, comparison.verdict.kind
+        regressed = bool(row["lost_seeds"])
+        if regressed:
+            verdict = f"regressed: SSIM is no longer finite for seed {', '.join(map(str, row['lost_seeds']))}"
+        elif kind in (Kind.HELPS, Kind.HURTS):
+            if p > ALPHA:
+                verdict = (
+                    f"looks {'better' if kind is Kind.HELPS else 'worse'}, but not when adjusted for {len(compared)} rows"
+                )
+            else:
+                regressed = kind is Kind.HURTS
+                verdict = verdict.replace("hurts", "regressed").replace("helps", "improved")
+        tested = comparison.p is not None
+        rows.append(row | {"p_adjusted": p if tested else None, "verdict": verdict, "regressed": regressed})
+    return rows
+
+
+def _lines(document: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for row in sorted(document["rows"], key=lambda row: not row["regressed"]):
+        a, b = (f"{row[side]:.4f}" if row[side] is not None else "not finite" for side in ("ssim_a", "ssim_b"))
+        interval = "" if row["low"] is None else f" [{row['low']:+.4f}, {row['high']:+.4f}]"
+        change = "" if row["difference"] is None else f" ({row['difference']:+.4f}{interval})"
+        time = "" if row["time_ratio"] is None else f", {row['time_ratio']:.2f}x time"
+        size = "" if row["parameters_a"] == row["parameters_b"] else ", other parameters"
+        lines.append(f"{row['name']}: SSIM {a} -> {b}{change}{time}{size}: {row['verdict']}")
+    for key, words in (("removed", "only in A"), ("added", "only in B")):
+        lines += [f"{words}: {shorten(row['variant'], 100)}, preset {shorten(row['preset'], 60)}" for row in document[key]]
+    seen = dict.fromkeys(
+        f"not comparable: {shorten(row['variant'], 100)}: {row['reason']}" for row in document["not_comparable"]
+    )
+    lines += list(seen)
+    cut = len(lines) - _MOST_LINES
+    if cut > 0:
+        lines = [*lines[:_MOST_LINES], f"and {cut} more lines (--json has all)"]
+    count = sum(row["regressed"] for row in document["rows"])
+    total = len(document["rows"])
+    lines.append(
+        f"{count} of {total} comparable row{'' if total == 1 else 's'} regressed"
+        if count
+        else f"no regression in {total} comparable rows"
+    )
+    return lines
