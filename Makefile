@@ -28,6 +28,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/generator.py
+	$(BIN)/python benchmarks/statistics_simulation.py
+	$(BIN)/python benchmarks/report.py
+	$(BIN)/harness bench --preset cpu --contenders fast,oracle-float32,article-float32
 
 ablation: $(READY)
 	$(BIN)/harness ablate --plan add-one --seeds 3 --preset cpu

@@ -53,7 +53,10 @@ class Curriculum(Component, Protocol):
 
 
 class SkipConfig(Component, Protocol):
-    """Builds the path around one ConvLSTM layer: input (N, in, H, W) -> what is added to the output (N, out, H, W)."""
+    """Builds the path around one ConvLSTM layer: input (N, in, H, W) -> what is added to the output (N, out, H, W).
+
+    The module must be buildable on torch's meta device too: parameters and operations are counted there.
+    """
 
     def build(self, in_channels: int, out_channels: int) -> Any:
         """The module, a `torch.nn.Module`."""
@@ -61,7 +64,7 @@ class SkipConfig(Component, Protocol):
 
 
 class BottleneckConfig(Component, Protocol):
-    """Builds the module on the deep features: (B, T, C, H, W) -> the same shape."""
+    """Builds the module on the deep features: (B, T, C, H, W) -> the same shape. As for a skip, on the meta device too."""
 
     def build(self, channels: int) -> Any:
         """The module, a `torch.nn.Module`."""

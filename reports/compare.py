@@ -59,10 +59,8 @@ def compare(a: Path, b: Path, variants: Variants, *, margin: float = MARGIN) -> 
             f"nothing in {a} ({len(rows_a)} rows) and {b} ({len(rows_b)} rows) can be compared: no variant was run with equal "
             f"settings, test set, conventions and numerics in both{why}"
         )
-    named = _labels([rows_a[key] for key in common])
-    compared = [
-        _judge(name, rows_a[key].method, rows_b[key].method, margin) for name, key in zip(named, common, strict=True)
-    ]
+    names = _labels(list(rows_a.values()), added)
+    compared = [_judge(names[key], rows_a[key].method, rows_b[key].method, margin) for key in common]
     settled = _adjust(compared)
     apart_keys = {row.recipe for row, _ in apart}
     document = {
@@ -71,9 +69,9 @@ def compare(a: Path, b: Path, variants: Variants, *, margin: float = MARGIN) -> 
         "margin": margin,
         "regressed": any(one["regressed"] for one in settled),
         "rows": settled,
-        "removed": [_named(row) for row in removed if row.recipe not in apart_keys],
-        "added": [_named(row) for row in added if row.recipe not in apart_keys],
-        "not_comparable": [_named(row) | {"reason": reason} for row, reason in apart],
+        "removed": [_named(row, names) for row in removed if row.recipe not in apart_keys],
+        "added": [_named(row, names) for row in added if row.recipe not in apart_keys],
+        "not_comparable": [_named(row, names) | {"reason": reason} for row, reason in apart],
     }
     return Difference(document=document, lines=tuple(_lines(document)), regressed=bool(document["regressed"]))
 
@@ -119,22 +117,29 @@ def _recipe(run: RunRecord, match: str | None) -> str:
     return json.dumps([run.variant, match if "training.steps" not in context else None, context], sort_keys=True)
 
 
-def _labels(rows: Sequence[_Row]) -> list[str]:
-    """Names of rows; where several have one variant, with the settings that tell them apart."""
-    by_variant: dict[str, list[_Row]] = defaultdict(list)
+def _labels(rows: Sequence[_Row], added: Sequence[_Row]) -> dict[str, str]:
+    """Recipe -> name: the variant, and what sets a row apart from A's row of that variant with the most seeds."""
+    main: dict[str, _Row] = {}
     for row in rows:
-        by_variant[row.method.variant].append(row)
-    names = []
-    for row in rows:
-        same = by_variant[row.method.variant]
-        differing = sorted({name for other in same for name in analysis.differences(row.context, other.context)})
-        extra = ", ".join(f"{name}={shorten(row.context.get(name, 'none'), 40)}" for name in differing[:4])
-        names.append(shorten(row.method.variant, 100) + (f" [{extra}]" if extra else ""))
+        if row.method.variant not in main or len(row.method.runs) > len(main[row.method.variant].method.runs):
+            main[row.method.variant] = row
+    for row in added:
+        main.setdefault(row.method.variant, row)
+    names = {}
+    for row in [*rows, *added]:
+        names_ = analysis.differences(row.context, main[row.method.variant].context)
+        extra = ", ".join(f"{name}={shorten(row.context.get(name, 'none'), 40)}" for name in names_[:6])
+        names[row.recipe] = shorten(row.method.variant, 100) + (f" [{extra}]" if extra else "")
     return names
 
 
-def _named(row: _Row) -> dict[str, Any]:
-    return {"variant": row.method.variant, "preset": row.method.first.preset, "seeds": row.method.seeds}
+def _named(row: _Row, names: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "name": names[row.recipe],
+        "variant": row.method.variant,
+        "preset": row.method.first.preset,
+        "seeds": row.method.seeds,
+    }
 
 
 def _apart(removed: Sequence[_Row], added: Sequence[_Row]) -> list[tuple[_Row, str]]:
@@ -170,8 +175,8 @@ def _judge(name: str, a: Method, b: Method, margin: float) -> tuple[dict[str, An
         "preset": a.first.preset,
         "seeds_a": a.seeds,
         "seeds_b": b.seeds,
-        "ssim_a": a.estimate().mean,
-        "ssim_b": b.estimate().mean,
+        "ssim_a": comparison.baseline.mean if comparison.baseline else None,
+        "ssim_b": comparison.treated.mean if comparison.treated else None,
         "difference": comparison.mean,
         "low": comparison.low,
         "high": comparison.high,
@@ -224,10 +229,8 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         size = "" if row["parameters_a"] == row["parameters_b"] else ", other parameters"
         lines.append(f"{row['name']}: SSIM {a} -> {b}{change}{time}{size}: {row['verdict']}")
     for key, words in (("removed", "only in A"), ("added", "only in B")):
-        lines += [f"{words}: {shorten(row['variant'], 100)}, preset {shorten(row['preset'], 60)}" for row in document[key]]
-    seen = dict.fromkeys(
-        f"not comparable: {shorten(row['variant'], 100)}: {row['reason']}" for row in document["not_comparable"]
-    )
+        lines += [f"{words}: {row['name']}, preset {shorten(row['preset'], 60)}" for row in document[key]]
+    seen = dict.fromkeys(f"not comparable: {row['name']}: {row['reason']}" for row in document["not_comparable"])
     lines += list(seen)
     cut = len(lines) - _MOST_LINES
     if cut > 0:
