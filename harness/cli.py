@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -256,11 +257,19 @@ def _figure(value: float | None, digits: int) -> str:
     return "none" if value is None else f"{value:.{digits}f}"  # a value that was not finite is null in the record
 
 
+_FIGURE = re.compile(r"none|[-+]?[\d.,]+(e[-+]?\d+)?%?")
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a plain table that pastes well: the first column to the left, figures to the right."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    """Prints a plain table that pastes well: words to the left, figures to the right."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+    widths = [max(map(len, (name, *column))) for name, column in zip(header, columns, strict=True)]
+    figures = [any(column) and all(_FIGURE.fullmatch(cell) for cell in column if cell) for column in columns]
     for row in [header, *rows]:
-        parts = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        parts = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, figures, strict=True)
+        ]
         print("  ".join(parts).rstrip())
 
 

@@ -249,7 +249,9 @@ class Training(_Section):
     patience: int = setting(
         0, "validations without a better SSIM before stopping; 0: never stop early", at_least=0, at_most=MOST
     )
-    max_skipped: int = setting(25, "steps in a row with a non-finite loss or gradient before the run stops", at_least=0, at_most=MOST)
+    max_skipped: int = setting(
+        25, "steps in a row with a non-finite loss or gradient before the run stops", at_least=0, at_most=MOST
+    )
     curriculum: Any = setting(None, "slot: the horizon as a function of progress")
 
     def __post_init__(self) -> None:

@@ -96,6 +96,7 @@ def _canvas(width: float, height: float, *shape: int, **options: Any) -> Iterato
     """A figure of its own, apart from pyplot's state, and its axes."""
     with mpl.rc_context(_RC), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a name may hold letters that the font lacks
+        warnings.filterwarnings("ignore", "The set_(bad|over|under)", PendingDeprecationWarning)  # seaborn's own call
         canvas = Canvas(figsize=(width, height), layout="constrained")
         axes = canvas.subplots(*(shape or (1, 1)), squeeze=False, **options)
         yield canvas, list(axes.ravel())

@@ -242,7 +242,7 @@ def test_seeds_table(page: Page, raw: list[dict]) -> None:
         about(row["training sequences/s"], run["training"]["sequences_per_second"])
         about(row["predicted frames/s"], run["inference"]["frames_per_second"])
         about(row["process memory (GiB)"], run["memory"]["host_peak_bytes"] / 2**30)
-        assert len(row) == 16
+        assert len(row) == 17
 
 
 def test_statistics_and_pairs(page: Page, raw: list[dict]) -> None:
