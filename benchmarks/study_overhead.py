@@ -110,7 +110,8 @@ def measure(workers: int, trials: int, seconds: float, url: str | None = None) -
         try:
             warm = [executor.submit(Nap(f"warm-{index}", 0.0, 1.0, cells.folder)) for index in range(workers)]
             while warm:
-                warm = [one for one in warm if one not in {ticket for ticket, _ in executor.done(1.0)}]
+                answered = {ticket for ticket, _ in executor.done(1.0)}
+                warm = [ticket for ticket in warm if ticket not in answered]
             whole = search(trials)
             started = time.perf_counter()
             whole.run(executor)

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -96,8 +96,8 @@ def fit(
         stack.enter_context(_backends(device, deterministic, training.precision))
         stop = stack.enter_context(_stop_signals())
         model = build_model(experiment.architecture, source.channels, training.seed).to(device)
+        _forget_peak(device)
         if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=training.max_lr, weight_decay=training.weight_decay, fused=device.type == "cuda"
@@ -393,15 +393,27 @@ def _best_name(step: int) -> str:
     return f"best-{step:08d}.safetensors"
 
 
+def _forget_peak(device: torch.device) -> None:
+    """Starts the measurement of peak memory anew: a process that runs many cells must not charge one with another's peak."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):  # not Linux, or not allowed: the peak is then that of the process's whole life
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def _memory(device: torch.device) -> dict[str, int | None]:
-    """Peak memory of the process so far, bytes: what tensors took and what the allocator reserved on the GPU, and the host's."""
+    """Peak memory since `_forget_peak`, bytes: what tensors took and the allocator reserved on the GPU, and the host's process."""
     import resource
 
     on_gpu = device.type == "cuda"
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        host = int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
     return {
         "allocated_bytes": torch.cuda.max_memory_allocated(device) if on_gpu else None,
         "reserved_bytes": torch.cuda.max_memory_reserved(device) if on_gpu else None,
-        "host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "host_peak_bytes": host,
     }
 
 

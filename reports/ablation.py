@@ -6,7 +6,6 @@ import json
 import math
 import os
 import secrets
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ MOST_TABLES = 12
 """Groups of other settings that get tables of their own; further ones are rows of one table."""
 MOST_SENTENCES = 10
 MOST_LISTED = 20
+LONGEST_COMMAND = 2000
 TITLE = "Ablation report"
 
 
@@ -174,7 +174,7 @@ def _warnings(result: Analysis, found: Records, variants: Variants) -> list[str]
     if main.reference is None:
         lines.append(
             f"no finished run of {REFERENCE} has the settings of these runs, so no gain can be given: "
-            f"`{_base_command(main)}`"
+            f"`{analysis.plan_command(main, REFERENCE)}`"
         )
     for group in (*result.groups, *result.matched):
         if len(analysis.devices(group.runs)) > 1:
@@ -203,26 +203,32 @@ def _weak(main: Group) -> list[str]:
             f"{'has' if len(which) == 1 else 'have'} {fewest}"
         )
     blank = main.baseline("blank").get("ssim", math.nan)
+    below = []
     for method in main.methods:
         estimate = method.estimate()
         if estimate.excluded:
-            seeds = ", ".join(map(str, estimate.excluded))
+            seeds = _numbers(estimate.excluded)
             lines.append(
                 f"{shorten(method.label, 60)}: the test SSIM of seed {seeds} is missing or not finite; it has no mean"
             )
         elif estimate.mean is not None and estimate.mean <= blank:
-            lines.append(
-                f"{shorten(method.label, 60)} scores {estimate.mean:.4f}, no better than a blank frame ({blank:.4f}): "
-                "it has learnt nothing that this metric shows"
-            )
+            below.append(f"{shorten(method.label, 60)} ({estimate.mean:.4f})")
+    if below:
+        shown = ", ".join(below[:MOST_SENTENCES]) + (
+            f" and {len(below) - MOST_SENTENCES} more" * (len(below) > MOST_SENTENCES)
+        )
+        lines.append(f"no better than a blank frame ({blank:.4f}), so this metric shows nothing learnt: {shown}")
     if main.reference is not None:
         reference = set(main.reference.seeds)
+        unshared: dict[str, list[str]] = {}
         for method in main.others:
             if odd := sorted(reference ^ set(method.seeds)):
-                shown = ", ".join(map(str, odd[:8])) + (", ..." if len(odd) > 8 else "")
-                lines.append(
-                    f"{shorten(method.label, 60)} and {shorten(main.reference.label, 60)} do not share seeds {shown}"
-                )
+                unshared.setdefault(_numbers(odd), []).append(shorten(method.label, 60))
+        for seeds, names in unshared.items():
+            lines.append(
+                f"{', '.join(names[:MOST_SENTENCES])} and {shorten(main.reference.label, 60)} do not share seeds {seeds}: "
+                "gains are over common seeds, means over all of a row's seeds"
+            )
     return lines
 
 
@@ -284,9 +290,7 @@ def _ablation_section(result: Analysis, variants: Variants) -> Section:
             for group, id_ in _matched_ids(result)
         ),
     ]
-    commands = (
-        () if result.matched or not main.others else tuple(_match_command(main, match) for match in ("seconds", "flops"))
-    )
+    commands = () if result.matched or not main.others else tuple(_match_commands(main))
     return Section("ablation", "Which idea helps", tuple(paragraphs), tuple(made), _drawn(figures), commands=commands)
 
 
@@ -298,26 +302,9 @@ def _matched_ids(result: Analysis) -> list[tuple[Group, str]]:
     return found
 
 
-def _match_command(group: Group, match: str) -> str:
-    first = group.methods[0].first
-    names = ",".join(method.variant for method in group.others)
-    words = ["harness", "ablate", "--plan", shlex.quote(names), "--match", match, "--preset", shlex.quote(first.preset)]
-    words += ["--seeds", _seed_words(group.seeds), *_overrides(group)]
-    return " ".join(words)
-
-
-def _seed_words(seeds: Sequence[int]) -> str:
-    return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
-
-
-def _overrides(group: Group) -> list[str]:
-    return [one for one in analysis.overrides(group.methods[0].first) if not one.startswith("#")]
-
-
-def _base_command(group: Group) -> str:
-    first = group.methods[0].first
-    words = ["harness", "ablate", "--plan", REFERENCE, "--preset", shlex.quote(first.preset)]
-    return " ".join([*words, "--seeds", _seed_words(group.seeds), *_overrides(group)])
+def _match_commands(group: Group) -> list[str]:
+    names = analysis.installable(method.variant for method in group.others)
+    return [analysis.plan_command(group, ",".join(names), "--match", match) for match in ("seconds", "flops") if names]
 
 
 def _drawn(figures: Sequence[Figure | None]) -> tuple[Figure, ...]:
@@ -388,15 +375,14 @@ def _copies(found: Records) -> dict[str, tuple[dict[int, float], dict[int, float
 def _interactions_section(main: Group) -> Section | None:
     found = analysis.factorial(main)
     if found is None:
-        single = [method.variant for method in main.others if "+" not in method.variant]
+        single = analysis.installable(method.variant for method in main.others if "+" not in method.variant)
         if len(single) < 2:
             return None
         words = (
             "No full factorial set of runs is there, so it cannot be said whether the ideas add up. This command fills it."
         )
-        command = ["harness", "ablate", "--plan", "factorial", "--variants", shlex.quote(",".join(single))]
-        command += ["--preset", shlex.quote(main.methods[0].first.preset), "--seeds", _seed_words(main.seeds)]
-        return Section("interactions", "Do the ideas add up", (words,), commands=(" ".join([*command, *_overrides(main)]),))
+        command = analysis.plan_command(main, "factorial", "--variants", ",".join(single))
+        return Section("interactions", "Do the ideas add up", (words,), commands=(command,))
     from reports import plots
 
     names = ", ".join(shorten(factor, 60) for factor in found.factors)
@@ -521,8 +507,10 @@ def _troubles_section(found: Records) -> Section | None:
     )
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _one_line(command: str) -> str:
+    """A plan's command as it was typed, on one line."""
+    line = " ".join(command.split())
+    return line if len(line) <= LONGEST_COMMAND else f"# a plan's command of {len(line):,} characters is not shown"
 
 
 def _method_section(result: Analysis, found: Records, variants: Variants) -> Section:

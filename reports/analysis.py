@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,6 @@ from itertools import combinations
 from typing import Any
 
 from harness.conventions import HEADLINE
-from harness.errors import RequestError
 from harness.experiment import BUDGETS
 from harness.plan import REFERENCE
 from harness.presets import PRESETS, preset
@@ -578,11 +578,11 @@ def _text(value: object) -> str:
 
 
 def overrides(run: RunRecord) -> list[str]:
-    """The --set arguments with which a run's preset becomes its experiment, apart from what its variant changes."""
-    try:
-        start = preset(run.preset).to_dict()
-    except RequestError:
-        return [f"# the preset {shorten(run.preset)!r} is not installed"]
+    """The --set arguments with which a run's preset becomes its experiment, apart from what its variant changes.
+
+    What no --set can write is named in a comment. Raises RequestError for a preset that is not installed.
+    """
+    start = preset(run.preset).to_dict()
     defaults = {f"{section}.{name}": value for section, values in start.items() for name, value in values.items()}
     defaults[SEED] = run.settings.get(SEED)
     epochs = defaults.get("training.epochs")
@@ -603,16 +603,45 @@ def overrides(run: RunRecord) -> list[str]:
     return found
 
 
+_COMPOSITION = re.compile(r"[a-z][a-z0-9_-]{0,63}(\+[a-z][a-z0-9_-]{0,63}){0,31}")
+
+
 def command(method: Method, settings: Mapping[str, str] | None = None) -> str:
-    """The command that runs a row anew, or finds it in the store; `settings` replace some of its own."""
+    """The command that runs a row anew, or finds it in the store; `settings` replace some of its own.
+
+    Where a record holds what no command can ask for, a comment says so.
+    """
     first = method.first
+    if not _COMPOSITION.fullmatch(method.variant):
+        return f"# no plugin can have the name {shorten(method.variant)!r}"
+    if first.preset not in PRESETS:
+        return f"# {method.variant}: the preset {shorten(first.preset)!r} is not installed"
     given = [one for one in overrides(first) if not any(one.startswith(f"--set {path}=") for path in settings or {})]
     notes = [one for one in given if one.startswith("#")]
-    words = ["harness", "ablate", "--plan", shlex.quote(method.variant), "--preset", shlex.quote(first.preset)]
-    words += ["--seeds", ",".join(map(str, method.seeds)) + ("," if len(method.seeds) == 1 else "")]
+    words = ["harness", "ablate", "--plan", method.variant, "--preset", first.preset, "--seeds", seed_words(method.seeds)]
     words += [one for one in given if not one.startswith("#")]
     words += [f"--set {path}={value}" for path, value in (settings or {}).items()]
     return " ".join([*words, *notes])
+
+
+def plan_command(group: Group, plan: str, *options: str) -> str:
+    """The command of a plan with a group's preset, seeds and settings."""
+    first = group.methods[0].first
+    if first.preset not in PRESETS:
+        return f"# the preset {shorten(first.preset)!r} is not installed"
+    words = ["harness", "ablate", "--plan", shlex.quote(plan), *options, "--preset", first.preset]
+    words += ["--seeds", seed_words(group.seeds), *(one for one in overrides(first) if not one.startswith("#"))]
+    return " ".join(words)
+
+
+def installable(variants: Iterable[str]) -> list[str]:
+    """The names among those given that a plugin, or a composition of plugins, can have."""
+    return [name for name in variants if _COMPOSITION.fullmatch(name)]
+
+
+def seed_words(seeds: Sequence[int]) -> str:
+    """Seeds as --seeds takes them; one alone has a comma after it."""
+    return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
 
 
 def known_preset(name: str) -> str:

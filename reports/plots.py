@@ -16,6 +16,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -97,7 +98,8 @@ def _canvas(width: float, height: float, *shape: int, **options: Any) -> Iterato
     with mpl.rc_context(_RC), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a name may hold letters that the font lacks
         warnings.filterwarnings("ignore", "The set_(bad|over|under)", PendingDeprecationWarning)  # seaborn's own call
-        canvas = Canvas(figsize=(width, height), layout="constrained")
+        # The pads hold what the widths of text differ by between SVG and PNG, which share one layout.
+        canvas = Canvas(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06))
         axes = canvas.subplots(*(shape or (1, 1)), squeeze=False, **options)
         yield canvas, list(axes.ravel())
 
@@ -122,7 +124,8 @@ def _error(estimate: Estimate) -> tuple[float, float] | None:
 def against_cost(group: Group, matched: Sequence[Group], attribute: str) -> Figure | None:
     """SSIM against training time ('seconds', a panel for each budget) or parameters ('params'), with the Pareto front."""
     by_time = attribute == "seconds"
-    looks = styles(group.methods)
+    known = {method.label for method in group.methods}
+    looks = styles([*group.methods, *(method for one in matched for method in one.methods if method.label not in known)])
     shown = [group, *matched][: MOST_PANELS if by_time else 1]
     words, fronts, drawn = [], [], []
     width = 7.4 if len(shown) == 1 else 2.6 + 3.3 * len(shown)

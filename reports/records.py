@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ SEED = "training.seed"
 BASELINES = ("blank", "repeat_last")
 
 T = TypeVar("T")
+_KEY = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +160,7 @@ def read_store(store: Store) -> Records:
             found = Trouble(where=run.run_id, status="damaged", reason=_reason(error))
         if isinstance(found, RunRecord):
             runs.append(found)
-            seen.add(found.training_key)
+            seen |= {found.training_key, found.run_id}
         else:
             troubles.append(found)
             seen.add(run.run_id)
@@ -272,6 +274,8 @@ def _read_run(store: Store, run: Run, environments: dict[str, dict[str, str]]) -
     baselines, by_frame = result.part("baselines"), result.part("baselines_per_frame")
     changes = tuple(str(path) for path in made.get("changes", list))
     key = made.get("training_key", str)
+    if not _KEY.fullmatch(key):
+        raise DamagedRecord(f"{made.where} names the training {key[:80]!r}, which is not a key of this store")
     if key not in environments:
         environments[key] = _facts(store, run, key)
     return RunRecord(

@@ -178,7 +178,7 @@ def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
                 mean(estimate, 4),
                 spread(estimate, 4),
                 *_gain(comparison),
-                text("reference" if method is group.reference else verdict(comparison, estimate)),
+                text("reference" if method is group.reference else short_verdict(comparison, estimate)),
                 Value(str(len(method.seeds)), len(method.seeds)),
                 *(text(one) for one in (claim.parameters, claim.relative_time, claim.ssim)),
             ]
@@ -193,7 +193,7 @@ def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
                 Value(NONE),
                 figure(ssim, 4),
                 *blank,
-                text("baseline: no training, no seeds"),
+                text("baseline"),
                 *[Value(NONE)] * 4,
             ]
         )
@@ -216,9 +216,17 @@ def verdict(comparison: Comparison | None, estimate: Estimate) -> str:
     return "no verdict: no base to compare with"
 
 
+def short_verdict(comparison: Comparison | None, estimate: Estimate) -> str:
+    """The verdict where room is short: 'not enough seeds (3 of about 28)'; the statistics' table has the whole sentence."""
+    if comparison is None or comparison.verdict.kind is not Kind.NOT_ENOUGH:
+        return verdict(comparison, estimate)
+    needed = comparison.verdict.seeds_needed
+    return f"not enough seeds ({comparison.n}{f' of about {needed}' if needed else ''})"
+
+
 def _ablation_note(group: Group) -> str:
     parts = [
-        f"Test SSIM ({METRICS['ssim'].convention}). Gain: mean over common seeds of SSIM minus base's SSIM at the same seed; "
+        f"Test SSIM ({METRICS['ssim'].convention}). Baselines have no training and no seeds. Gain: mean over common seeds of SSIM minus base's SSIM at the same seed; "
         f"margin of the verdicts: {group.margin:g} SSIM.",
         "Training time: mean over common seeds of the ratio of seconds of training, first steps and validation not counted.",
         "Claimed columns are what the variants' sources state for their own setting; nothing in them was measured here.",
@@ -525,7 +533,7 @@ def _variation(group: Group, method: Method, kind: str | None) -> list[Value]:
         spread(estimate, 4),
         mean(method.estimate("mse"), 2),
         *_gain(comparison),
-        text("reference" if method is group.methods[0] else verdict(comparison, estimate)),
+        text("reference" if method is group.methods[0] else short_verdict(comparison, estimate)),
     ]
 
 

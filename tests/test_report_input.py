@@ -60,7 +60,7 @@ def column(found: Table, name: str) -> dict[str, str]:
     return {row[0].text: row[index].text for row in found.rows}
 
 
-def rewrite(root: Path, run_id: str, record: str = "result.json", **fields: object) -> None:
+def rewrite(root: Path, run_id: str, record: str = "result.json", /, **fields: object) -> None:
     folder = Folder(root / "runs" / run_id)
     folder.write(record, folder.read(record) | fields)
 
@@ -103,7 +103,7 @@ def test_one_seed_gives_no_verdict(tmp_path: Path) -> None:
     fill(tmp_path, seeds=(0,))
     page = make(tmp_path)
     found = table(page, "ablation")
-    assert column(found, "verdict")["attention"].startswith("not enough seeds: 1 seen")
+    assert column(found, "verdict")["attention"] == "not enough seeds (1 of about 3)"
     assert column(found, "gain, 95% interval")["attention"] == column(found, "p (Holm)")["attention"] == "-"
     assert any("fewer than 3 seeds" in text for text in page.warnings)
     assert not any("helps" in text or "hurts" in text for text in page.summary)
@@ -264,7 +264,8 @@ def test_damaged_and_superseded_runs_are_left_out_and_named(tmp_path: Path) -> N
     (tmp_path / "runs" / "not ours").mkdir()
     page = make(tmp_path)
     reasons = {row[0].text: row[4].text for row in table(page, "missing").rows}
-    assert set(reasons) == {second, third}
+    assert set(reasons) == {first, second, third}
+    assert reasons[first] == "trained, but not tested"
     assert "params is no number" in reasons[second]
     assert "no experiment.json" in reasons[third]
     assert "1 superseded" in " ".join(text for section in page.sections for text in section.paragraphs)

@@ -166,6 +166,7 @@ class Search:
         self._owner = f"study-{uuid.uuid4().hex}"
         self._failures: list[str] = []
         self._told_waiting = False
+        self._study_id: int | None = None
         self._saved = self._beaten = self._watched = -math.inf
         self._optuna = self._open()
 
@@ -355,7 +356,10 @@ class Search:
             "run_ids": [cell.run_id for cell in live.cells],
         }
         self.patiently(lambda: trial.set_user_attr(MARK, mark))
-        self._beat(live)
+        if (
+            not self.storage.local
+        ):  # there the locks tell who is alive; elsewhere a trial without a heartbeat would never be stale
+            self._beat(live)
         if self._surplus(live):
             return None
         self._live.append(live)
@@ -513,8 +517,11 @@ class Search:
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """One process of this store at a time asks for trials and looks after lost ones."""
-        with self.store.lock(f"study-{key_of(self.id)}"):
+        """Where all share this store, one process at a time asks for trials and looks after lost ones.
+
+        Elsewhere nothing can be locked: two processes may ask for one trial too many, which `_surplus` gives back.
+        """
+        with self.store.lock(f"study-{key_of(self.id)}") if self.storage.local else contextlib.nullcontext():
             yield
 
     def _adopt(self) -> None:

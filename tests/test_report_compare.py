@@ -1,0 +1,203 @@
+"""Two stores or reports side by side, and the command that does it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+import fake_store
+from fake_store import Fake, cell, write_run
+
+from harness import cli
+from harness.errors import HarnessError, RequestError
+from harness.registry import Variants
+from harness.store import Store
+from reports import ablation, plots
+from reports.compare import compare
+from reports.page import Figure
+
+VARIANTS = Variants(third_party=False)
+SEEDS = range(5)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch):
+    stub = lambda canvas, id_, title, caption, alt: Figure(id_, title, caption, alt, "<svg/>", b"png")  # noqa: E731
+    monkeypatch.setattr(plots, "_save", stub)
+    with fake_store.without_sync():
+        yield
+
+
+def store(root: Path, shift: dict[str, float], *, seeds=SEEDS, **more) -> Path:
+    """Runs of the variants named in `shift`, with a known SSIM: 0.8 + shift + what the seed does + a little noise."""
+    for index, (name, moved) in enumerate(shift.items()):
+        for seed in seeds:
+            ssim = 0.8 + moved + 0.01 * (seed % 3) + 0.0005 * ((seed * 7 + index) % 4)
+            write_run(root, cell(name, seed), Fake(ssim=ssim, seconds=100.0, **more))
+    return root
+
+
+def rows(a: Path, b: Path) -> dict[str, dict]:
+    return {row["name"]: row for row in compare(a, b, VARIANTS).document["rows"]}
+
+
+def test_the_same_store_twice_shows_no_change(tmp_path: Path) -> None:
+    a = store(tmp_path / "a", {"base": 0.0, "attention": 0.01})
+    found = compare(a, a, VARIANTS)
+    assert not found.regressed
+    assert all(row["verdict"].startswith("identical in all 5 seeds") for row in found.document["rows"])
+    assert found.lines[-1] == "no regression in 2 comparable rows"
+
+
+def test_a_regression_is_found_and_named_first(tmp_path: Path) -> None:
+    a = store(tmp_path / "a", {"base": 0.0, "attention": 0.01})
+    b = store(tmp_path / "b", {"base": 0.0, "attention": -0.02})
+    b_noise = {seed: 0.0007 * (seed % 2) for seed in SEEDS}
+    for seed in SEEDS:  # a spread of differences, so that a test can be made
+        write_run(b, cell("attention", seed), Fake(ssim=0.78 + 0.01 * (seed % 3) + b_noise[seed], seconds=120.0))
+    found = compare(a, b, VARIANTS)
+    assert found.regressed
+    assert found.lines[0].startswith("attention: SSIM 0.8")
+    assert found.lines[0].endswith("1.20x time: regressed")
+    assert found.lines[-1] == "1 of 2 comparable rows regressed"
+    assert not compare(b, a, VARIANTS).regressed
+    assert rows(b, a)["attention"]["verdict"] == "improved"
+
+
+def test_a_regression_must_hold_over_all_rows(tmp_path: Path) -> None:
+    names = ["base", "attention", "curriculum", "residual", "tta", "attention+tta", "attention+residual", "residual+tta"]
+    a = store(tmp_path / "a", dict.fromkeys(names, 0.0))
+    b = shutil.copytree(a, tmp_path / "b")
+    for seed, moved in zip(SEEDS, (-0.001, -0.004, -0.0005, -0.003, -0.002), strict=True):  # p = 0.03
+        run = cell("attention", seed)
+        old = Store(a).run(run).read("result.json")["metrics"]["ssim"]
+        write_run(b, run, Fake(ssim=old + moved, seconds=100.0))
+    found = compare(a, b, VARIANTS)
+    assert not found.regressed
+    row = rows(a, b)["attention"]
+    assert row["p"] < 0.05 < row["p_adjusted"]
+    assert row["verdict"] == "looks worse, but not when adjusted for 8 rows"
+
+
+def test_one_seed_is_no_verdict(tmp_path: Path) -> None:
+    a = store(tmp_path / "a", {"base": 0.0}, seeds=(0,))
+    b = store(tmp_path / "b", {"base": -0.5}, seeds=(0,))
+    found = compare(a, b, VARIANTS)
+    assert not found.regressed
+    assert "not enough seeds" in found.lines[0]
+
+
+def test_seeds_that_became_non_finite_are_a_regression(tmp_path: Path) -> None:
+    a = store(tmp_path / "a", {"base": 0.0})
+    b = shutil.copytree(a, tmp_path / "b")
+    write_run(b, cell("base", 3), Fake(metrics={"ssim": None}))
+    found = compare(a, b, VARIANTS)
+    assert found.regressed
+    assert "no longer finite for seed 3" in found.lines[0]
+    json.dumps(found.document, allow_nan=False)
+
+
+def test_rows_that_came_and_went_are_named(tmp_path: Path) -> None:
+    a = store(tmp_path / "a", {"base": 0.0, "attention": 0.0})
+    b = store(tmp_path / "b", {"base": 0.0, "tta": 0.0})
+    lines = compare(a, b, VARIANTS).lines
+    assert "only in A: attention, preset cpu" in lines
+    assert "only in B: tta, preset cpu" in lines
+
+
+def test_another_test_set_is_not_compared(tmp_path: Path) -> None:
+    a = store(tmp_path / "a", {"base": 0.0, "attention": 0.0})
+    b = store(tmp_path / "b", {"base": 0.0})
+    store(b, {"attention": -0.5}, test_digest="cd34" * 16)
+    found = compare(a, b, VARIANTS)
+    assert not found.regressed
+    assert "not comparable: attention: two test sets: ab12ab12.. and cd34cd34.." in found.lines
+    c = store(tmp_path / "c", {"base": 0.0}, test_digest="cd34" * 16)
+    with pytest.raises(RequestError, match="two test sets"):
+        compare(a, c, VARIANTS)
+
+
+def test_a_report_folder_stands_for_its_store(tmp_path: Path) -> None:
+    a = store(tmp_path / "a", {"base": 0.0, "attention": 0.01})
+    ablation.build(Store(a), VARIANTS, tmp_path / "report")
+    by_report = compare(tmp_path / "report", a, VARIANTS).document
+    assert by_report["rows"] == compare(a, a, VARIANTS).document["rows"]
+
+
+def test_equal_cost_cells_are_one_row_whatever_their_budgets(tmp_path: Path) -> None:
+    for side in ("a", "b"):
+        cells = []
+        for seed in SEEDS:
+            base = cell("base", seed)
+            write_run(tmp_path / side, base)
+            made = cell("attention", seed, settings={"training.seconds": 100.0 + seed})
+            write_run(tmp_path / side, made)
+            cells += [("base", base), ("attention", made)]
+        fake_store.write_plan(tmp_path / side, "add-one", cells, match="seconds")
+    assert {name: row["seeds_a"] for name, row in rows(tmp_path / "a", tmp_path / "b").items()} == {
+        "base": list(SEEDS),
+        "attention": list(SEEDS),
+    }
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"kind": "other"}', '{"kind": "ablation-harness report data", "format": 9}']
+)
+def test_damaged_report_data_is_a_clear_error(tmp_path: Path, content: str) -> None:
+    a = store(tmp_path / "a", {"base": 0.0}, seeds=(0,))
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "data.json").write_text(content)
+    with pytest.raises(HarnessError, match=r"data\.json"):
+        compare(tmp_path / "report", a, VARIANTS)
+
+
+def test_empty_and_absent_folders_are_clear_requests(tmp_path: Path) -> None:
+    a = store(tmp_path / "a", {"base": 0.0}, seeds=(0,))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RequestError, match="no finished run"):
+        compare(a, tmp_path / "empty", VARIANTS)
+    with pytest.raises(RequestError, match="no folder"):
+        compare(tmp_path / "absent", a, VARIANTS)
+
+
+# --- the command line
+
+
+def run(*words: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        cli.main([str(word) for word in words])
+    return int(stop.value.code or 0)
+
+
+def test_command_exit_codes_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = store(tmp_path / "a", {"base": 0.0})
+    b = shutil.copytree(a, tmp_path / "b")
+    write_run(b, cell("base", 3), Fake(metrics={"ssim": None}))
+    other = store(tmp_path / "c", {"tta": 0.0})
+    assert run("compare", a, a) == 0
+    capsys.readouterr()
+    assert run("compare", a, b, "--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["regressed"]
+    assert document["rows"][0]["lost_seeds"] == [3]
+    assert run("compare", a, other) == 2
+    assert "can be compared" in capsys.readouterr().err
+    assert run("compare", a, tmp_path / "absent") == 2
+    assert run("compare", a, a, "--margin", "-1") == 2
+
+
+def test_report_command_takes_a_margin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = store(tmp_path / "a", {"base": 0.0, "attention": 0.001})
+    assert run("report", "--store", a, "--out", tmp_path / "out", "--margin", "0.03") == 0
+    listed = capsys.readouterr().out.split()
+    assert str(tmp_path / "out" / "index.html") in listed
+    assert json.loads((tmp_path / "out" / "data.json").read_text())["margin"] == 0.03
+    assert "margin of the verdicts: 0.03 SSIM" in (tmp_path / "out" / "report.md").read_text()
+    assert run("report", "--store", a, "--out", tmp_path / "out", "--margin", "0") == 2
+    assert run("report", "--store", tmp_path / "nothing", "--out", tmp_path / "out") == 2

@@ -1,0 +1,103 @@
+"""Pictures of a real, tiny store: predicted anew from the checkpoints that the runs tested."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.data.source import open_source
+from harness.execute import Options, run_cell
+from harness.registry import Variants
+from harness.request import Request
+from harness.store import Run, Store
+from reports import analysis, pictures
+from reports.records import read_store
+
+VARIANTS = Variants(third_party=False)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pictures")
+    request = Request(preset="tiny", settings={"training.steps": 2})
+    for name in ("base", "tta", "attention"):
+        made, source = request.cell(VARIANTS, name, 0)
+        run_cell(made, Store(root), source, Options())
+    return root
+
+
+def draw(root: Path):
+    (group, *_) = analysis.analyse(read_store(Store(root))).groups
+    return group, *pictures.draw(Store(root), group, VARIANTS)
+
+
+def test_pictures_of_every_method_and_an_animation(root: Path) -> None:
+    _, drawn, notes = draw(root)
+    assert notes == []
+    assert [picture.id for picture in drawn] == ["sequence-best", "sequence-median", "sequence-worst", "animation"]
+    for picture in drawn:
+        assert "base, attention, tta" in picture.alt
+    with Image.open(io.BytesIO(drawn[-1].content)) as image:
+        assert image.n_frames > 1
+        assert drawn[-1].mime == "image/gif"
+    with Image.open(io.BytesIO(drawn[0].content)) as image:
+        assert image.height > 8 * 64  # input, truth, and two rows for each of three methods
+
+
+def test_sequences_shown_are_those_that_were_scored(root: Path) -> None:
+    from harness.metrics import MetricMean
+
+    group, _, _ = draw(root)
+    picks = pictures.choose(group)
+    method = group.reference
+    assert method is not None
+    predictor = pictures._Predictor(Store(root), VARIANTS, [pick.index for pick in picks])
+    shown, truth, predicted = predictor.predict(method)
+    import torch
+
+    for pick in picks:
+        mean = MetricMean()
+        target = torch.from_numpy(truth[pick.index][None, shown:])
+        mean.update(torch.from_numpy(predicted[pick.index][None]), target)
+        assert mean.overall()["ssim"] == pytest.approx(pick.ssim, abs=1e-5)
+    settings = Request(preset="tiny").experiment(VARIANTS, "base").data
+    whole = np.concatenate([frames.numpy() for frames in open_source(settings).test(8, "cpu")])
+    for pick in picks:
+        np.testing.assert_array_equal(whole[pick.index], truth[pick.index])
+
+
+def test_a_missing_or_damaged_checkpoint_is_named_and_the_others_are_drawn(root: Path, tmp_path: Path) -> None:
+    store = Store(shutil.copytree(root, tmp_path / "store"))
+    group, *_ = draw(store.root)
+    by_name = {method.label: method.first for method in group.methods}
+    for path in store.training_of(Run(store.root / "runs" / by_name["attention"].run_id)).path.glob("best-*"):
+        path.write_bytes(b"not a checkpoint")
+    _, drawn, notes = draw(store.root)
+    assert len(drawn) == 4
+    assert "attention" not in drawn[0].alt
+    assert len(notes) == 1
+    assert notes[0].startswith("attention: ")
+
+
+def test_without_the_plugin_a_method_is_named_and_left_out(root: Path) -> None:
+    class Nothing:
+        components: tuple[type, ...] = ()
+
+    (group, *_) = analysis.analyse(read_store(Store(root))).groups
+    drawn, notes = pictures.draw(Store(root), group, Nothing())  # type: ignore[arg-type]
+    assert len(drawn) == 4
+    assert len(notes) == 1
+    assert "install its plugin" in notes[0]
+
+
+def test_other_digits_are_said_not_drawn(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_DIGITS", str(tmp_path / "nowhere"))
+    _, drawn, notes = draw(root)
+    assert drawn == []
+    assert len(notes) == 3
+    assert "nowhere" in notes[0]
