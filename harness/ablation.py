@@ -13,12 +13,14 @@ from typing import Any
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.execute import finished
+from harness.executors import Executors, Processes
 from harness.experiment import BUDGETS
 from harness.plan import REFERENCE, Planned, expand
 from harness.registry import Variants
 from harness.request import Request
+from harness.signals import stop_signals
 from harness.store import Cell, DamagedRecord, Folder, Store, key_of
-from harness.workers import Done, Job, Worker, first_done, stop_signals
+from harness.workers import Done, Job
 
 MATCHES = ("steps", "seconds", "flops")
 
@@ -89,8 +91,10 @@ class Row:
 class Runner:
     """Turns the plan's cells into runs of a store."""
 
-    def __init__(self, ablation: Ablation, store: Store, note: Callable[[str], None]) -> None:
-        self.ablation, self.store, self.note = ablation, store, note
+    def __init__(
+        self, ablation: Ablation, store: Store, note: Callable[[str], None], executors: Executors = Processes
+    ) -> None:
+        self.ablation, self.store, self.note, self.executors = ablation, store, note, executors
         self.variants = Variants(files=ablation.plugins, third_party=ablation.third_party)
         self.rows = [Row(planned) for planned in ablation.cells]
         self._source: Source | None = None
@@ -144,49 +148,32 @@ class Runner:
         """
         self.prepare()
         self._save()
-        started, told = time.monotonic(), False
-        limit = None if self.ablation.max_hours is None else self.ablation.max_hours * 3600
+        ends = None if self.ablation.max_hours is None else time.monotonic() + self.ablation.max_hours * 3600
         todo = [row for row in self.rows if row.status != "finished"]
-        workers: list[Worker] = []
         under_way: dict[int, Row] = {}
-        with stop_signals() as stop, contextlib.ExitStack() as stack:
-            while under_way or todo:
-                if not told and (stop.is_set() or (limit is not None and time.monotonic() - started > limit)):
-                    told = True
+        stopping = False
+        executor = self.executors(self.ablation.workers)
+        with stop_signals() as stop, contextlib.closing(executor):
+            while todo or under_way:
+                if not stopping and (stop.is_set() or (ends is not None and time.monotonic() > ends)):
+                    stopping = True
                     self.note("stopping: the state of the cells under way is being saved")
-                    for worker in workers:
-                        worker.stop()
-                if told:
-                    for row in todo:
-                        row.status = "stopped"
-                    todo = []
-                if not told:
-                    self._fill(workers, todo, under_way, stack)
-                if not under_way:
-                    if todo and not told:  # what is left waits for a base that failed
-                        for row in todo:
-                            row.status, row.error = "failed", "base of this seed has not finished, so its budget is unknown"
-                        todo = []
-                    continue
-                for worker in first_done(workers, 0.2):
-                    self._settle(under_way.pop(id(worker)), worker.result(), todo)
+                    for ticket in under_way:
+                        executor.stop(ticket)
+                if stopping:
+                    _set_status(todo, "stopped")
+                while todo and len(under_way) < executor.slots and (row := self._next(todo, under_way)) is not None:
+                    row.attempts += 1
+                    under_way[executor.submit(self._job(row))] = row
+                if todo and not under_way:  # what is left waits for a base that failed
+                    _set_status(todo, "failed", "base of this seed has not finished, so its budget is unknown")
+                for ticket, done in executor.done(0.2) if under_way else ():
+                    self._settle(under_way.pop(ticket), done, todo, stopping)
                     self._save()
         self._save()
         if stop.is_set():
             raise Interrupted(f"{self._counts()}; run the same command again to go on")
         return self.rows
-
-    def _fill(self, workers: list[Worker], todo: list[Row], under_way: dict[int, Row], stack: contextlib.ExitStack) -> None:
-        """Gives every idle worker a cell, starting workers up to the limit."""
-        while len(under_way) < self.ablation.workers and (row := self._next(todo, under_way)) is not None:
-            idle = next((worker for worker in workers if worker.job is None), None)
-            if idle is None:
-                idle = Worker()
-                stack.callback(idle.close)
-                workers.append(idle)
-            row.attempts += 1
-            idle.submit(self._job(row))
-            under_way[id(idle)] = row
 
     def estimate(self, steps: int = 2) -> dict[str, float]:
         """What is still to be run will take, from `steps` measured steps and one test batch of every composition.
@@ -259,14 +246,14 @@ class Runner:
             quiet=ablation.workers > 1,
         )
 
-    def _settle(self, row: Row, done: Done, todo: list[Row]) -> None:
+    def _settle(self, row: Row, done: Done, todo: list[Row], stopping: bool) -> None:
         assert row.cell is not None
         what = f"{row.planned.label} seed {row.planned.seed}"
         if done.error is None:
             row.status, row.cached, row.error = "finished", done.cached, None
             finished_count = sum(one.status == "finished" for one in self.rows)
             self.note(f"{what}: finished ({finished_count} of {len(self.rows)})")
-        elif done.stopped:
+        elif done.stopped or stopping:
             row.status = "stopped"
         else:
             row.error = done.error
@@ -301,6 +288,13 @@ class Runner:
     def _counts(self) -> str:
         counts = {status: sum(row.status == status for row in self.rows) for status in ("finished", "failed", "stopped")}
         return ", ".join(f"{count} of {len(self.rows)} cells {status}" for status, count in counts.items() if count)
+
+
+def _set_status(todo: list[Row], status: str, error: str | None = None) -> None:
+    """Gives up on what is still to do."""
+    for row in todo:
+        row.status, row.error = status, error
+    todo.clear()
 
 
 def _with_budget(request: Request, path: str, value: float) -> Request:

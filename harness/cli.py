@@ -384,7 +384,9 @@ def predict(
 
 @app.command()
 def report(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("artifacts/report"),
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write to; the store's report/ if not given.")
+    ] = None,
     name: Annotated[str, typer.Option("--report", help="Which report (see `list reports`).")] = "ablation",
     margin: MarginOption = None,
     store: StoreOption = None,
@@ -399,8 +401,11 @@ def report(
 
     builder: Report = Plugins("harness.reports", Report, third_party=not no_plugins).get(name)
     options = builder.options(builder.build, margin=margin)
-    for path in builder.build(Store(store_root(store)), _variants(plugin, no_plugins), out, **options):
-        print(path)
+    where = Store(store_root(store))
+    out = out or where.root / "report"
+    first, *others = builder.build(where, _variants(plugin, no_plugins), out, **options)
+    print(first)
+    note(f"and {len(others)} more files in {out}: Markdown, and every table, plot and picture by itself")
 
 
 @app.command()

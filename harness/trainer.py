@@ -6,15 +6,12 @@ import dataclasses
 import json
 import math
 import os
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -32,6 +29,7 @@ from harness.metrics import MetricMean
 from harness.model.forecaster import EncoderForecaster, build_model, derived_seed
 from harness.progress import Progress, Status
 from harness.schedules import NOMINAL_TOTAL, one_cycle
+from harness.signals import stop_signals
 from harness.store import DamagedRecord, Training
 
 WARM_UP_STEPS = 3
@@ -94,7 +92,7 @@ def fit(
     training = experiment.training
     with ExitStack() as stack:
         stack.enter_context(_backends(device, deterministic, training.precision))
-        stop = stack.enter_context(_stop_signals())
+        stop = stack.enter_context(stop_signals())
         model = build_model(experiment.architecture, source.channels, training.seed).to(device)
         _forget_peak(device)
         if device.type == "cuda":
@@ -322,27 +320,6 @@ def load_model(experiment: Experiment, channels: int, path: Any, device: torch.d
     if device.type == "cuda":
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal stops at once. Signals reach the main thread alone."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -7,12 +7,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 from harness.errors import HarnessError, Interrupted
@@ -156,27 +154,6 @@ def first_done(workers: Iterable[Worker], timeout: float | None) -> list[Worker]
     """The busy workers whose answer is there, or whose child died; waits until there is one, or the time is over."""
     busy: dict[Connection, Worker] = {worker.connection: worker for worker in workers if worker.job is not None}
     return [busy[ready] for ready in wait(list(busy), timeout) if isinstance(ready, Connection)]
-
-
-@contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal stops at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _serve(connection: Connection, parent: int) -> None:

@@ -226,7 +226,8 @@ def short_verdict(comparison: Comparison | None, estimate: Estimate) -> str:
 
 def _ablation_note(group: Group) -> str:
     parts = [
-        f"Test SSIM ({METRICS['ssim'].convention}). Baselines have no training and no seeds. Gain: mean over common seeds of SSIM minus base's SSIM at the same seed; "
+        f"Test SSIM ({METRICS['ssim'].convention}). Baselines have no training and no seeds. "
+        "Gain: mean over common seeds of SSIM minus base's SSIM at the same seed; "
         f"margin of the verdicts: {group.margin:g} SSIM.",
         "Training time: mean over common seeds of the ratio of seconds of training, first steps and validation not counted.",
         "Claimed columns are what the variants' sources state for their own setting; nothing in them was measured here.",

@@ -303,13 +303,13 @@ def test_damaged_plans_stop_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("record", ["result.json", "experiment.json"])
 def test_a_record_with_any_field_missing_or_of_another_type_is_no_traceback(tmp_path: Path, record: str) -> None:
-    run_id = fill(tmp_path)[-1]
+    (run_id,) = fill(tmp_path, names=("attention",), seeds=(0,))
     whole = Folder(tmp_path / "runs" / run_id).read(record)
     for name in whole:
         for value in (None, "text", 3, [1], {"a": {}}):
             rewrite(tmp_path, run_id, record, **(whole | {name: value}))
             found = read_store(Store(tmp_path))
-            assert len(found.runs) + len(found.troubles) == 6
+            assert len(found.runs) + len(found.troubles) == 1
             analysis.analyse(found)
 
 

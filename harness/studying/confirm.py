@@ -9,8 +9,8 @@ from typing import Any
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.executors import Executor
 from harness.registry import Plugins
+from harness.signals import stop_signals
 from harness.studying.search import Search
-from harness.workers import stop_signals
 
 Compare = Callable[..., Sequence[Any]]
 """(values by seed of the baseline, values by seed of each treated) -> comparisons, dataclasses with name and verdict."""

@@ -28,13 +28,14 @@ from harness.errors import HarnessError, Interrupted, RequestError
 from harness.executors import Executor
 from harness.experiment import Experiment
 from harness.request import Request
+from harness.signals import stop_signals
 from harness.store import Folder, Store, key_of
 from harness.study import Arm, Params, Scalar, Space, Study, validation_ssim
 from harness.studying import proposing
 from harness.studying.cells import Cells
 from harness.studying.files import to_toml
 from harness.studying.storage import GRACE_SECONDS, HEARTBEAT_SECONDS, Patience, Storage, experiments
-from harness.workers import Done, stop_signals
+from harness.workers import Done
 
 if TYPE_CHECKING:
     import optuna
