@@ -48,6 +48,7 @@ class Fake:
     overrides: Mapping[str, Any] | None = None
     """Fields of result.json that replace what is made here."""
     test_sequences: int | None = None
+    sequences: list[float] | None = None
 
 
 @contextmanager
@@ -120,7 +121,6 @@ def write_run(root: Path, made: Cell, fake: Fake = Fake()) -> str:
             "blank": {name: [value] * horizon for name, value in BLANK.items()},
             "repeat_last": {name: _frames(value, 2 * slope, name) for name, value in REPEAT.items()},
         },
-        "ssim_per_sequence": (ssim + rng.normal(0, 0.05, sequences)).clip(-1, 1).tolist(),
         "training": {
             "steps": steps,
             "skipped_steps": 0,
@@ -159,6 +159,8 @@ def write_run(root: Path, made: Cell, fake: Fake = Fake()) -> str:
     run, training = store.run(made), store.training(made)
     run.write("experiment.json", record)
     run.write("environment.json", environment)
+    scores = fake.sequences or (ssim + rng.normal(0, 0.05, sequences)).clip(-1, 1).tolist()
+    run.write("sequences.json", {"ssim": scores})
     run.write("result.json", result | dict(fake.overrides or {}))
     if not (training.path / "training.json").exists():
         training.write("experiment.json", record)

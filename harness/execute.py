@@ -181,6 +181,7 @@ def evaluate_cell(
     experiment = cell.experiment
     model = load_model(experiment, source.channels, training.check(summary), device)
     scores = score(model, experiment, source, device)
+    sequences = {"ssim": scores.pop("ssim_per_sequence")}
     batch = next(iter(source.test(experiment.training.batch_size, device)))
     result = {
         "run_id": cell.run_id,
@@ -207,6 +208,7 @@ def evaluate_cell(
     }
     run.write("experiment.json", cell.record())
     run.write("environment.json", environment(options.device))
+    run.write("sequences.json", sequences)  # apart from the result, which is read often and stays small
     run.write("result.json", result)
     return run.read("result.json")
 

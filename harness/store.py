@@ -2,7 +2,7 @@
 
     <root>/trainings/<checkpoint key>/   experiment.json  environment.json  metrics.jsonl
                                          last.safetensors  best-<step>.safetensors  training.json
-    <root>/runs/<run id>/                experiment.json  environment.json  result.json
+    <root>/runs/<run id>/                experiment.json  environment.json  sequences.json  result.json
     <root>/locks/                        one lock file a key
 
 A training and a run are two folders because several runs share one training: test-time augmentation evaluates the

@@ -21,6 +21,7 @@ from harness.store import Run, Store, Training
 from reports.analysis import Group, Method
 from reports.page import Picture
 from reports.plots import chosen, label
+from reports.records import sequence_scores
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,15 +54,15 @@ class Chosen:
     ssim: float
 
 
-def choose(group: Group) -> list[Chosen]:
+def choose(store: Store, group: Group) -> list[Chosen]:
     """Best, median and worst test sequence by base's SSIM, the mean over its seeds. Ties go to the lower number."""
     if group.reference is None:
         return []
-    scores = [run.ssim_per_sequence for run in group.reference.runs.values()]
-    usable = [one for one in scores if one is not None and len(one)]
+    scores = [sequence_scores(store, run) for run in group.reference.runs.values()]
+    usable = [one for one in scores if len(one)]
     if not usable or len({len(one) for one in usable}) > 1:
         return []
-    mean = np.mean(np.stack(usable).astype(np.float64), axis=0)
+    mean = np.mean(np.stack(usable), axis=0)
     order = [int(index) for index in np.argsort(-mean, kind="stable") if math.isfinite(mean[index])]
     if not order:
         return []
@@ -74,7 +75,7 @@ def choose(group: Group) -> list[Chosen]:
 
 def draw(store: Store, group: Group, variants: Variants) -> tuple[list[Picture], list[str]]:
     """The pictures of a group, and what keeps some of them from being drawn, in words."""
-    picks = choose(group)
+    picks = choose(store, group)
     if not picks:
         return [], ["base has no scores of single sequences, so no sequence can be chosen by rule."]
     methods = chosen(group, MOST_METHODS)

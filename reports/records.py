@@ -74,8 +74,6 @@ class RunRecord:
     gpu_reserved: float
     host_peak: float
     facts: dict[str, str] = field(default_factory=dict)
-    ssim_per_sequence: npt.NDArray[np.float32] | None = None
-    """Only for runs of variants that change nothing: they choose the pictures."""
 
     def metric(self, name: str) -> float:
         """The test metric of that name; NaN when the run has none."""
@@ -128,14 +126,11 @@ class Records:
     superseded: int = 0
 
     def document(self) -> dict[str, Any]:
-        """Plain JSON values from which `from_document` makes equal records, but for the scores of single sequences."""
+        """Plain JSON values from which `from_document` makes equal records."""
         return {
             "kind": KIND,
             "format": FORMAT,
-            "runs": [
-                _plain({name: value for name, value in vars(run).items() if name != "ssim_per_sequence"})
-                for run in self.runs
-            ],
+            "runs": [_plain(vars(run)) for run in self.runs],
             "plans": [_plain(vars(plan)) for plan in self.plans],
             "troubles": [_plain(vars(trouble)) for trouble in self.troubles],
             "superseded": self.superseded,
@@ -312,10 +307,16 @@ def _read_run(store: Store, run: Run, environments: dict[str, dict[str, str]]) -
         gpu_reserved=memory.number("reserved_bytes"),
         host_peak=memory.number("host_peak_bytes"),
         facts=environments[key],
-        ssim_per_sequence=None
-        if changes
-        else np.array([_float(x) for x in result.get("ssim_per_sequence", list)], np.float32),
     )
+
+
+def sequence_scores(store: Store, run: RunRecord) -> npt.NDArray[np.float64]:
+    """The SSIM of every test sequence (N,), NaN where it is not a number; empty when the run has no such record."""
+    try:
+        record = Run(store.root / "runs" / run.run_id).read_or_none("sequences.json") or {}
+    except HarnessError:
+        record = {}
+    return np.array([_float(value) for value in _Fields({"ssim": [], **record}, run.run_id).get("ssim", list)], np.float64)
 
 
 def _settings(experiment: _Fields) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def test_a_cell_that_fails_is_tried_again_recorded_and_stops_nothing_else(tmp_pa
     def fails(job: Job) -> Done | None:
         return Done("", error="it broke") if job.variant == "attention" and job.seed == 0 else Done("x")
 
-    rows, executor = run(ablation(retries=2), tmp_path, fails)
+    rows, _ = run(ablation(retries=2), tmp_path, fails)
     failed = [row for row in rows if row.status == "failed"]
     assert [(row.planned.variant, row.planned.seed, row.attempts, row.error) for row in failed] == [
         ("attention", 0, 3, "it broke")

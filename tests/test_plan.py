@@ -77,7 +77,7 @@ def test_a_plan_needs_a_variant(plan: str) -> None:
 
 
 def test_an_unknown_plan_names_the_known_ones() -> None:
-    with pytest.raises(RequestError, match="unknown plan 'add-two'.*add-one"):
+    with pytest.raises(RequestError, match=r"unknown plan 'add-two'.*add-one"):
         rows("add-two", FACTORS)
 
 

@@ -145,7 +145,8 @@ def test_nan_everywhere(tmp_path: Path) -> None:
             flops_per_sequence=None,
             baselines={"blank": {}, "repeat_last": {}},
         )
-        rewrite(tmp_path, run_id, metrics_per_frame={}, ssim_per_sequence=[None] * 5)
+        rewrite(tmp_path, run_id, metrics_per_frame={})
+        rewrite(tmp_path, run_id, "sequences.json", ssim=[None] * 5)
     page = make(tmp_path)
     assert column(table(page, "ablation"), "parameters")["base"] == "-"
     assert "no finite SSIM" in page.summary[0]
@@ -443,10 +444,10 @@ def test_paper_preset_needs_no_settings_but_the_precision(tmp_path: Path) -> Non
 def test_sequences_are_chosen_by_rule(tmp_path: Path) -> None:
     scores = [[0.5, 0.9, 0.1, 0.7, 0.6], [0.5, 0.7, 0.3, 0.9, 0.6]]
     for seed, values in enumerate(scores):
-        fill(tmp_path, names=("base",), seeds=(seed,), fake=Fake(overrides={"ssim_per_sequence": values}))
+        fill(tmp_path, names=("base",), seeds=(seed,), fake=Fake(sequences=values))
     fill(tmp_path, names=("attention",), seeds=(0, 1))
     (group, *_) = analysis.analyse(read_store(Store(tmp_path))).groups
-    picks = {pick.rule: (pick.index, round(pick.ssim, 6)) for pick in pictures.choose(group)}
+    picks = {pick.rule: (pick.index, round(pick.ssim, 6)) for pick in pictures.choose(Store(tmp_path), group)}
     assert picks == {"best": (1, 0.8), "median": (4, 0.6), "worst": (2, 0.2)}
 
 

@@ -55,7 +55,7 @@ def test_sequences_shown_are_those_that_were_scored(root: Path) -> None:
     from harness.metrics import MetricMean
 
     group, _, _ = draw(root)
-    picks = pictures.choose(group)
+    picks = pictures.choose(Store(root), group)
     method = group.reference
     assert method is not None
     predictor = pictures._Predictor(Store(root), VARIANTS, [pick.index for pick in picks])
