@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.errors import HarnessError, Interrupted, RequestError, unknown
+from harness.printing import (
+    emit,
+    figure,
+    note,
+    print_bench,
+    print_dry_run,
+    print_plan,
+    print_result,
+    print_study,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from harness.registry import Variants
@@ -45,17 +55,6 @@ MarginOption = Annotated[
     float | None, typer.Option("--margin", help="Smallest SSIM difference of interest; the report's default if not given.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-
-
-def emit(document: object) -> None:
-    """Prints one JSON document on stdout."""
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write("\n")
-
-
-def note(text: str) -> None:
-    """Prints a message on stderr."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def _variants(plugins: list[Path] | None, no_plugins: bool) -> Variants:
@@ -109,7 +108,10 @@ def run(
     request = _request(preset, device, digits, settings, config)
     cell, source = request.cell(_variants(plugin, no_plugins), variant, seed)
     if dry_run:
-        _print_dry_run(cell, source, as_json)
+        from harness.measure import cost
+
+        planned = cell.record() | cost(cell.experiment, source) | {"digits": source.digits}
+        emit(planned) if as_json else print_dry_run(planned)
         return
     where = Store(store_root(store))
     outcome = None if force else finished(where, cell)
@@ -122,7 +124,7 @@ def run(
     if as_json:
         emit(record)
     else:
-        _print_result(record)
+        print_result(record)
 
 
 @app.command()
@@ -190,87 +192,10 @@ def ablate(
     if as_json:
         emit(document)
     else:
-        _print_plan(document)
+        print_plan(document)
     missing = sum(row.status != "finished" for row in rows)
     if missing and not dry_run:
         raise HarnessError(f"{missing} of {len(rows)} cells are missing; run the same command again to go on")
-
-
-def _print_plan(document: dict[str, Any]) -> None:
-    columns = ("label", "seed", "status", "cached", "run_id", "error")
-    rows = [[str(cell[name] or "") if name != "seed" else str(cell[name]) for name in columns] for cell in document["cells"]]
-    used = [i for i, name in enumerate(columns) if any(row[i] for row in rows)]
-    print_table([columns[i] for i in used], [[row[i] for i in used] for row in rows])
-    finished = sum(cell["status"] == "finished" for cell in document["cells"])
-    print(f"{finished} of {len(document['cells'])} cells finished")
-    if (estimate := document.get("estimate")) is not None:
-        print(
-            f"still to run: {estimate['cells']} cells, about {estimate['seconds'] / 3600:.2f} h, "
-            f"up to {estimate['memory_bytes'] / 2**30:.1f} GiB a worker (from {estimate['measured_steps']} measured steps each)"
-        )
-    else:
-        print("`harness report` makes the tables and the page")
-
-
-def _print_dry_run(cell: Any, source: Any, as_json: bool) -> None:
-    from harness.measure import flops_per_sequence
-    from harness.model.forecaster import build_model, count_parameters
-
-    model = build_model(cell.experiment.architecture, source.channels, cell.seed)
-    record = cell.record() | {
-        "params": count_parameters(model),
-        "flops_per_sequence": flops_per_sequence(model, cell.experiment, source.channels, source.height, source.width),
-        "digits": source.digits,
-    }
-    if as_json:
-        emit(record)
-        return
-    print(f"{cell.variant} · preset {cell.preset} · seed {cell.seed} · run {cell.run_id}")
-    print(f"{record['params']:,} parameters · {record['flops_per_sequence'] / 1e9:.2f} GFLOP a sequence")
-    for section, values in record["experiment"].items():
-        for name, value in values.items():
-            print(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
-
-
-def _print_result(record: dict[str, Any]) -> None:
-    training = record["training"]
-    rows = [
-        (record["variant"], record["metrics"]),
-        ("repeat last frame", record["baselines"]["repeat_last"]),
-        ("blank frame", record["baselines"]["blank"]),
-    ]
-    names = ("ssim", "ssim_article", "ssim_openstl", "mse", "mae", "psnr")
-    cells = [[label, *(_figure(metrics[name], 3 if "ssim" in name else 2) for name in names)] for label, metrics in rows]
-    print_table(["test", *names], cells)
-    rate = training["sequences_per_second"]
-    print(
-        f"{record['params']:,} parameters · {training['steps']} steps in {training['seconds']:.0f} s"
-        + (f" ({rate:.1f} sequences/s)" if rate else "")
-        + f" · {record['inference']['frames_per_second']:.0f} predicted frames/s · seed {record['seed']}"
-        + (f" · {training['skipped_steps']} steps skipped" if training["skipped_steps"] else "")
-    )
-    how = "from the store" if record["cached"] else "resumed and finished" if record["resumed"] else "finished"
-    print(f"run {record['run_id']} ({how}) in {record['path']}")
-
-
-def _figure(value: float | None, digits: int) -> str:
-    return "none" if value is None else f"{value:.{digits}f}"  # a value that was not finite is null in the record
-
-
-_FIGURE = re.compile(r"none|[-+]?[\d.,]+(e[-+]?\d+)?%?")
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a plain table that pastes well: words to the left, figures to the right."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
-    widths = [max(map(len, (name, *column))) for name, column in zip(header, columns, strict=True)]
-    figures = [any(column) and all(_FIGURE.fullmatch(cell) for cell in column if cell) for column in columns]
-    for row in [header, *rows]:
-        parts = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, figures, strict=True)
-        ]
-        print("  ".join(parts).rstrip())
 
 
 _WHY = ("error", "reason")
@@ -344,7 +269,7 @@ def show(
         return
     if result is None:
         raise HarnessError(f"run {found.run_id} has no result; run its command again")
-    _print_result(result | {"cached": True, "resumed": False, "path": str(found.path)})
+    print_result(result | {"cached": True, "resumed": False, "path": str(found.path)})
     environment = record["environment"] or {}
     print(
         f"trained on {result['device']} · torch {environment.get('packages', {}).get('torch')} · "
@@ -353,7 +278,7 @@ def show(
     for line in record["validation"]:
         print(
             f"  step {line['step']:>7} · {line['seconds']:7.0f} s · "
-            f"validation SSIM {_figure(line.get('ssim'), 4)} · MSE {_figure(line.get('mse'), 2)}"
+            f"validation SSIM {figure(line.get('ssim'), 4)} · MSE {figure(line.get('mse'), 2)}"
         )
     for section, values in (record["experiment"] or {}).items():
         for name, value in values.items():
@@ -460,66 +385,9 @@ def bench(
     if as_json:
         emit(document)
     else:
-        _print_bench(document)
+        print_bench(document)
     if check is not None and (complaints := benchmark.check(document, check)):
         raise HarnessError("slower than recorded: " + "; ".join(complaints))
-
-
-def _print_bench(document: dict[str, Any]) -> None:
-    peaks = document["peaks"]
-    print(f"preset {document['preset']}, batch {document['batch']}, {document['rounds']} rounds, on {document['device']}")
-    print(f"peak here: {peaks['flops_per_second'] / 1e9:,.0f} GFLOP/s, {peaks['bytes_per_second'] / 1e9:,.1f} GB/s")
-    header = (
-        "training",
-        "precision",
-        "seq/s",
-        "ms/step",
-        "fastest-slowest",
-        "data",
-        "forward",
-        "backward",
-        "optimiser",
-        "GFLOP/s",
-        "of peak",
-        "MiB",
-    )
-    print_table(
-        header,
-        [
-            (
-                row["contender"],
-                row["precision"],
-                f"{row['sequences_per_second']:.1f}",
-                f"{row['ms_per_step']:.1f}",
-                f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
-                *(f"{row['ms'][phase]:.1f}" for phase in row["ms"]),
-                f"{row['flops_per_second'] / 1e9:,.0f}",
-                f"{row['share_of_peak']:.0%}",
-                f"{(row['memory_bytes'] or 0) / 2**20:,.0f}"
-                + (f"/{row['reserved_bytes'] / 2**20:,.0f}" if row["reserved_bytes"] else ""),
-            )
-            for row in document["training"]
-        ],
-    )
-    print_table(
-        ("inference", "precision", "batch", "frames/s", "ms", "fastest-slowest", "GFLOP/s", "of peak"),
-        [
-            (
-                row["contender"],
-                row["precision"],
-                str(row["batch"]),
-                f"{row['frames_per_second']:.0f}",
-                f"{row['ms']:.1f}",
-                f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
-                f"{row['flops_per_second'] / 1e9:,.0f}",
-                f"{row['share_of_peak']:.0%}",
-            )
-            for row in document["inference"]
-        ],
-    )
-    for contender, by_kind in document["ratios"].items():
-        words = ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in by_kind.items())
-        print(f"fast over {contender}: {words}")
 
 
 @app.command()
@@ -630,38 +498,7 @@ def study(
         emit(document)
     else:
         for one in document.get("each", [document]):
-            _print_study(one)
-
-
-def _print_study(document: dict[str, Any]) -> None:
-    rows = []
-    for trial in document["trials"]:
-        params = " ".join(
-            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-            for name, value in trial["params"].items()
-        )
-        rows.append([str(trial["number"]), trial["arm"] or "", params, trial["state"].lower(), _figure(trial["value"], 4)])
-    print(f"{document['name']} of {document['variant']}, preset {document['preset']}")
-    print_table(["trial", "arm", "settings", "state", "validation SSIM"], rows)
-    for trial in document["trials"]:
-        if trial["error"]:
-            note(f"trial {trial['number']}: {trial['error']}")
-    if (best := document["best"]) is None:
-        print("no trial is finished yet")
-        return
-    print(f"best: trial {best['number']}, validation SSIM {_figure(best['value'], 4)}; written to {best['config']}")
-    if document["front"]:
-        print(f"Pareto front of SSIM and seconds: trials {', '.join(map(str, document['front']))}")
-    if (confirmed := document["confirm"]) is not None:
-        seeds = [str(seed) for seed in confirmed["seeds"]]
-        print_table(
-            ["test SSIM by seed", *seeds, "mean"],
-            [
-                [row["name"], *(_figure(row["values"][seed], 4) for seed in seeds), _figure(row["mean"], 4)]
-                for row in confirmed["rows"]
-            ],
-        )
-        print(confirmed["verdict"])
+            print_study(one)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness.data.source import Source
 from harness.devices import autocast
 from harness.experiment import Experiment
 from harness.inference import predict
@@ -70,6 +71,13 @@ def _count(model: EncoderForecaster, frames_BTCHW: Tensor, horizon: int) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         model(frames_BTCHW, horizon)
     return int(counter.get_total_flops())
+
+
+def cost(experiment: Experiment, source: Source) -> dict[str, int]:
+    """`params`, and `flops_per_sequence` of all views, as a finished run states them; nothing is computed for it."""
+    horizon = experiment.data.horizon
+    params, flops = forward_cost(experiment, source.channels, source.height, source.width, horizon)
+    return {"params": params, "flops_per_sequence": flops * len(experiment.inference.views)}
 
 
 def training_flops(experiment: Experiment, channels: int, height: int, width: int) -> float:

@@ -1,0 +1,179 @@
+"""What the command line prints: JSON documents, messages, and tables that paste well."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def emit(document: object) -> None:
+    """Prints one JSON document on stdout."""
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def note(text: str) -> None:
+    """Prints a message on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_plan(document: dict[str, Any]) -> None:
+    """A plan's cells and how they stand, or what they will take."""
+    columns = ("label", "seed", "status", "cached", "run_id", "error")
+    rows = [[str(cell[name] or "") if name != "seed" else str(cell[name]) for name in columns] for cell in document["cells"]]
+    used = [i for i, name in enumerate(columns) if any(row[i] for row in rows)]
+    print_table([columns[i] for i in used], [[row[i] for i in used] for row in rows])
+    finished = sum(cell["status"] == "finished" for cell in document["cells"])
+    print(f"{finished} of {len(document['cells'])} cells finished")
+    if (estimate := document.get("estimate")) is not None:
+        print(
+            f"still to run: {estimate['cells']} cells, about {estimate['seconds'] / 3600:.2f} h, "
+            f"up to {estimate['memory_bytes'] / 2**30:.1f} GiB a worker (from {estimate['measured_steps']} measured steps each)"
+        )
+    else:
+        print("`harness report` makes the tables and the page")
+
+
+def print_dry_run(record: dict[str, Any]) -> None:
+    """What would be run: its cost, and every setting."""
+    print(f"{record['variant']} · preset {record['preset']} · seed {record['seed']} · run {record['run_id']}")
+    print(f"{record['params']:,} parameters · {record['flops_per_sequence'] / 1e9:.2f} GFLOP a sequence")
+    for section, values in record["experiment"].items():
+        for name, value in values.items():
+            print(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
+
+
+def print_result(record: dict[str, Any]) -> None:
+    """A run's metrics beside the baselines, and its cost."""
+    training = record["training"]
+    rows = [
+        (record["variant"], record["metrics"]),
+        ("repeat last frame", record["baselines"]["repeat_last"]),
+        ("blank frame", record["baselines"]["blank"]),
+    ]
+    names = ("ssim", "ssim_article", "ssim_openstl", "mse", "mae", "psnr")
+    cells = [[label, *(figure(metrics[name], 3 if "ssim" in name else 2) for name in names)] for label, metrics in rows]
+    print_table(["test", *names], cells)
+    rate = training["sequences_per_second"]
+    print(
+        f"{record['params']:,} parameters · {training['steps']} steps in {training['seconds']:.0f} s"
+        + (f" ({rate:.1f} sequences/s)" if rate else "")
+        + f" · {record['inference']['frames_per_second']:.0f} predicted frames/s · seed {record['seed']}"
+        + (f" · {training['skipped_steps']} steps skipped" if training["skipped_steps"] else "")
+    )
+    how = "from the store" if record["cached"] else "resumed and finished" if record["resumed"] else "finished"
+    print(f"run {record['run_id']} ({how}) in {record['path']}")
+
+
+def figure(value: float | None, digits: int) -> str:
+    """A number with so many decimals; 'none' for one that is not finite."""
+    return "none" if value is None else f"{value:.{digits}f}"  # a value that was not finite is null in the record
+
+
+_FIGURE = re.compile(r"none|[-+]?[\d.,]+(e[-+]?\d+)?%?")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a plain table that pastes well: words to the left, figures to the right."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+    widths = [max(map(len, (name, *column))) for name, column in zip(header, columns, strict=True)]
+    figures = [any(column) and all(_FIGURE.fullmatch(cell) for cell in column if cell) for column in columns]
+    for row in [header, *rows]:
+        parts = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, figures, strict=True)
+        ]
+        print("  ".join(parts).rstrip())
+
+
+def print_bench(document: dict[str, Any]) -> None:
+    """The contenders of a benchmark, and their ratios."""
+    peaks = document["peaks"]
+    print(f"preset {document['preset']}, batch {document['batch']}, {document['rounds']} rounds, on {document['device']}")
+    print(f"peak here: {peaks['flops_per_second'] / 1e9:,.0f} GFLOP/s, {peaks['bytes_per_second'] / 1e9:,.1f} GB/s")
+    header = (
+        "training",
+        "precision",
+        "seq/s",
+        "ms/step",
+        "fastest-slowest",
+        "data",
+        "forward",
+        "backward",
+        "optimiser",
+        "GFLOP/s",
+        "of peak",
+        "MiB",
+    )
+    print_table(
+        header,
+        [
+            (
+                row["contender"],
+                row["precision"],
+                f"{row['sequences_per_second']:.1f}",
+                f"{row['ms_per_step']:.1f}",
+                f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
+                *(f"{row['ms'][phase]:.1f}" for phase in row["ms"]),
+                f"{row['flops_per_second'] / 1e9:,.0f}",
+                f"{row['share_of_peak']:.0%}",
+                f"{(row['memory_bytes'] or 0) / 2**20:,.0f}"
+                + (f"/{row['reserved_bytes'] / 2**20:,.0f}" if row["reserved_bytes"] else ""),
+            )
+            for row in document["training"]
+        ],
+    )
+    print_table(
+        ("inference", "precision", "batch", "frames/s", "ms", "fastest-slowest", "GFLOP/s", "of peak"),
+        [
+            (
+                row["contender"],
+                row["precision"],
+                str(row["batch"]),
+                f"{row['frames_per_second']:.0f}",
+                f"{row['ms']:.1f}",
+                f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
+                f"{row['flops_per_second'] / 1e9:,.0f}",
+                f"{row['share_of_peak']:.0%}",
+            )
+            for row in document["inference"]
+        ],
+    )
+    for contender, by_kind in document["ratios"].items():
+        words = ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in by_kind.items())
+        print(f"fast over {contender}: {words}")
+
+
+def print_study(document: dict[str, Any]) -> None:
+    """A study's trials, the best of them and the arms."""
+    rows = []
+    for trial in document["trials"]:
+        params = " ".join(
+            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in trial["params"].items()
+        )
+        rows.append([str(trial["number"]), trial["arm"] or "", params, trial["state"].lower(), figure(trial["value"], 4)])
+    print(f"{document['name']} of {document['variant']}, preset {document['preset']}")
+    print_table(["trial", "arm", "settings", "state", "validation SSIM"], rows)
+    for trial in document["trials"]:
+        if trial["error"]:
+            note(f"trial {trial['number']}: {trial['error']}")
+    if (best := document["best"]) is None:
+        print("no trial is finished yet")
+        return
+    print(f"best: trial {best['number']}, validation SSIM {figure(best['value'], 4)}; written to {best['config']}")
+    if document["front"]:
+        print(f"Pareto front of SSIM and seconds: trials {', '.join(map(str, document['front']))}")
+    if (confirmed := document["confirm"]) is not None:
+        seeds = [str(seed) for seed in confirmed["seeds"]]
+        print_table(
+            ["test SSIM by seed", *seeds, "mean"],
+            [
+                [row["name"], *(figure(row["values"][seed], 4) for seed in seeds), figure(row["mean"], 4)]
+                for row in confirmed["rows"]
+            ],
+        )
+        print(confirmed["verdict"])
