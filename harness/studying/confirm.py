@@ -69,8 +69,10 @@ def _compared(search: Search, rows: list[dict[str, Any]], compare: Compare) -> d
         return {"reference": None, "comparisons": [], "verdict": "the study has no fixed arm to compare with"}
     by_seed = {row["name"]: {int(seed): value for seed, value in row["values"].items()} for row in rows}
     baseline = by_seed.pop(reference.name)
-    if rows[0]["settings"] == next(row["settings"] for row in rows if row["name"] == reference.name):
-        by_seed.pop(CHOSEN)
+    chosen = rows[0]["settings"]
+    for row in rows[1:]:  # what is the same setting is not compared twice
+        if row["settings"] == chosen:
+            by_seed.pop(CHOSEN if row["name"] == reference.name else row["name"], None)
     comparisons = compare(baseline, by_seed)
     verdicts = {one.name: one.verdict.words for one in comparisons}
     words = verdicts.get(CHOSEN, "it is the same setting")

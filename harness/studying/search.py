@@ -51,6 +51,8 @@ CRASHES = 2
 WATCH_SECONDS = 0.5
 SAVE_SECONDS = 2.0
 STOP_SECONDS = 60.0
+CROWD = 64
+"""More trials than other processes are likely to begin while this one asks for one."""
 
 
 class Next(Enum):
@@ -333,13 +335,15 @@ class Search:
                     self._told_waiting = True
                     self.note(f"waiting for {running} trials that other processes have under way")
                 return Next.NONE_NOW
-            live = self._ask(sum(one.state.name != "WAITING" for one in trials))
+            live = self._ask(
+                sum(one.state.name != "WAITING" for one in trials), near=counted + running + CROWD >= self.plan.trials
+            )
         if live is not None:
             self._advance(live, executor)
         return Next.STARTED
 
-    def _ask(self, before: int) -> Live | None:
-        """The next trial, with its cells; None when it came to nothing."""
+    def _ask(self, before: int, *, near: bool) -> Live | None:
+        """The next trial, with its cells; None when it came to nothing. `near`: it may be one too many."""
         with experiments():
             self._optuna.sampler = proposing.make_sampler(self.plan.sampler, self.id, before)
         trial = self.patiently(lambda: self._optuna.ask(proposing.distributions(self.space)))
@@ -361,7 +365,7 @@ class Search:
             not self.storage.local
         ):  # there the locks tell who is alive; elsewhere a trial without a heartbeat would never be stale
             self._beat(live)
-        if self._surplus(live):
+        if (near or live.arm is not None) and self._surplus(live):
             return None
         self._live.append(live)
         return live

@@ -31,7 +31,8 @@ PATIENCE_SECONDS = 600.0
 MAX_RETRIES = 10
 """A trial whose process dies this often is given up: it may be what kills it."""
 JOURNAL = "journal:"
-SECRETS = re.compile(r"(?i)(password|passwd|pwd|secret|token|passfile|sslkey)")
+SECRETS = re.compile(r"(?i)([?&][^=&]*(?:password|passwd|pwd|secret|token|passfile|sslkey)[^=&]*=)([^&]*)")
+"""A field of a URL's query that holds a secret, and its value."""
 
 
 @contextmanager
@@ -48,33 +49,25 @@ def experiments() -> Iterator[None]:
         yield
 
 
-def _parts(url: str) -> tuple[str, str, str, str]:
-    """(what comes before the password, the password, what comes after, the query); lenient, for wrong URLs hold passwords too."""
-    body, _, query = url.partition("?")
-    if "@" in query and "@" not in body:  # a '?' inside a password
-        body, query = url, ""
-    login, at, host = body.rpartition("@")
+def _parts(url: str) -> tuple[str, str, str]:
+    """(what comes before the password, the password, what comes after); lenient, for wrong URLs hold passwords too."""
+    login, at, rest = url.rpartition("@")
     if not at:
-        return body, "", "", query
-    scheme, slashes, user = login.rpartition("://") if "://" in login else ("", "", login)
+        return url, "", ""
+    scheme, slashes, user = login.partition("://") if "://" in login else ("", "", login)
     user, colon, password = user.partition(":")
-    return scheme + slashes + user + colon, password, at + host, query
+    return scheme + slashes + user + colon, password, at + rest
 
 
 def public_url(url: str) -> str:
     """The URL as it may be shown: without password, and without values of the query that look like secrets."""
-    before, password, after, query = _parts(url)
-    shown = [
-        f"{part.partition('=')[0]}=***" if SECRETS.search(part.partition("=")[0]) else part for part in query.split("&")
-    ]
-    return before + ("***" if password else "") + after + ("?" + "&".join(shown) if query else "")
+    before, password, after = _parts(url)
+    return SECRETS.sub(r"\1***", before + ("***" if password else "") + after)
 
 
 def without_secrets(text: str, url: str) -> str:
     """A text with the URL and its secrets replaced by what may be shown."""
-    _, password, _, query = _parts(url)
-    secrets = [password]
-    secrets += [part.partition("=")[2] for part in query.split("&") if SECRETS.search(part.partition("=")[0])]
+    secrets = [_parts(url)[1], *(found.group(2) for found in SECRETS.finditer(url))]
     shown = text.replace(url, public_url(url))
     for secret in secrets:
         for form in {secret, unquote(secret)} - {""}:
@@ -104,6 +97,12 @@ class Storage:
         from optuna.storages import RDBStorage
 
         return self.optuna if isinstance(self.optuna, RDBStorage) else None
+
+    def close(self) -> None:
+        """Closes its connections."""
+        if (rdb := self.rdb) is not None:
+            rdb.remove_session()
+            rdb.engine.dispose()
 
 
 def open_storage(url: str | None, folder: Path) -> Storage:
