@@ -1,0 +1,99 @@
+"""The benchmark compares networks that compute the same, in one run, and notices a lost ratio."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Command
+
+from harness import bench
+from harness.errors import RequestError
+from harness.model.article import ArticleForecaster
+from harness.model.forecaster import build_model
+from harness.presets import preset
+
+
+def test_the_articles_literal_network_computes_what_ours_does() -> None:
+    for name in ("tiny", "cpu"):
+        experiment = preset(name)
+        model = build_model(experiment.architecture, 1, 3)
+        frames = torch.rand(2, 3, 1, experiment.data.canvas, experiment.data.canvas)
+        with torch.no_grad():
+            torch.testing.assert_close(ArticleForecaster(model)(frames, 4), model(frames, 4))
+
+
+def test_the_articles_cell_has_eight_convolutions() -> None:
+    model = ArticleForecaster(build_model(preset("tiny").architecture, 1, 0))
+    for cell in (*model.encoder, *model.forecaster):
+        assert sum(isinstance(part, torch.nn.Conv2d) for part in cell.modules()) == 8
+
+
+def test_the_articles_plain_reading_refuses_filled_slots() -> None:
+    from harness.registry import Variants
+
+    filled = Variants().compose("residual").apply(preset("tiny"))
+    with pytest.raises(ValueError, match="no slots"):
+        ArticleForecaster(build_model(filled.architecture, 1, 0))
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return bench.bench("tiny", "cpu", batch=2, rounds=2, names=["fast", "article-float32"])
+
+
+def test_every_contender_has_its_rows_and_figures(document: dict[str, Any]) -> None:
+    assert [row["contender"] for row in document["training"]] == ["fast", "article-float32"]
+    assert [(row["contender"], row["batch"]) for row in document["inference"]] == [
+        ("fast", 1),
+        ("article-float32", 1),
+        ("fast", 2),
+        ("article-float32", 2),
+    ]
+    for row in document["training"]:
+        assert set(row["ms"]) == set(bench.PHASES)
+        assert row["ms_fastest"] <= row["ms_per_step"] <= row["ms_slowest"]
+        assert row["sequences_per_second"] == pytest.approx(2e3 / row["ms_per_step"])
+        assert row["memory_bytes"] > 0
+    json.dumps(document, allow_nan=False)
+
+
+def test_ratios_are_of_the_medians(document: dict[str, Any]) -> None:
+    fast, article = document["training"]
+    assert document["ratios"]["article-float32"]["training"] == pytest.approx(article["ms_per_step"] / fast["ms_per_step"])
+    assert set(document["ratios"]["article-float32"]) >= {"training", "inference batch 1", "inference batch 2"}
+
+
+def test_a_fifth_of_a_recorded_ratio_may_be_lost_and_no_more(document: dict[str, Any], tmp_path: Path) -> None:
+    now = document["ratios"]["article-float32"]["training"]
+    recorded = tmp_path / "recorded.json"
+    for factor, complaints in ((1.2, 0), (1.3, 1)):
+        recorded.write_text(json.dumps({"ratios": {"article-float32": {"training": now * factor}}}))
+        assert len(bench.check(document, recorded)) == complaints
+    recorded.write_text("{")
+    with pytest.raises(RequestError, match="recorded ratios"):
+        bench.check(document, recorded)
+
+
+def test_the_command_prints_a_table(
+    document: dict[str, Any], harness: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bench, "bench", lambda *words, **options: document)
+    answer = harness("bench", "--preset", "tiny")
+    assert answer.code == 0
+    assert "fast over article-float32: training" in answer.out
+    assert harness("bench", "--preset", "tiny", "--json").document["ratios"] == document["ratios"]
+    recorded = tmp_path / "recorded.json"
+    recorded.write_text(json.dumps({"ratios": {"article-float32": {"training": 1e9}}}))
+    answer = harness("bench", "--preset", "tiny", "--check", recorded)
+    assert answer.code == 1
+    assert "slower than recorded" in answer.error
+
+
+@pytest.mark.parametrize("change", [{"rounds": 0}, {"batch": 0}, {"names": ["slow"]}])
+def test_other_requests_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(RequestError):
+        bench.bench("tiny", "cpu", **change)
