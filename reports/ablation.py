@@ -17,7 +17,7 @@ from harness.plan import REFERENCE
 from harness.registry import Variants
 from harness.report import Report
 from harness.store import Store
-from reports import analysis, records, tables
+from reports import analysis, records, studies, tables
 from reports.analysis import MATCHES, Analysis, Group, Method, shorten
 from reports.compare import compare
 from reports.page import Figure, Page, Section, Table
@@ -53,9 +53,10 @@ def build(store: Store, variants: Variants, out: Path, *, margin: float = MARGIN
         raise HarnessError(f"cannot write the report to {out}: it is a file; remove it or choose another folder (--out)")
     _refuse_foreign(out / DATA_FILE)
     found = records.read_store(store)
-    if not found.runs:
+    searched = () if found.runs else tuple(studies.sections(store))
+    if not found.runs and not searched:
         raise RequestError(_nothing(store, found))
-    page = make_page(store, found, variants, margin)
+    page = make_page(store, found, variants, margin) if found.runs else Page(TITLE, ("No run was tested yet.",), searched)
     paths = write(page, out)
     return [*paths, _write_data(out / DATA_FILE, found, margin)]
 
@@ -71,6 +72,7 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float = 
         _interactions_section(main),
         _losses_section(result),
         _rates_section(result),
+        *studies.sections(store),
         _frames_section(store, main),
         _pictures_section(store, main, variants),
         *_other_sections(result, variants),

@@ -1,0 +1,258 @@
+"""The report's part on studies: every trial, the fixed arms, where the best setting lies, and what mattered.
+
+It reads the records that a study writes (see `harness.study`), not Optuna's storage. Values are validation SSIM: they choose a
+setting and prove nothing; what `--confirm` tested is said apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.store import Folder, Store
+from reports.page import Figure, Section, Table, Value
+from reports.plots import _canvas, _save, label
+from reports.tables import figure, table, text
+
+MOST_STUDIES = 6
+MOST_SLICES = 4
+LEAST_TRIALS = 4
+"""Fewer complete trials than this say nothing about what mattered."""
+
+
+def sections(store: Store) -> list[Section]:
+    """One section a study, in the order of their ids, at most `MOST_STUDIES`; empty when there is none."""
+    found: list[Section] = []
+    for path in sorted((store.root / "studies").glob("*.json")):
+        try:
+            record = Folder(path.parent).read(path.name)
+            found.append(_section(record, len(found)))
+        except (HarnessError, KeyError, TypeError, ValueError, AttributeError) as error:
+            words = f"{path.name} is not a whole record of a study: {error}"
+            found.append(Section(f"study-{len(found) + 1}", "A study that cannot be read", (words[:500],)))
+    return found[:MOST_STUDIES]
+
+
+def _section(record: Mapping[str, Any], index: int) -> Section:
+    key = f"study-{index + 1}"
+    trials: list[Any] = record["trials"]
+    if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
+        raise ValueError("its trials are not a list of trials")
+    complete = [trial for trial in trials if trial["state"] == "COMPLETE" and _number(trial.get("value")) is not None]
+    parameters = [str(name) for name in record["space"]]
+    tables = [_trials(f"{key}-trials", trials, parameters), _arms(f"{key}-arms", record["arms"])]
+    if record.get("confirm"):
+        tables.append(_confirmed(f"{key}-confirmed", record["confirm"]))
+    figures = [_history(f"{key}-history", complete), _slices(f"{key}-slices", complete, parameters, record["space"])]
+    figures += [
+        _contour(f"{key}-contour", complete, parameters),
+        _importance(f"{key}-importance", complete, record["space"]),
+    ]
+    return Section(
+        key,
+        f"Study {label(str(record['study']))} of {label(str(record['variant']))}, preset {label(str(record['preset']))}",
+        tuple(_sentences(record, len(complete))),
+        tuple(one for one in tables if one.rows),
+        tuple(one for one in figures if one is not None),
+        commands=(str(record["command"])[:1000],) if record.get("command") else (),
+    )
+
+
+def _sentences(record: Mapping[str, Any], complete: int) -> list[str]:
+    counts = ", ".join(f"{count} {state}" for state, count in record["counts"].items() if count)
+    lines = [f"Trials: {counts or 'none'}. The value is validation SSIM (mean over the seeds of a trial), never test data."]
+    best = record.get("best")
+    if best:
+        lines.append(
+            f"The best setting is trial {best['number']}"
+            + (f" ({best['arm']})" if best.get("arm") else "")
+            + f": {_words(best['params'])}, with {_value(best['value'])}. It was chosen among {complete} for that value, which "
+            "therefore flatters it."
+        )
+    confirm = record.get("confirm")
+    if confirm:
+        lines.append(f"On seeds that the search did not use: {confirm['verdict']}")
+    else:
+        lines.append(
+            "Not confirmed: run the study's command with --confirm 5 to test the best setting and the arms on new seeds."
+        )
+    return lines
+
+
+def _trials(key: str, trials: Sequence[Mapping[str, Any]], parameters: Sequence[str]) -> Table:
+    columns = [("trial", True), ("state", False), ("arm", False), *((name, True) for name in parameters)]
+    columns += [("validation SSIM", True), ("seeds", True), ("runs", False)]
+    rows = []
+    for trial in trials:
+        params, runs = trial.get("params") or {}, trial.get("run_ids") or []
+        rows.append(
+            [
+                Value(str(trial["number"]), float(trial["number"])),
+                text(str(trial["state"]).lower()),
+                text(str(trial.get("arm") or "-")),
+                *(_cell(params.get(name)) for name in parameters),
+                figure(_number(trial.get("value")), 4),
+                Value(str(len(runs)), len(runs)),
+                text(" ".join(str(run) for run in runs) or "-"),
+            ]
+        )
+    return table(key, "Trials", columns, rows, "A pruned trial's value is what it had reached when it was stopped.")
+
+
+def _arms(key: str, arms: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        [
+            text(str(arm["name"])),
+            text(_words(arm.get("params") or {})),
+            figure(_number(arm.get("value")), 4),
+            text("reference" if arm.get("reference") else "-"),
+            text(str(arm.get("note") or "-")),
+        ]
+        for arm in arms
+    ]
+    columns = [("arm", False), ("setting", False), ("validation SSIM", True), ("role", False), ("note", False)]
+    return table(key, "Fixed arms", columns, rows, "Settings of the article, tried first in every study of this name.")
+
+
+def _confirmed(key: str, confirm: Mapping[str, Any]) -> Table:
+    seeds = [str(seed) for seed in confirm["seeds"]]
+    rows = []
+    for row in confirm["rows"]:
+        values = row["values"]
+        by_seed = values if isinstance(values, dict) else dict(zip(seeds, values, strict=False))
+        cells = [figure(_number(by_seed.get(seed)), 4) for seed in seeds]
+        rows.append(
+            [text(str(row["name"])), text(_words(row.get("params") or {})), figure(_number(row.get("mean")), 4), *cells]
+        )
+    columns = [
+        ("setting", False),
+        ("parameters", False),
+        ("test SSIM, mean", True),
+        *((f"seed {seed}", True) for seed in seeds),
+    ]
+    return table(key, "Confirmed on new seeds, test sequences", columns, rows, str(confirm["verdict"]))
+
+
+def _history(key: str, trials: Sequence[Mapping[str, Any]]) -> Figure | None:
+    if len(trials) < 2:
+        return None
+    numbers, values = [trial["number"] for trial in trials], [float(trial["value"]) for trial in trials]
+    best = [max(values[: index + 1]) for index in range(len(values))]
+    with _canvas(6.5, 3.2) as (canvas, (axes,)):
+        axes.plot(numbers, values, "o", color="0.45", label="one trial")
+        axes.step(numbers, best, where="post", color="#0173b2", label="best so far")
+        axes.set_xlabel("trial")
+        axes.set_ylabel("validation SSIM")
+        axes.legend()
+        alt = f"Validation SSIM by trial: from {values[0]:.4f} at first to a best of {best[-1]:.4f} after {len(values)} trials."
+        return _save(canvas, key, "History", "Every complete trial, and the best up to then.", alt)
+
+
+def _slices(
+    key: str, trials: Sequence[Mapping[str, Any]], parameters: Sequence[str], space: Mapping[str, Any]
+) -> Figure | None:
+    shown = [name for name in parameters if len(_points(trials, name)) >= 2][:MOST_SLICES]
+    if not shown:
+        return None
+    with _canvas(3.0 * len(shown) + 0.5, 3.0, 1, len(shown), sharey=True) as (canvas, panels):
+        for axes, name in zip(panels, shown, strict=True):
+            points = _points(trials, name)
+            axes.plot([x for x, _ in points], [y for _, y in points], "o", color="#0173b2")
+            if space[name].get("log"):
+                axes.set_xscale("log")
+            axes.set_xlabel(label(name))
+        panels[0].set_ylabel("validation SSIM")
+        words = [f"best {name} {max(_points(trials, name), key=lambda p: p[1])[0]:.4g}" for name in shown]
+        return _save(canvas, key, "Slices", "Validation SSIM against each parameter by itself.", f"{'; '.join(words)}.")
+
+
+def _contour(key: str, trials: Sequence[Mapping[str, Any]], parameters: Sequence[str]) -> Figure | None:
+    names = [name for name in parameters if len({x for x, _ in _points(trials, name)}) >= 2][:2]
+    both = [t for t in trials if all(_number((t.get("params") or {}).get(name)) is not None for name in names)]
+    if len(names) < 2 or len(both) < LEAST_TRIALS:
+        return None
+    x, y = ([float(trial["params"][name]) for trial in both] for name in names)
+    values = [float(trial["value"]) for trial in both]
+    with _canvas(5.5, 3.8) as (canvas, (axes,)):
+        dots = axes.scatter(x, y, c=values, cmap="cividis", edgecolors="0.2", s=60)
+        axes.set_xlabel(label(names[0]))
+        axes.set_ylabel(label(names[1]))
+        canvas.colorbar(dots, ax=axes, label="validation SSIM")
+        top = max(range(len(values)), key=values.__getitem__)
+        alt = f"Validation SSIM over {names[0]} and {names[1]}; the best of {len(both)} trials is at {x[top]:.4g}, {y[top]:.4g}."
+        return _save(canvas, key, "Two parameters together", "Trials by their first two parameters; lighter is better.", alt)
+
+
+def _importance(key: str, trials: Sequence[Mapping[str, Any]], space: Mapping[str, Any]) -> Figure | None:
+    shares = importances(trials, space)
+    if not shares:
+        return None
+    names = sorted(shares, key=shares.__getitem__)
+    with _canvas(6.0, 0.9 + 0.4 * len(names)) as (canvas, (axes,)):
+        axes.barh([label(name) for name in names], [shares[name] for name in names], color="#0173b2")
+        axes.set_xlabel("share of the variance of validation SSIM (fANOVA)")
+        axes.set_xlim(0, 1)
+        alt = "Importance: " + ", ".join(f"{name} {shares[name]:.0%}" for name in reversed(names)) + "."
+        caption = f"What mattered within the ranges searched, from {len(trials)} trials: an order of magnitude."
+        return _save(canvas, key, "Importance", caption, alt)
+
+
+def importances(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Any]) -> dict[str, float]:
+    """Share of each parameter in the variance of the value (fANOVA, Hutter et al. 2014), by Optuna; {} where it has no answer."""
+    whole = [trial for trial in trials if set(trial.get("params") or {}) == set(space)]
+    if len(whole) < LEAST_TRIALS or len({trial["value"] for trial in whole}) < 2:
+        return {}
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.create_study(direction="maximize")
+        distributions = {name: _distribution(optuna.distributions, one) for name, one in space.items()}
+        for trial in whole:
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=dict(trial["params"]), distributions=distributions, value=float(trial["value"])
+                )
+            )
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    except (ValueError, RuntimeError):  # an arm outside the ranges, or no variance to share out
+        return {}
+    finally:
+        optuna.logging.set_verbosity(before)
+    return {name: share for name, share in found.items() if math.isfinite(share)}
+
+
+def _distribution(kinds: Any, one: Mapping[str, Any]) -> Any:
+    if one["kind"] == "choice":
+        return kinds.CategoricalDistribution(one["options"])
+    kind = kinds.IntDistribution if one["kind"] == "int" else kinds.FloatDistribution
+    return kind(one["low"], one["high"], log=bool(one.get("log")))
+
+
+def _points(trials: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
+    pairs = [(_number((trial.get("params") or {}).get(name)), float(trial["value"])) for trial in trials]
+    return [(x, y) for x, y in pairs if x is not None]
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _cell(value: object) -> Value:
+    number = _number(value)
+    return Value(f"{number:.4g}", number) if number is not None else text("-" if value is None else str(value))
+
+
+def _words(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_cell(value).text}" for name, value in params.items()) or "the preset's"
+
+
+def _value(value: object) -> str:
+    number = _number(value)
+    return f"{number:.4f}" if number is not None else "no value"

@@ -1,0 +1,105 @@
+"""The report's part on studies says what the study's record says, and survives records that are not whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.registry import Variants
+from harness.store import Folder, Store
+from reports import ablation, studies
+from reports.page import Section
+
+SPACE = {
+    "lr": {"kind": "float", "low": 1e-4, "high": 1e-1, "log": True},
+    "batch": {"kind": "int", "low": 2, "high": 64, "log": False},
+}
+
+
+def trial(number: int, lr: float, batch: int, value: float | None, **changes: Any) -> dict[str, Any]:
+    made = {"number": number, "state": "COMPLETE", "arm": None, "params": {"lr": lr, "batch": batch}, "value": value}
+    return made | {"run_ids": [f"{number:016x}"]} | changes
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    trials = [trial(n, 10 ** (-3 + 0.2 * n), 2 + 7 * (n % 4), 0.4 + 0.01 * n) for n in range(8)]
+    trials.append(trial(8, 1e-2, 8, 0.1, state="PRUNED"))
+    made = {
+        "study": "learning-rate",
+        "variant": "base",
+        "preset": "tiny",
+        "command": "harness study learning-rate",
+        "space": SPACE,
+        "counts": {"complete": 8, "pruned": 1},
+        "trials": trials,
+        "arms": [{"name": "article", "params": {"lr": 3e-3, "batch": 32}, "value": 0.41, "reference": True, "note": ""}],
+        "best": {"number": 7, "params": trials[7]["params"], "value": 0.47, "arm": None},
+        "confirm": None,
+    }
+    return made | changes
+
+
+def write(root: Path, name: str = "one", **changes: Any) -> list[Section]:
+    Folder(root / "studies").write(f"{name}.json", record(**changes))
+    return studies.sections(Store(root))
+
+
+def test_every_trial_and_arm_stands_in_a_table_with_its_value(tmp_path: Path) -> None:
+    (section,) = write(tmp_path)
+    trials, arms = section.tables
+    assert [row[0].text for row in trials.rows] == [str(n) for n in range(9)]
+    value = trials.columns.index("validation SSIM")
+    assert [row[value].sort for row in trials.rows] == [trial["value"] for trial in record()["trials"]]
+    assert [row[0].text for row in arms.rows] == ["article"]
+    assert "trial 7" in " ".join(section.paragraphs)
+
+
+def test_a_study_with_two_parameters_has_history_slices_contour_and_importance(tmp_path: Path) -> None:
+    (section,) = write(tmp_path)
+    kinds = {figure.id.rsplit("-", 1)[1] for figure in section.figures}
+    assert kinds == {"history", "slices", "contour", "importance"}
+    assert all(figure.alt and figure.png.startswith(b"\x89PNG") and "<svg" in figure.svg for figure in section.figures)
+
+
+def test_the_parameter_that_decides_is_the_important_one() -> None:
+    trials = [trial(n, 10 ** (-4 + 0.3 * (n % 10)), 2 + 5 * (n // 4), 0.3 + 0.02 * (n % 10)) for n in range(20)]
+    shares = studies.importances(trials, SPACE)
+    assert shares["lr"] > 0.8
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_an_unconfirmed_best_is_said_to_be_flattered_and_a_confirmed_one_has_its_verdict(tmp_path: Path) -> None:
+    (section,) = write(tmp_path)
+    assert "Not confirmed" in section.paragraphs[-1]
+    rows = [{"name": "chosen", "params": {}, "values": {"5": 0.4, "6": 0.42}, "mean": 0.41}]
+    (section,) = write(tmp_path, confirm={"seeds": [5, 6], "rows": rows, "verdict": "no difference", "comparisons": []})
+    assert section.paragraphs[-1].endswith("no difference")
+    assert [value.sort for value in section.tables[-1].rows[0][2:]] == [0.41, 0.4, 0.42]
+
+
+@pytest.mark.parametrize("changes", [{"trials": []}, {"trials": [trial(0, 1e-3, 4, None)], "best": None}, {"space": {}}])
+def test_few_trials_draw_nothing_that_they_cannot_support(tmp_path: Path, changes: dict[str, Any]) -> None:
+    (section,) = write(tmp_path, **changes)
+    assert not {figure.id.rsplit("-", 1)[1] for figure in section.figures} & {"contour", "importance"}
+
+
+def test_hostile_and_broken_records_are_named_and_stop_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "a", study="<script>alert(1)</script>")
+    write(tmp_path, "b", trials="nonsense")
+    (tmp_path / "studies" / "c.json").write_text("{")
+    sections = studies.sections(Store(tmp_path))
+    assert len(sections) == 3
+    assert sum("cannot be read" in section.title for section in sections) == 2
+    paths = ablation.build(Store(tmp_path), Variants(), tmp_path / "out")
+    page = paths[0].read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_a_store_with_studies_and_no_tested_run_has_a_page(tmp_path: Path) -> None:
+    write(tmp_path)
+    paths = ablation.build(Store(tmp_path), Variants(), tmp_path / "out")
+    assert "Study learning-rate" in paths[0].read_text()
+    assert any(path.suffix == ".csv" for path in paths)
