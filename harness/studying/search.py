@@ -181,7 +181,7 @@ class Search:
             return call()
         except HarnessError as error:
             raise type(error)(f"study {self.plan.study.name!r}, {part}: {error}") from error
-        except Exception as error:
+        except Exception as error:  # a third party's code may raise anything; one clear line names the study
             raise HarnessError(
                 f"study {self.plan.study.name!r} raised in its {part}: {type(error).__name__}: {error}"
             ) from error
