@@ -27,6 +27,10 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 GENERATED = "moving-mnist"
 SLOTS = {"architecture.skip": "build", "architecture.bottleneck": "build", "training.curriculum": "horizon"}
 """The paths that take a component, and the method that each calls."""
+MOST_LAYERS = 16
+"""Each layer halves the frame: no frame is large enough for more."""
+MOST_SEQUENCE_BYTES = 2**32
+"""Memory that one generated sequence may take, float32."""
 MOST = 10**9
 """Counts beyond this are a slip of the keyboard."""
 
@@ -102,7 +106,7 @@ def _check_range(path: str, value: object, limits: Mapping[str, Any]) -> None:
         raise unknown(f"value of {path}", value, limits["choices"], label="choices")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise RequestError(f"{path} is {value}; it must be a finite number")
     for name, word, bad in (
         ("at_least", "at least", operator.lt),
@@ -110,7 +114,16 @@ def _check_range(path: str, value: object, limits: Mapping[str, Any]) -> None:
         ("above", "above", operator.le),
     ):
         if (mark := limits.get(name)) is not None and bad(value, mark):
-            raise RequestError(f"{path} is {value}; it must be {word} {mark:g}")
+            raise RequestError(f"{path} is {shown(value)}; it must be {word} {mark:g}")
+
+
+def shown(value: object) -> str:
+    """A value in a message: a file may hold one of a million characters, or one that cannot be written in decimals."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too large to show"
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _check_component(path: str, value: object, method: str) -> None:
@@ -119,7 +132,7 @@ def _check_component(path: str, value: object, method: str) -> None:
     frozen = dataclasses.is_dataclass(value) and not isinstance(value, type) and value.__dataclass_params__.frozen  # type: ignore[attr-defined]
     if not frozen or getattr(value, "slot", None) != path or not callable(getattr(value, method, None)):
         raise RequestError(
-            f"{path} is {value!r}; a slot takes a frozen dataclass with `{method}` and the class variable slot = {path!r}, "
+            f"{path} is {shown(value)}; a slot takes a frozen dataclass with `{method}` and the class variable slot = {path!r}, "
             "which a variant's plugin puts there"
         )
 
@@ -160,6 +173,11 @@ class Data(_Section):
             raise RequestError(f"data.digit_size is {self.digit_size}; it must divide 28 (2, 4, 7, 14 or 28)")
         if self.frames == GENERATED and self.canvas < self.digit_size:
             raise RequestError(f"data.canvas is {self.canvas}; a digit of {self.digit_size} pixels does not fit")
+        if self.frames == GENERATED and 4 * self.total_frames * self.canvas**2 > MOST_SEQUENCE_BYTES:
+            raise RequestError(
+                f"a sequence of {self.total_frames} frames of {self.canvas}x{self.canvas} pixels takes more than "
+                f"{MOST_SEQUENCE_BYTES >> 30} GiB; lower data.canvas, data.input_frames or data.horizon"
+            )
 
     @property
     def total_frames(self) -> int:
@@ -171,7 +189,9 @@ class Data(_Section):
 class Architecture(_Section):
     """The encoder-forecaster. `widths` lists the encoder from fine to coarse; the forecaster mirrors all but the last."""
 
-    widths: tuple[int, ...] = setting((64, 128, 256), "ConvLSTM channels of the encoder, fine to coarse", at_least=1)
+    widths: tuple[int, ...] = setting(
+        (64, 128, 256), "ConvLSTM channels of the encoder, fine to coarse", at_least=1, at_most=65536
+    )
     kernels: tuple[int, ...] = setting((5, 3, 3), "kernel sizes of the encoder's layers, odd", at_least=1, at_most=31)
     forecaster_kernel: int = setting(3, "kernel size of the forecaster's layers, odd", at_least=1, at_most=31)
     patch: int = setting(1, "side of the pixel blocks folded into channels (space-to-depth)", at_least=1, at_most=64)
@@ -186,6 +206,8 @@ class Architecture(_Section):
             raise RequestError(
                 f"architecture.kernels has {len(self.kernels)} entries for {len(self.widths)} widths; give one kernel a width"
             )
+        if len(self.widths) > MOST_LAYERS:
+            raise RequestError(f"architecture.widths names {len(self.widths)} layers; at most {MOST_LAYERS} are accepted")
         for kernel in (*self.kernels, self.forecaster_kernel):
             if kernel % 2 == 0:
                 raise RequestError(f"architecture kernel {kernel} is even; 'same' padding needs odd kernels")
@@ -366,7 +388,7 @@ def _revive(path: str, value: Mapping[str, Any], known: Mapping[str, type]) -> o
 
     try:
         return kind(**{key: made(one) for key, one in fields.items()})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise RequestError(f"{path}: the record does not fit {name}: {error}") from None
 
 
@@ -448,7 +470,7 @@ def _coerce(path: str, value: object, declared: Any) -> object:
         if isinstance(value, str):
             value = [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
         if not isinstance(value, list | tuple):
-            raise RequestError(f"{path} is {value!r}; it must be a list, such as 32,64")
+            raise RequestError(f"{path} is {shown(value)}; it must be a list, such as 32,64")
         return tuple(_coerce(path, one, typing.get_args(declared)[0]) for one in value)
     if declared is str and isinstance(value, str):
         return value
@@ -466,7 +488,7 @@ def _coerce(path: str, value: object, declared: Any) -> object:
     except (ValueError, OverflowError):
         pass
     words = {int: "a whole number", float: "a number", str: "text"}
-    raise RequestError(f"{path} is {value!r}; it must be {words.get(declared, declared)}")
+    raise RequestError(f"{path} is {shown(value)}; it must be {words.get(declared, declared)}")
 
 
 def canonical_json(value: object) -> str:

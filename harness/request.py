@@ -48,13 +48,16 @@ def parse_settings(texts: Iterable[str]) -> dict[str, object]:
 def read_config(path: Path) -> dict[str, object]:
     """Settings from a TOML file with the sections of an experiment ([training], [loss], ...). Raises RequestError."""
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise RequestError(f"config {path} is larger than 1 MiB; it is not a config file")
-        content = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise RequestError(f"cannot read config {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(f"config {path} is not TOML: {error}") from None
+        with open(path, "rb") as file:
+            text = file.read(MAX_CONFIG_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: no path at all, such as one with a zero byte
+        raise RequestError(f"cannot read config {path}: {getattr(error, 'strerror', None) or error}") from None
+    if len(text) > MAX_CONFIG_BYTES:
+        raise RequestError(f"config {path} is larger than 1 MiB; it is not a config file")
+    try:
+        content = tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, a number of thousands of digits, nested too deep
+        raise RequestError(f"config {path} is not TOML: {str(error)[:200]}") from None
     found: dict[str, object] = {}
     for section, values in content.items():
         if not isinstance(values, dict):

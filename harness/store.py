@@ -12,7 +12,9 @@ one is finished. Records are JSON with their own SHA-256; arrays are safetensors
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -36,11 +38,25 @@ FORMAT = 1
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 _KEY = re.compile(r"[0-9a-f]{16}(~[0-9]{1,6})?")
-MAX_RECORD_BYTES = 64 * 2**20
+MAX_RECORD_BYTES = 32 * 2**20
+MAX_LINES_BYTES = 256 * 2**20
 
 
 class DamagedRecord(HarnessError):
     """A file of the store is truncated, changed, or not one of ours."""
+
+
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Where the fields of a record are used: a sound file with other fields than ours is named, and no crash.
+
+    Raises DamagedRecord.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        raise DamagedRecord(f"{path} holds records of another program ({reason})") from error
 
 
 def key_of(value: object) -> str:
@@ -121,7 +137,7 @@ class Folder:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Writes a file under a temporary name, syncs it to disk, and only then names it."""
-        path = self.path / name
+        path = self._within(name)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
@@ -142,16 +158,42 @@ class Folder:
                 "Free space or choose a writable store (--store, HARNESS_STORE), then run the same command again"
             ) from error
 
+    def _within(self, name: str) -> Path:
+        """The path of a file of this folder. Raises DamagedRecord for a name that leads elsewhere, and when the folder does."""
+        if Path(name).name != name or name in ("", "..") or "\0" in name:
+            raise DamagedRecord(f"{name[:80]!r} is no name of a file in {self.path}")
+        if self.path.is_symlink():
+            raise DamagedRecord(f"{self.path} is a link, which may lead out of the store; move it away, or its target here")
+        return self.path / name
+
+    def opened(self, name: str, *, append: bool = False) -> io.BufferedReader | io.BufferedRandom:
+        """Opens a file of this folder, to read or to append to. Raises DamagedRecord for what is no file of its own here.
+
+        A link may lead out of the store, and a pipe would block for ever.
+        """
+        path = self._within(name)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT if append else os.O_RDONLY
+        try:
+            handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise DamagedRecord(f"{path} is not a file but a link, which may lead out of the store; move it away") from None
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise DamagedRecord(f"{path} is not a file; move it away and run the same command again")
+        return os.fdopen(handle, "ab+") if append else os.fdopen(handle, "rb")
+
     def read(self, name: str) -> dict[str, Any]:
         """Reads a record written by `write`. Raises DamagedRecord when it is not whole, FileNotFoundError when absent."""
         path = self.path / name
         try:
-            found = path.stat()
-            if not stat.S_ISREG(found.st_mode):
-                raise DamagedRecord(f"{path} is not a file; move it away and run the same command again")
-            if found.st_size > MAX_RECORD_BYTES:
+            with self.opened(name) as file:
+                size = os.fstat(file.fileno()).st_size
+                content = file.read(size) if size <= MAX_RECORD_BYTES else b""
+            if size > MAX_RECORD_BYTES:
                 raise DamagedRecord(f"{path} is larger than {MAX_RECORD_BYTES >> 20} MiB; it is not a record of this store")
-            body = json.loads(path.read_bytes())
+            body = json.loads(content)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -161,7 +203,7 @@ class Folder:
         if not isinstance(body, dict) or "sha256" not in body or "format" not in body:
             raise DamagedRecord(f"{path} is not a record of this store; move it away and run the same command again")
         if body["format"] != FORMAT:
-            raise DamagedRecord(f"{path} has format {body['format']}; this version reads format {FORMAT}")
+            raise DamagedRecord(f"{path} has format {str(body['format'])[:40]}; this version reads format {FORMAT}")
         digest = body.pop("sha256")
         try:
             whole = hashlib.sha256(canonical_json(body).encode()).hexdigest() == digest
@@ -170,7 +212,7 @@ class Folder:
         if not whole:
             raise DamagedRecord(f"{path} was changed after it was written; move it away and run the same command again")
         if (place := body.pop("place", None)) != self._place(name):
-            raise DamagedRecord(f"{path} is the record of {place}; move it away and run the same command again")
+            raise DamagedRecord(f"{path} is the record of {str(place)[:80]}; move it away and run the same command again")
         del body["format"]
         return body
 
@@ -185,7 +227,7 @@ class Folder:
         """Appends one JSON line. A line that a crash tore is closed first, so that it spoils no other."""
         path = self.path / name
         try:
-            with path.open("ab+") as file:
+            with self.opened(name, append=True) as file:
                 if file.tell():
                     file.seek(-1, os.SEEK_END)
                     if file.read(1) != b"\n":
@@ -197,7 +239,10 @@ class Folder:
     def lines(self, name: str) -> list[dict[str, Any]]:
         """The whole lines of an append-only file. After a resume a step stands there twice; the later line counts."""
         try:
-            raw = (self.path / name).read_bytes()
+            with self.opened(name) as file:
+                if os.fstat(file.fileno()).st_size > MAX_LINES_BYTES:
+                    raise DamagedRecord(f"{self.path / name} is larger than {MAX_LINES_BYTES >> 20} MiB; move it away")
+                raw = file.read(MAX_LINES_BYTES)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -215,7 +260,7 @@ class Folder:
     def digest(self, name: str) -> str:
         """SHA-256 of a file's content."""
         try:
-            with (self.path / name).open("rb") as file:
+            with self.opened(name) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise DamagedRecord(f"cannot read {self.path / name}: {error.strerror or error}") from error
@@ -249,10 +294,12 @@ class Training(Folder):
 
     def check(self, summary: Mapping[str, Any]) -> Path:
         """The chosen checkpoint of a finished training, its digest verified. Raises DamagedRecord."""
-        name = str(summary["checkpoint"])
-        if Path(name).name != name:
-            raise DamagedRecord(f"{self.path / 'training.json'} names a checkpoint outside its folder: {name!r}")
-        if self.digest(name) != summary["checkpoint_sha256"]:
+        record = self.path / "training.json"
+        with understood(record):
+            name, digest = summary["checkpoint"], summary["checkpoint_sha256"]
+        if not isinstance(name, str) or Path(name).name != name:
+            raise DamagedRecord(f"{record} names a checkpoint outside its folder: {str(name)[:80]!r}")
+        if self.digest(name) != digest:
             raise DamagedRecord(f"{self.path / name} is not the checkpoint that was trained; use --force to train anew")
         return self.path / name
 
@@ -265,11 +312,11 @@ class Store:
 
     def training(self, cell: Cell) -> Training:
         """The folder of a cell's training, which need not exist yet."""
-        return Training(self.root / "trainings" / cell.training_key)
+        return Training(self._part("trainings") / cell.training_key)
 
     def run(self, cell: Cell) -> Run:
         """The folder of a cell's run, which need not exist yet."""
-        return Run(self.root / "runs" / cell.run_id)
+        return Run(self._part("runs") / cell.run_id)
 
     def training_of(self, run: Run) -> Training:
         """The training folder with the checkpoint that a finished run tested, be it one that `--force` set aside since.
@@ -285,8 +332,9 @@ class Store:
         trainings = [training for training in self.trainings() if training.path.name.partition("~")[0] == key]
         for training in trainings:
             summary = training.read_or_none("training.json")
-            if summary is not None and summary["checkpoint_sha256"] == tested["checkpoint_sha256"]:
-                return training
+            with understood(training.path):
+                if summary is not None and summary["checkpoint_sha256"] == tested["checkpoint_sha256"]:
+                    return training
         raise DamagedRecord(
             f"{self.root} no longer has the checkpoint that run {run.run_id} tested; use --force to train anew"
         )
@@ -299,15 +347,22 @@ class Store:
         """All training folders, in the same manner."""
         return map(Training, self._folders("trainings"))
 
+    def _part(self, kind: str) -> Path:
+        """A folder of the store. Raises DamagedRecord when it is a link: the store itself may be one, what is in it may not."""
+        if (path := self.root / kind).is_symlink():
+            raise DamagedRecord(f"{path} is a link; name the store that it leads to with --store, or move its target here")
+        return path
+
     def _folders(self, kind: str) -> Iterator[Path]:
+        folder = self._part(kind)
         try:
-            names = sorted(os.listdir(self.root / kind))
+            names = sorted(os.listdir(folder))
         except FileNotFoundError:
             return
         except OSError as error:
             raise HarnessError(f"cannot read the store {self.root}: {error.strerror or error}") from error
         for name in names:
-            path = self.root / kind / name
+            path = folder / name
             if _KEY.fullmatch(name) and path.is_dir() and not path.is_symlink():
                 yield path
 
@@ -323,7 +378,7 @@ class Store:
                 f"{what} with the id {prefix!r} in {self.root}; {'matches' if matches else 'there'}: {known}"
                 + ("" if matches else "; `harness list runs` shows all")
             )
-        return Run(self.root / "runs" / matches[0])
+        return Run(self._part("runs") / matches[0])
 
     @contextmanager
     def lock(self, key: str, *, wait: bool = True, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
@@ -331,7 +386,7 @@ class Store:
 
         The operating system releases it when the process dies, however it dies.
         """
-        folder = self.root / "locks"
+        folder = self._part("locks")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder / f"{key}.lock")

@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,20 @@ class State:
     validations_without_gain: int = 0
     scale: float = 2.0**16
     steps_here: int = 0
+
+    @classmethod
+    def from_text(cls, text: str) -> State:
+        """The state that a checkpoint's header holds. Raises ValueError or TypeError when it is none."""
+        state = cls(**json.loads(text))
+        for name, value in vars(state).items():
+            if value is None and name in ("best_step", "best_ssim"):
+                continue
+            real = name in ("seconds", "warm_up_seconds", "best_ssim", "scale")
+            if isinstance(value, bool) or not isinstance(value, int | float if real else int):
+                raise TypeError(f"its {name} is no number")
+            if not (-1 if name == "best_ssim" else 0) <= value <= 2**62:  # NaN is not between them either
+                raise ValueError(f"its {name} is out of range")
+        return state
 
     @property
     def sequences_per_second(self) -> float | None:
@@ -279,11 +293,19 @@ def resume(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Op
     if not path.exists():
         return State()
     try:
+        folder.opened(path.name).close()  # a link or a pipe is refused
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
         if header.get("training") != folder.path.name:
             raise ValueError(f"it belongs to the training {header.get('training', 'of something else')}")
-        state = State(**json.loads(header["state"]))
+        state = State.from_text(header["state"])
+        parameters = {name: parameter.shape for name, parameter in model.named_parameters()}
+        weights = {f"model.{name}": tensor.shape for name, tensor in model.state_dict().items()}
+        moments_ = {
+            f"optimizer.{key}.{name}": shape for name, shape in parameters.items() for key in ("exp_avg", "exp_avg_sq")
+        }
+        steps = {f"optimizer.step.{name}": torch.Size() for name in parameters}
+        _check_shapes(path, weights, moments_ | steps)
         tensors = load_file(path, device=str(device))
         model.load_state_dict(_part(tensors, "model."))
         for name, parameter in model.named_parameters():
@@ -300,8 +322,10 @@ def resume(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Op
                 }
         if state.best_step is not None and not (folder.path / _best_name(state.best_step)).exists():
             raise KeyError(_best_name(state.best_step))
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][:200]
+    except DamagedRecord:
+        raise
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+        reason = _first_line(error)
         raise DamagedRecord(
             f"{path} cannot be resumed from ({reason}); move {folder.path} away, or use --force to train anew"
         ) from error
@@ -311,15 +335,36 @@ def resume(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Op
 
 def load_model(experiment: Experiment, channels: int, path: Any, device: torch.device) -> EncoderForecaster:
     """The trained network of a checkpoint, in evaluation mode. Raises DamagedRecord when the file does not fit."""
-    model = build_model(experiment.architecture, channels, experiment.training.seed)
     try:
+        with torch.device("meta"):  # an architecture that the file does not hold is not even built
+            shapes = EncoderForecaster(experiment.architecture, channels).state_dict()
+        _check_shapes(path, {name: tensor.shape for name, tensor in shapes.items()})
+        model = build_model(experiment.architecture, channels, experiment.training.seed)
         model.load_state_dict(load_file(path))
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        raise DamagedRecord(f"{path} does not hold this experiment's network: {str(error).splitlines()[0][:200]}") from error
+    except (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
+        raise DamagedRecord(f"{path} does not hold this experiment's network: {_first_line(error)}") from error
     model = model.to(device)
     if device.type == "cuda":
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval()
+
+
+def _check_shapes(path: Any, needed: Mapping[str, torch.Size], optional: Mapping[str, torch.Size] | None = None) -> None:
+    """Compares what a checkpoint announces with what is wanted of it, before it is read. Raises ValueError, SafetensorError."""
+    wanted = {**needed, **(optional or {})}
+    with safe_open(path, framework="pt") as file:
+        found = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # no mapping
+    for name in needed.keys() - found.keys():
+        raise ValueError(f"it has no {name}")
+    for name, shape in found.items():
+        if name not in wanted:
+            raise ValueError(f"it has {name[:80]!r}, which the network has not")
+        if shape != wanted[name]:
+            raise ValueError(f"its {name} is of shape {tuple(shape)}, the network's of {tuple(wanted[name])}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 @contextmanager

@@ -6,7 +6,9 @@ Letters of the shapes: N sequences, T frames, C channels, H and W pixels, B sequ
 from __future__ import annotations
 
 import hashlib
+import io
 import math
+import stat
 import struct
 import warnings
 import zipfile
@@ -26,6 +28,8 @@ MOVING_MNIST_TEST = (20, 10_000)
 LARGEST_UNPACKED = 2 << 30
 """Bytes of a compressed array that are unpacked into memory; larger ones must be stored so that they can be mapped."""
 _SCAN_BYTES = 64 << 20
+_LONGEST_HEADER = 10_000
+"""Characters of a .npy header: numpy's own limit, which it checks only after it has read what the header claims to be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +128,8 @@ def open_frames(path: Path | str, layout: str = "auto") -> FrameFile:
     """
     path = Path(path).expanduser()
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would block for ever
+            raise RequestError(f"the frames file {path} cannot be read: it is no file; give a .npy or .npz file, or moving-mnist")
         with open(path, "rb") as stream:
             start = stream.read(6)
             if start[:4] == b"PK\x03\x04":
@@ -136,8 +142,8 @@ def open_frames(path: Path | str, layout: str = "auto") -> FrameFile:
                 raise RequestError(f"{path} is neither a .npy nor a .npz file; save the frames with np.save")
     except FileNotFoundError:
         raise RequestError(f"the frames file {path} does not exist; give a .npy or .npz file, or moving-mnist") from None
-    except OSError as error:
-        raise RequestError(f"the frames file {path} cannot be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: no path at all, such as one with a zero byte
+        raise RequestError(f"the frames file {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if stored.ndim == 5:
         return FrameFile(path, stored, stored)
     if layout == "TNHW" or (layout == "auto" and stored.shape[:2] == MOVING_MNIST_TEST):
@@ -160,13 +166,19 @@ class _Header:
 
 def _header(path: Path, stream: IO[bytes]) -> _Header:
     """The header of an array, with shape and dtype checked. Nothing is allocated by what it claims."""
-    start = stream.tell()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             version = np.lib.format.read_magic(stream)
-            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-            shape, fortran, dtype = read(stream)
+            read, width = {
+                (1, 0): (np.lib.format.read_array_header_1_0, 2),
+                (2, 0): (np.lib.format.read_array_header_2_0, 4),
+            }[version]
+            length = stream.read(width)
+            announced = int.from_bytes(length, "little")
+            if announced > _LONGEST_HEADER:
+                raise ValueError("too long")
+            shape, fortran, dtype = read(io.BytesIO(length + stream.read(announced)))
     except Exception as error:  # the parser evaluates a literal of the file: what it raises depends on the content
         raise RequestError(
             f"{path} has a damaged .npy header ({type(error).__name__}); save the frames with np.save"
@@ -179,7 +191,7 @@ def _header(path: Path, stream: IO[bytes]) -> _Header:
         raise RequestError(
             f"{path} holds an array of shape {shape}; frames are (N, T, H, W) or (N, T, C, H, W), no axis empty"
         )
-    return _Header(shape, "F" if fortran else "C", dtype, stream.tell() - start)
+    return _Header(shape, "F" if fortran else "C", dtype, np.lib.format.MAGIC_LEN + width + announced)
 
 
 def _map(path: Path, stream: IO[bytes], offset: int, available: int) -> NDArray[Any]:
@@ -202,6 +214,9 @@ def _from_zip(path: Path, stream: IO[bytes]) -> NDArray[Any]:
             member = _member(path, archive)
             if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1:
                 return _map(path, stream, _stored_offset(stream, member), member.file_size)
+            # The other methods unpack thousands of bytes from each one that they read, whatever was asked for.
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise RequestError(f"{path} is not packed as numpy packs; save the frames with np.savez_compressed")
             with archive.open(member) as packed:
                 return _unpack(path, packed)
     except RequestError:

@@ -28,9 +28,9 @@ class SpatialAttention:
     expansion: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("blocks", "heads", "expansion"):
-            if getattr(self, name) < 1:
-                raise RequestError(f"attention {name} is {getattr(self, name)}; it must be at least 1")
+        for name, most in (("blocks", 64), ("heads", 1024), ("expansion", 64)):
+            if not 1 <= getattr(self, name) <= most:
+                raise RequestError(f"attention {name} is {getattr(self, name)}; it must be 1 to {most}")
 
     def build(self, channels: int) -> nn.Module:
         """A module (B, T, C, H, W) -> the same shape. Raises RequestError when the heads do not divide the channels."""

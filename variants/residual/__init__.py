@@ -24,8 +24,8 @@ class ProjectedSkip:
     kernel: int = 3
 
     def __post_init__(self) -> None:
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise RequestError(f"residual kernel is {self.kernel}; 'same' padding needs an odd kernel of at least 1")
+        if not 1 <= self.kernel <= 31 or self.kernel % 2 == 0:
+            raise RequestError(f"residual kernel is {self.kernel}; 'same' padding needs an odd kernel of 1 to 31")
 
     def build(self, in_channels: int, out_channels: int) -> nn.Module:
         """A module (N, in, H, W) -> (N, out, H, W)."""
