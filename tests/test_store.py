@@ -277,9 +277,11 @@ def test_after_a_resume_the_later_validation_of_a_step_counts(folder: Folder) ->
 
 def test_no_lines_are_no_error_and_a_full_disk_is_named(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     assert folder.lines("metrics.jsonl") == []
-    with monkeypatch.context() as full, pytest.raises(HarnessError, match=r"cannot write .*full\.jsonl"):
-        full.setattr(Folder, "opened", lambda *args, **options: open("/dev/full", "ab+"))
+    whole = Folder.opened
+    monkeypatch.setattr(Folder, "opened", lambda *args, **options: Path("/dev/full").open("ab+"))  # noqa: SIM115
+    with pytest.raises(HarnessError, match=r"cannot write .*full\.jsonl"):
         folder.append("full.jsonl", {"step": 1})
+    monkeypatch.setattr(Folder, "opened", whole)
     (folder.path / "folder.jsonl").mkdir()
     with pytest.raises(HarnessError, match=r"folder\.jsonl is not a file"):
         folder.lines("folder.jsonl")

@@ -129,7 +129,9 @@ def open_frames(path: Path | str, layout: str = "auto") -> FrameFile:
     path = Path(path).expanduser()
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would block for ever
-            raise RequestError(f"the frames file {path} cannot be read: it is no file; give a .npy or .npz file, or moving-mnist")
+            raise RequestError(
+                f"the frames file {path} cannot be read: it is no file; give a .npy or .npz file, or moving-mnist"
+            )
         with open(path, "rb") as stream:
             start = stream.read(6)
             if start[:4] == b"PK\x03\x04":

@@ -15,7 +15,7 @@ A training is dear and its SSIM moves with the seed, so a study has tens of tria
 
 A sampler is made anew for every trial, seeded by the study and the number of trials before: what it proposes depends on the
 trials in the storage alone, so a study that was killed goes on as if it had not been (with one worker; with several, the
-order in which trials end decides). CMA-ES keeps its state in the trials.
+order in which trials end decides).
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def make_sampler(name: str, seed_of: str, before: int) -> BaseSampler:
     if name == "gp":
         return samplers.GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
     if name == "cmaes":
-        return samplers.CmaEsSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+        from harness.studying.evolution import ReplayedCmaEs
+
+        return ReplayedCmaEs(seed, STARTUP_TRIALS)
     return samplers.RandomSampler(seed=seed)
 
 
