@@ -44,6 +44,7 @@ class Ablation:
     plugins: tuple[Path, ...] = ()
     third_party: bool = True
     deterministic: bool = False
+    auto_batch: bool = False
     workers: int = 1
     retries: int = 1
     max_hours: float | None = None
@@ -242,6 +243,7 @@ class Runner:
             plugins=ablation.plugins,
             third_party=ablation.third_party,
             deterministic=ablation.deterministic,
+            auto_batch=ablation.auto_batch,
             threads=threads,
             quiet=ablation.workers > 1,
         )

@@ -54,6 +54,9 @@ NoPluginsOption = Annotated[bool, typer.Option("--no-plugins", help="Leave out v
 MarginOption = Annotated[
     float | None, typer.Option("--margin", help="Smallest SSIM difference of interest; the report's default if not given.")
 ]
+AutoBatchOption = Annotated[
+    bool, typer.Option("--auto-batch", help="When memory runs out, add up gradients of smaller parts of the same batch.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -96,16 +99,18 @@ def run(
     no_plugins: NoPluginsOption = False,
     deterministic: Annotated[bool, typer.Option(help="Use deterministic algorithms only (slower on a GPU).")] = False,
     force: Annotated[bool, typer.Option("--force", help="Train anew; the old run is kept.")] = False,
+    auto_batch: AutoBatchOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Resolve and count, train nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train and test one variant, or answer from the store when it is finished."""
-    from harness.execute import Options, finished, run_cell
+    from harness.execute import Options, assist, finished, run_cell
     from harness.progress import progress
+    from harness.ranks import local_device, ranks_of_environment
     from harness.request import store_root
     from harness.store import Store
 
-    request = _request(preset, device, digits, settings, config)
+    request = _request(preset, local_device(device), digits, settings, config)
     cell, source = request.cell(_variants(plugin, no_plugins), variant, seed)
     if dry_run:
         from harness.measure import cost
@@ -114,12 +119,26 @@ def run(
         emit(planned) if as_json else print_dry_run(planned)
         return
     where = Store(store_root(store))
-    outcome = None if force else finished(where, cell)
-    if outcome is None:
+    with ranks_of_environment(request.device) as ranks:
         options = Options(
-            device=request.device, digits=digits, deterministic=deterministic, force=force, progress=progress, note=note
+            device=request.device,
+            digits=digits,
+            deterministic=deterministic,
+            force=force,
+            auto_batch=auto_batch,
+            ranks=ranks,
+            progress=progress,
+            note=note,
         )
-        outcome = run_cell(cell, where, source, options)
+        if not ranks.leads:
+            try:
+                assist(cell, where, source, options)
+            except HarnessError as error:  # rank 0 says it
+                raise typer.Exit(error.exit_code) from None
+            return
+        outcome = None if force or ranks.count > 1 else finished(where, cell)
+        if outcome is None:
+            outcome = run_cell(cell, where, source, options)
     record = outcome.record()
     if as_json:
         emit(record)
@@ -147,6 +166,7 @@ def ablate(
     plugin: PluginOption = None,
     no_plugins: NoPluginsOption = False,
     deterministic: Annotated[bool, typer.Option(help="Use deterministic algorithms only (slower on a GPU).")] = False,
+    auto_batch: AutoBatchOption = False,
     workers: Annotated[int, typer.Option("--workers", help="Cells at once, each in its own process.")] = 1,
     retries: Annotated[int, typer.Option("--retries", help="How often a failed cell is tried again.")] = 1,
     max_hours: Annotated[float | None, typer.Option("--max-hours", help="Stop cleanly after this time.")] = None,
@@ -174,6 +194,7 @@ def ablate(
         plugins=tuple(plugin or ()),
         third_party=not no_plugins,
         deterministic=deterministic,
+        auto_batch=auto_batch,
         workers=workers,
         retries=retries,
         max_hours=max_hours,
@@ -457,6 +478,7 @@ def study(
     plugin: PluginOption = None,
     no_plugins: NoPluginsOption = False,
     deterministic: Annotated[bool, typer.Option(help="Use deterministic algorithms only (slower on a GPU).")] = False,
+    auto_batch: AutoBatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search a study's settings by validation SSIM; goes on where it was interrupted."""
@@ -489,6 +511,7 @@ def study(
             plugins=tuple(plugin or ()),
             third_party=not no_plugins,
             deterministic=deterministic,
+            auto_batch=auto_batch,
             words=("harness", *sys.argv[1:]),
         ),
         where,

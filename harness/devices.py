@@ -76,3 +76,13 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=getattr(torch, precision))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the GPU or here."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = ("can't allocate memory", "not enough memory")  # the CPU allocator's; it has no class of its own
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)

@@ -12,6 +12,7 @@ from harness.conventions import CONVENTIONS
 from harness.errors import HarnessError
 from harness.experiment import Experiment
 from harness.progress import Progress, Silent
+from harness.ranks import ALONE, Ranks
 from harness.store import Cell, DamagedRecord, Run, Store, Training
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from harness.data.source import Source
 
 BASELINES = ("blank", "repeat_last")
+NOTHING_TO_TRAIN = "nothing to train"
+"""What rank 0 tells the others when the store has the training."""
 PRINTED = (
     *("run_id", "variant", "preset", "seed", "status", "cached", "resumed", "params", "flops_per_sequence"),
     *("metrics", "metrics_per_frame", "baselines", "training", "inference", "memory", "device", "digits", "path"),
@@ -40,6 +43,8 @@ class Options:
     deterministic: bool = False
     save_every: float = 30.0
     force: bool = False
+    auto_batch: bool = False
+    ranks: Ranks = ALONE
     progress: Callable[[str], Progress] = lambda title: Silent()
     note: Callable[[str], None] = lambda text: None
 
@@ -89,7 +94,8 @@ def finished(store: Store, cell: Cell) -> Outcome | None:
 def run_cell(cell: Cell, store: Store, source: Source, options: Options) -> Outcome:
     """Answers the cell from the store, or trains what is missing and evaluates it.
 
-    Several processes may ask for one cell at once: one works, the others wait and then read its result.
+    Several processes may ask for one cell at once: one works, the others wait and then read its result. Of the processes that
+    train together, rank 0 does all this and calls the others when there is something to train (see `assist`).
 
     Raises:
         Interrupted: told to stop; the state is saved and the same call goes on from it.
@@ -104,6 +110,7 @@ def run_cell(cell: Cell, store: Store, source: Source, options: Options) -> Outc
             store.set_aside(run)
             store.set_aside(training)
         elif (outcome := finished(store, cell)) is not None:
+            options.ranks.hear(NOTHING_TO_TRAIN)
             return outcome
         summary, resumed = train_cell(cell, training, source, options)
     with store.lock(cell.run_id):
@@ -123,6 +130,7 @@ def train_cell(cell: Cell, folder: Training, source: Source, options: Options) -
     summary = folder.read_or_none("training.json")
     if summary is not None:
         folder.check(summary)
+        options.ranks.hear(NOTHING_TO_TRAIN)
         return summary, False
     resumed = (folder.path / "last.safetensors").exists()
     with _memory_errors(cell, options):
@@ -133,6 +141,7 @@ def train_cell(cell: Cell, folder: Training, source: Source, options: Options) -
         with options.progress(f"{cell.variant} seed {cell.seed}") as progress:
             if resumed:
                 progress.note(f"going on with the training in {folder.path}")
+            options.ranks.hear("train")
             summary = fit(
                 cell.experiment,
                 source,
@@ -141,29 +150,52 @@ def train_cell(cell: Cell, folder: Training, source: Source, options: Options) -
                 progress,
                 deterministic=options.deterministic,
                 save_every=options.save_every,
+                auto_batch=options.auto_batch,
+                ranks=options.ranks,
             )
     folder.write("training.json", summary)
     return summary, resumed
 
 
+def assist(cell: Cell, store: Store, source: Source, options: Options) -> None:
+    """What the ranks other than 0 do: train their share when rank 0 finds that the cell is not trained yet; write nothing.
+
+    Raises Interrupted and HarnessError as `run_cell` does on rank 0.
+    """
+    import torch
+
+    from harness.trainer import fit
+
+    if options.ranks.hear("") != NOTHING_TO_TRAIN:
+        with _memory_errors(cell, options):
+            fit(
+                cell.experiment,
+                source,
+                store.training(cell),
+                torch.device(options.device),
+                Silent(),
+                deterministic=options.deterministic,
+                auto_batch=options.auto_batch,
+                ranks=options.ranks,
+            )
+
+
 @contextmanager
 def _memory_errors(cell: Cell, options: Options) -> Iterator[None]:
     """Says in one line what to lower when memory runs out, on the GPU or here."""
-    import torch
+    from harness.devices import out_of_memory
 
     try:
         yield
-        return
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        cause: Exception = error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):  # the CPU allocator's words
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
             raise
-        cause = error
-    raise HarnessError(
-        f"out of memory on {options.device} while training {cell.variant!r} with training.batch_size="
-        f"{cell.experiment.training.batch_size}; lower training.batch_size, architecture.widths or data.canvas"
-    ) from cause
+        size = cell.experiment.training.batch_size
+        hint = "" if options.auto_batch else "use --auto-batch (smaller parts of the same batch, the same cell), or "
+        raise HarnessError(
+            f"out of memory on {options.device} while training {cell.variant!r} with training.batch_size={size}; "
+            f"{hint}lower training.batch_size, architecture.widths or data.canvas"
+        ) from error
 
 
 def evaluate_cell(

@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,15 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from harness.data.source import Source
-from harness.devices import autocast
+from harness.devices import autocast, out_of_memory
 from harness.errors import HarnessError, Interrupted
-from harness.experiment import Experiment
+from harness.experiment import Experiment, Loss
 from harness.inference import predict
 from harness.losses import composite_loss, exact_float32
 from harness.metrics import MetricMean
 from harness.model.forecaster import EncoderForecaster, build_model, derived_seed
 from harness.progress import Progress, Status
+from harness.ranks import ALONE, Ranks
 from harness.schedules import NOMINAL_TOTAL, one_cycle
 from harness.signals import stop_signals
 from harness.store import DamagedRecord, Training
@@ -77,6 +78,50 @@ class State:
         """Training throughput without warm-up and evaluation."""
         return self.sequences_timed / self.seconds if self.seconds > 0 else None
 
+    def follow(self, ranks: Ranks) -> None:
+        """Takes rank 0's state: its clock and its validations count."""
+        if ranks.count > 1:
+            self.__dict__.update(json.loads(ranks.hear(json.dumps(dataclasses.asdict(self)))))
+
+
+class Batch:
+    """How this process works through its part of every batch.
+
+    Args:
+        part: the sequences of the batch that are this process's.
+        size: sequences of the whole batch.
+        auto: whether fewer sequences are taken at once when memory runs out.
+        note: tells the user.
+
+    `at_once` sequences go through the network together; the gradients of several such parts add up to the batch's.
+    """
+
+    def __init__(self, part: slice, size: int, auto: bool = False, note: Callable[[str], None] = lambda text: None) -> None:
+        self.part, self.size, self.auto, self.note = part, size, auto, note
+        self.at_once: int = part.stop - part.start
+
+    def add_up(self, model: torch.nn.Module, frames_BTCHW: Tensor, work: Callable[[Tensor, float], Tensor]) -> Tensor:
+        """Calls `work` (frames, their share of the whole batch) -> loss for each part, and returns the sum of the losses.
+
+        `work` adds to the model's gradients. When memory runs out, and it may, the parts are halved and the step begins anew.
+        """
+        mine = frames_BTCHW[self.part]
+        while True:
+            try:
+                losses = [work(some, len(some) / self.size) for some in torch.split(mine, self.at_once)]
+                return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+            except (RuntimeError, MemoryError) as error:
+                if not self.auto or self.at_once == 1 or not out_of_memory(error):
+                    raise
+            # Only here are the failed step's tensors, which the exception's traceback held, free again.
+            model.zero_grad(set_to_none=True)
+            if mine.is_cuda:
+                torch.cuda.empty_cache()
+            self.at_once = -(-self.at_once // 2)
+            self.note(
+                f"out of memory: from now on {self.at_once} of {len(mine)} sequences at once; the result stays the same cell"
+            )
+
 
 def fit(
     experiment: Experiment,
@@ -87,6 +132,8 @@ def fit(
     *,
     deterministic: bool = False,
     save_every: float = 30.0,
+    auto_batch: bool = False,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Trains to the end of the budget, going on from where an earlier process stopped; returns the training's summary.
 
@@ -98,6 +145,8 @@ def fit(
         experiment: resolved: precision and budget are explicit (see `harness.devices.resolve`).
         folder: where metrics.jsonl and the checkpoints go.
         save_every: seconds between checkpoints; one is also written at every validation and when the process is told to stop.
+        auto_batch: when memory runs out, add up the gradients of ever smaller parts of the batch instead of failing.
+        ranks: the processes that train together. The others follow rank 0, which alone writes; their summary is empty.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the state is saved.
@@ -115,21 +164,31 @@ def fit(
             model.parameters(), lr=training.max_lr, weight_decay=training.weight_decay, fused=device.type == "cuda"
         )
         state = resume(folder, model, optimizer, device)
+        ranks.start_equal(model, state.step)
+        batch = Batch(ranks.share(training.batch_size), training.batch_size, auto_batch, progress.note)
         resumed_at, saved_at, validation = state.step, time.monotonic(), state.best_ssim
         loss = None
+
+        def keep() -> float:
+            if ranks.leads:
+                save_checkpoint(folder, model, optimizer, state)
+            return time.monotonic()
+
         while True:
-            stopping = stop.is_set()  # asked once a step, so that a signal between two questions cannot skip the saving
+            # Asked once a step, so that a signal between two questions cannot skip the saving.
+            stopping = ranks.any(stop.is_set())
+            state.follow(ranks)
             done = progress_of(experiment, state)
             finished = done >= 1 or (0 < training.patience <= state.validations_without_gain)
             due = state.step % training.validate_every == 0 and state.step > 0
             if state.step > resumed_at and (due or finished):
-                validation = validate(model, experiment, source, folder, device, state)
-                save_checkpoint(folder, model, optimizer, state)
-                saved_at = time.monotonic()
+                if ranks.leads:
+                    validation = validate(model, experiment, source, folder, device, state)
+                state.follow(ranks)
+                saved_at = keep()
                 finished = finished or (0 < training.patience <= state.validations_without_gain)
             elif stopping or time.monotonic() - saved_at > save_every:
-                save_checkpoint(folder, model, optimizer, state)
-                saved_at = time.monotonic()
+                saved_at = keep()
             progress.update(_status(state, done, loss, validation))
             if finished:
                 break
@@ -137,14 +196,16 @@ def fit(
                 raise Interrupted(
                     f"stopped at step {state.step} ({done:.0%}); the state is saved: run the same command again to go on"
                 )
-            loss = _step(model, optimizer, experiment, source, device, state, done, folder)
+            loss = _step(model, optimizer, experiment, source, device, state, done, folder, batch, ranks)
             if state.skipped_in_a_row > training.max_skipped:
-                save_checkpoint(folder, model, optimizer, state)
+                keep()
                 raise HarnessError(
                     f"training diverged: the last {state.skipped_in_a_row} steps up to step {state.step} had a non-finite loss "
                     f"or gradient; the state is kept in {folder.path}. Lower training.max_lr or training.clip_norm, or use "
                     "training.precision=float32"
                 )
+    if not ranks.leads:
+        return {}
     if state.best_step is None:  # no validation had a finite SSIM: the last weights are all there is
         state.best_step = state.step
         folder.write_bytes(_best_name(state.step), save(_weights(model), {"step": str(state.step)}))
@@ -161,6 +222,8 @@ def fit(
         "best_step": state.best_step,
         "validation_ssim": state.best_ssim,
         "memory": _memory(device),
+        "processes": ranks.count,
+        "sequences_at_once": batch.at_once,
         "checkpoint": checkpoint,
         "checkpoint_sha256": folder.digest(checkpoint),
     }
@@ -184,6 +247,8 @@ def _step(
     state: State,
     done: float,
     folder: Training,
+    batch: Batch,
+    ranks: Ranks = ALONE,
 ) -> float:
     """One optimiser step; returns the loss, which may be non-finite."""
     training, data = experiment.training, experiment.data
@@ -191,17 +256,20 @@ def _step(
     torch.manual_seed(derived_seed(training.seed, state.step))  # for components that draw as they run
     horizon = data.horizon if training.curriculum is None else training.curriculum.horizon(done, data.horizon)
     frames = source.train_batch(training.seed, state.step, training.batch_size, horizon, device)
-    with autocast(training.precision, device):
-        prediction = model(frames[:, : data.input_frames], horizon)
-    loss = composite_loss(prediction, frames[:, data.input_frames :], experiment.loss.at(done))
     scale = state.scale if training.precision == "float16" else 1.0
-    (loss * scale).backward()  # type: ignore[no-untyped-call]
+    weights = experiment.loss.at(done)
+
+    def work(some: Tensor, share: float) -> Tensor:
+        return forward_backward(model, some, data.input_frames, horizon, weights, training.precision, scale * share) * share
+
+    loss = batch.add_up(model, frames, work)
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    ranks.add([*gradients, loss])
     if scale != 1.0:
         for gradient in gradients:
             gradient.div_(scale)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm or math.inf)
-    value, size = (float(one) for one in torch.stack([loss.detach(), norm]).tolist())  # one wait for the device a step
+    value, size = (float(one) for one in torch.stack([loss, norm]).tolist())  # one wait for the device a step
     learning_rate = _apply_schedule(optimizer, experiment, state, done)
     if math.isfinite(value) and math.isfinite(size):
         optimizer.step()
@@ -221,13 +289,30 @@ def _step(
     else:
         state.seconds += seconds
         state.sequences_timed += training.batch_size
-    if state.step % LOG_EVERY == 0:
+    if state.step % LOG_EVERY == 0 and ranks.leads:
         spent = state.seconds + state.warm_up_seconds
         folder.append(
             "metrics.jsonl",
             {"step": state.step, "seconds": spent, "loss": value, "learning_rate": learning_rate, "horizon": horizon},
         )
     return value
+
+
+def forward_backward(
+    model: torch.nn.Module,
+    frames_BTCHW: Tensor,
+    shown: int,
+    horizon: int,
+    weights: Loss,
+    precision: str,
+    scale: float,
+) -> Tensor:
+    """Predicts from the `shown` first frames, adds the gradients of `scale` times the loss; returns the loss, float32."""
+    with autocast(precision, frames_BTCHW.device):
+        prediction = model(frames_BTCHW[:, :shown], horizon)
+    loss = composite_loss(prediction, frames_BTCHW[:, shown:], weights)
+    (loss * scale).backward()  # type: ignore[no-untyped-call]
+    return loss.detach()
 
 
 def _apply_schedule(optimizer: torch.optim.Optimizer, experiment: Experiment, state: State, done: float) -> float:
@@ -451,11 +536,11 @@ def time_steps(experiment: Experiment, source: Source, device_name: str, steps: 
     with tempfile.TemporaryDirectory() as folder, _backends(device, False, training.precision):
         model = build_model(full.architecture, source.channels, training.seed).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=training.max_lr, fused=device.type == "cuda")
-        state = State()
+        state, batch = State(), Batch(slice(0, training.batch_size), training.batch_size)
         for _ in range(steps + 1):
             if state.step == 1:
                 started = time.perf_counter()
-            _step(model, optimizer, full, source, device, state, 0.0, Training(Path(folder)))
+            _step(model, optimizer, full, source, device, state, 0.0, Training(Path(folder)), batch)
         step_seconds = (time.perf_counter() - started) / steps
         started = time.perf_counter()
         frames = next(iter(source.test(training.batch_size, device)))

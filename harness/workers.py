@@ -44,6 +44,7 @@ class Job:
     plugins: tuple[Path, ...] = ()
     third_party: bool = True
     deterministic: bool = False
+    auto_batch: bool = False
     threads: int = 0
     quiet: bool = False
     evaluate: bool = True
@@ -79,6 +80,7 @@ def run_job(job: Job) -> Done:
             device=job.request.device,
             digits=job.request.digits,
             deterministic=job.deterministic,
+            auto_batch=job.auto_batch,
             progress=(lambda title: PlainLines(title, every=30.0)) if job.quiet else progress,
         )
         store = Store(job.store)

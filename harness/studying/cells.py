@@ -74,6 +74,7 @@ class StoreCells:
     plugins: tuple[Path, ...] = ()
     third_party: bool = True
     deterministic: bool = False
+    auto_batch: bool = False
     workers: int = 1
     _source: Source | None = field(default=None, repr=False)
 
@@ -101,6 +102,7 @@ class StoreCells:
             plugins=self.plugins,
             third_party=self.third_party,
             deterministic=self.deterministic,
+            auto_batch=self.auto_batch,
             threads=max(1, (os.cpu_count() or 1) // self.workers) if self.workers > 1 else 0,
             quiet=self.workers > 1,
             evaluate=evaluate,

@@ -48,6 +48,7 @@ class Conduct:
     plugins: tuple[Path, ...] = ()
     third_party: bool = True
     deterministic: bool = False
+    auto_batch: bool = False
     words: tuple[str, ...] = ()
 
     @property
@@ -125,6 +126,7 @@ def _cells(asked: Conduct, store: Store, variants: Variants, variant: str) -> St
         plugins=asked.plugins,
         third_party=asked.third_party,
         deterministic=asked.deterministic,
+        auto_batch=asked.auto_batch,
         workers=asked.workers,
     )
 

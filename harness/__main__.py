@@ -1,0 +1,5 @@
+"""`python -m harness`, which torchrun needs."""
+
+from harness.cli import main
+
+main()
