@@ -64,6 +64,16 @@ class Watched(Silent):
         self.act(status)
 
 
+@dataclass
+class Notes(Silent):
+    """Keeps what the user is told."""
+
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 def train(cell: Cell, source: Source, root: Path, **options: Any) -> tuple[dict[str, Any], Training]:
     folder = Store(root).training(cell)
     folder.write("experiment.json", cell.record())
@@ -669,6 +679,51 @@ def test_out_of_memory_names_variant_batch_and_what_to_lower(
     ) as caught:
         run_cell(cell, Store(tmp_path), source, Options())
     assert caught.value.exit_code == 1
+
+
+class Small:
+    """A memory that holds the step of at most `most` sequences: stands in for a full GPU."""
+
+    def __init__(self, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tried: list[int] = []
+        loss = trainer.composite_loss
+
+        def limited(prediction: Tensor, target: Tensor, weights: Loss) -> Tensor:
+            self.tried.append(len(prediction))
+            if len(prediction) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return loss(prediction, target, weights)
+
+        monkeypatch.setattr(trainer, "composite_loss", limited)
+
+
+def test_auto_batch_adds_up_parts_that_fit_and_the_result_stays_the_same_cell(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, _ = cell_of({"training.batch_size": 5}, source=source)
+    whole = run_cell(cell, Store(tmp_path / "whole"), source, Options()).result
+    memory, notes = Small(2, monkeypatch), Notes()
+    halved = run_cell(
+        cell, Store(tmp_path / "halved"), source, Options(auto_batch=True, progress=lambda title: notes)
+    ).result
+    assert memory.tried[:6] == [5, 3, 2, 2, 1, 2]  # halved until it fits, then so for good
+    assert [note for note in notes.notes if "2 of 5 sequences at once" in note]
+    assert (halved["run_id"], halved["training_key"]) == (whole["run_id"], whole["training_key"])
+    assert halved["training"]["sequences_at_once"] == 2
+    assert whole["training"]["sequences_at_once"] == 5
+    assert halved["metrics"]["ssim"] == pytest.approx(whole["metrics"]["ssim"], abs=1e-4)
+    first, second = (load_file(next((tmp_path / name).glob("trainings/*/best-*"))) for name in ("whole", "halved"))
+    for name, weight in first.items():
+        torch.testing.assert_close(second[name], weight, rtol=0, atol=1e-4)
+
+
+def test_auto_batch_gives_up_when_one_sequence_does_not_fit(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Small(0, monkeypatch)
+    with pytest.raises(HarnessError, match=r"out of memory.*batch_size=4; lower training\.batch_size"):
+        run_cell(cell_of(source=source)[0], Store(tmp_path), source, Options(auto_batch=True))
+    assert memory.tried == [4, 2, 1]
 
 
 def test_another_error_is_not_taken_for_lack_of_memory(
