@@ -83,7 +83,7 @@ def test_processes_that_are_told_to_stop_save_and_one_alone_goes_on(tmp_path: Pa
 @pytest.mark.parametrize(("batch", "count"), [(8, 1), (8, 2), (5, 2), (7, 3), (3, 3)])
 def test_shares_cover_the_batch_once_and_evenly(batch: int, count: int) -> None:
     taken = [list(range(batch))[Ranks(rank, count).share(batch)] for rank in range(count)]
-    assert sum(taken, []) == list(range(batch))
+    assert [place for part in taken for place in part] == list(range(batch))
     assert max(map(len, taken)) - min(map(len, taken)) <= 1
 
 
