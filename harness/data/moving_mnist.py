@@ -25,7 +25,9 @@ from harness.experiment import Data
 if TYPE_CHECKING:
     import torch
 
-_WHITE = np.float32(255)
+_EXACT, _REST = np.float32(3), np.float32(1 / (3 * 255))
+"""A byte over 255 without a division, which would take most of the time: the product with the first is exact, and that with
+the second rounds to the float32 of the division, for every byte. A single factor of 1 / 255 does not."""
 _CACHED_BYTES = 1 << 19
 
 
@@ -135,8 +137,10 @@ def render(trajectories: Trajectories, digits: torch.Tensor, canvas: int) -> tor
     frames_BTCHW = np.empty((*trajectories.corner.shape[:2], 1, canvas, canvas), np.float32)
     done = 0
     for part_BTCHW in _paste(trajectories, digits.numpy(), canvas):
-        place = slice(done, done := done + len(part_BTCHW))
-        np.divide(part_BTCHW, _WHITE, out=frames_BTCHW[place], dtype=np.float32)
+        place = frames_BTCHW[done : (done := done + len(part_BTCHW))]
+        place[...] = part_BTCHW
+        place *= _EXACT
+        place *= _REST
     return torch.from_numpy(frames_BTCHW)
 
 

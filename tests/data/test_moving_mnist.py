@@ -169,3 +169,10 @@ def test_sequences_can_be_cut_and_joined() -> None:
     joined = concatenate([drawn[:4], drawn[4:]])
     for name in ("digit", "corner", "flip_horizontal", "flip_vertical"):
         np.testing.assert_array_equal(getattr(joined, name), getattr(drawn, name))
+
+
+def test_every_byte_becomes_its_quotient_by_255_to_the_last_bit() -> None:
+    bytes_ = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16)
+    still = Trajectories(np.zeros((1, 1), np.int64), np.zeros((1, 1, 1, 2), np.int64), np.array([False]), np.array([False]))
+    shown = render(still, bytes_, 16)
+    np.testing.assert_array_equal(shown.numpy().ravel(), np.arange(256, dtype=np.float32) / np.float32(255))
