@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,12 +16,12 @@ import typer
 from harness.errors import HarnessError, Interrupted, RequestError, unknown
 from harness.printing import (
     emit,
-    figure,
     note,
     print_bench,
     print_dry_run,
     print_plan,
     print_result,
+    print_run,
     print_study,
     print_table,
 )
@@ -264,46 +263,13 @@ def show(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one run: its result, experiment, environment and validation curve."""
+    """Show one run: its result, experiment, environment and validation curve; of an unfinished one, what there is."""
+    from harness import listing
     from harness.request import store_root
-    from harness.store import DamagedRecord, Store
+    from harness.store import Store
 
-    where = Store(store_root(store))
-    found = where.find(run_id)
-    experiment, result = found.read_or_none("experiment.json") or {}, found.read_or_none("result.json")
-    validations = []
-    try:
-        if result is not None:
-            validations = where.training_of(found).validations()
-    except DamagedRecord as error:  # the result stands on its own
-        note(f"no validation curve: {error}")
-    record: dict[str, Any] = {
-        "run_id": found.run_id,
-        "path": str(found.path),
-        "result": result,
-        "experiment": experiment.get("experiment"),
-        "environment": found.read_or_none("environment.json"),
-        "validation": validations,
-    }
-    if as_json:
-        emit(record)
-        return
-    if result is None:
-        raise HarnessError(f"run {found.run_id} has no result; run its command again")
-    print_result(result | {"cached": True, "resumed": False, "path": str(found.path)})
-    environment = record["environment"] or {}
-    print(
-        f"trained on {result['device']} · torch {environment.get('packages', {}).get('torch')} · "
-        f"digits {result['digits']['source']} {result['digits']['digest'][:12]} · test {result['test_digest'][:12]}"
-    )
-    for line in record["validation"]:
-        print(
-            f"  step {line['step']:>7} · {line['seconds']:7.0f} s · "
-            f"validation SSIM {figure(line.get('ssim'), 4)} · MSE {figure(line.get('mse'), 2)}"
-        )
-    for section, values in (record["experiment"] or {}).items():
-        for name, value in values.items():
-            print(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
+    record = listing.run(Store(store_root(store)), run_id, note)
+    emit(record) if as_json else print_run(record)
 
 
 @app.command()

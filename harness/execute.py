@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.experiment import Experiment
 from harness.progress import Progress, Silent
 from harness.ranks import ALONE, Ranks
-from harness.store import Cell, DamagedRecord, Run, Store, Training
+from harness.store import Cell, Run, Store, Training
 
 if TYPE_CHECKING:
     import torch
@@ -269,10 +269,6 @@ def score(model: torch.nn.Module, experiment: Experiment, source: Source, device
     }
 
 
-def stored_experiment(run: Run, components: list[type]) -> Experiment:
+def stored_experiment(store: Store, run: Run, components: list[type]) -> Experiment:
     """The experiment of a run's record. Raises DamagedRecord or RequestError when it cannot be read back."""
-    try:
-        record = run.read("experiment.json")
-    except FileNotFoundError:
-        raise DamagedRecord(f"{run.path} has no experiment.json; it is not a whole run") from None
-    return Experiment.from_dict(record["experiment"], components)
+    return Experiment.from_dict(store.record_of(run).get("experiment", {}), components)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness import experiment
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RequestError
 from harness.presets import PRESETS
 from harness.registry import Plugins, Variants
-from harness.request import store_root
-from harness.store import Store
+from harness.request import run_command, store_root
+from harness.store import DamagedRecord, Store, understood
 from harness.variant import describe
 
 Row = dict[str, Any]
@@ -83,6 +84,44 @@ def runs(store: Path | None) -> list[Row]:
         if record:
             rows.append({key: record.get(key) for key in ("run_id", "variant", "preset", "seed")} | {"status": "unfinished"})
     return rows
+
+
+def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:
+    """All that the store knows of one run, finished or not, and the command that goes on with it.
+
+    `status` is 'finished', 'trained' (not tested yet), 'unfinished' or 'failed'. Raises RequestError when there is no such run.
+    """
+    found = store.find(prefix)
+    record, result, failure = store.record_of(found), found.read_or_none("result.json"), found.read_or_none("failure.json")
+    training, environment = {}, found.read_or_none("environment.json")
+    validations: list[Row] = []
+    try:
+        folder = store.training_of(found)
+        validations, training = folder.validations(), folder.read_or_none("training.json") or {}
+        environment = environment or folder.read_or_none("environment.json")
+    except DamagedRecord as error:  # the result stands on its own
+        note(f"no validation curve: {error}")
+    states = {"finished": result is not None, "failed": failure is not None, "trained": bool(training), "unfinished": True}
+    with understood(found.path):
+        return {
+            **{"run_id": found.run_id, "path": str(found.path)},
+            "status": next(name for name, holds in states.items() if holds),
+            **{name: record.get(name) for name in ("variant", "preset", "seed")},
+            "result": result,
+            "training": {name: value for name, value in training.items() if name != "checkpoint"} or None,
+            "error": None if result is not None or failure is None else failure.get("error"),
+            "experiment": record.get("experiment"),
+            "environment": environment,
+            "validation": validations,
+            "command": _command(record),
+        }
+
+
+def _command(record: Mapping[str, Any]) -> str:
+    try:
+        return run_command(record)
+    except RequestError as error:
+        return f"# {error}"
 
 
 def cell(value: object) -> str:

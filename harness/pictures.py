@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,12 +32,15 @@ LEAST_FRAME_SIDE = 48
 def draw_run(
     store: Store, run: Run, variants: Variants, out: Path, index: int, device_name: str, digits: Path | None
 ) -> float:
-    """Predicts one test sequence with a run's checkpoint, draws it to `out` (.png or .gif), and returns its SSIM."""
+    """Predicts one test sequence with a run's checkpoint, draws it to `out` (.png or .gif), and returns its SSIM.
+
+    The run need not be tested, only trained. Raises HarnessError when it is not, RequestError for other digits than its own.
+    """
     if out.suffix.lower() not in (".png", ".gif"):
         raise RequestError(f"--out {out}: choose a file that ends in .png (a strip) or .gif (an animation)")
-    experiment = stored_experiment(run, variants.components)
+    experiment = stored_experiment(store, run, variants.components)
     source = open_source(experiment.data, digits)
-    _same_digits(run, source)
+    _same_digits(run, store.record_of(run), source)
     frames, prediction = predict_sequence(store, run, experiment, source, index, device_name)
     mean = MetricMean()
     mean.update(prediction[None], frames[None, experiment.data.input_frames :])
@@ -55,7 +60,9 @@ def predict_sequence(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Test sequence `index` (T, C, H, W) and the prediction of its last `horizon` frames by a run's checkpoint."""
     training = store.training_of(run)
-    checkpoint = training.check(training.read("training.json"))
+    if (summary := training.read_or_none("training.json")) is None:
+        raise HarnessError(f"run {run.run_id} has not finished its training; `harness show {run.run_id}` says how to go on")
+    checkpoint = training.check(summary)
     count = experiment.data.test_sequences
     if not 0 <= index < count:
         raise RequestError(f"--index {index}; the test set has sequences 0 to {count - 1}")
@@ -71,8 +78,8 @@ def predict_sequence(
         return frames, predict(model, inputs, experiment.data.horizon, experiment.inference.views)[0]
 
 
-def _same_digits(run: Run, source: Source) -> None:
-    recorded = run.read("experiment.json")["identity"]
+def _same_digits(run: Run, record: Mapping[str, Any], source: Source) -> None:
+    recorded = record.get("identity")
     if recorded != dict(source.identity):
         raise RequestError(
             f"run {run.run_id} was made with other data ({recorded} instead of {dict(source.identity)}); "

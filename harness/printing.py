@@ -68,6 +68,39 @@ def print_result(record: dict[str, Any]) -> None:
     print(f"run {record['run_id']} ({how}) in {record['path']}")
 
 
+def print_run(record: dict[str, Any]) -> None:
+    """One run as `harness show` has it; of an unfinished one, what there is and how to go on."""
+    if (result := record["result"]) is not None:
+        print_result(result | {"cached": True, "resumed": False, "path": record["path"]})
+        environment = record["environment"] or {}
+        print(
+            f"trained on {result['device']} · torch {environment.get('packages', {}).get('torch')} · "
+            f"digits {result['digits']['source']} {result['digits']['digest'][:12]} · test {result['test_digest'][:12]}"
+        )
+    else:
+        words = {"trained": "trained, not tested yet", "failed": "failed", "unfinished": "training has begun"}
+        print(f"{record['variant']} · preset {record['preset']} · seed {record['seed']} · run {record['run_id']}")
+        print(words[record["status"]] + (f": {record['error']}" if record["error"] else ""))
+        if (training := record["training"]) is not None:
+            rate = training["sequences_per_second"]
+            print(
+                f"{training['steps']} steps in {training['seconds']:.0f} s"
+                + (f" ({rate:.1f} sequences/s)" if rate else "")
+                + f" · best validation SSIM {figure(training['validation_ssim'], 4)} at step {training['best_step']}"
+                + (f" · {training['skipped_steps']} steps skipped" if training["skipped_steps"] else "")
+            )
+    for line in record["validation"]:
+        print(
+            f"  step {line['step']:>7} · {line['seconds']:7.0f} s · "
+            f"validation SSIM {figure(line.get('ssim'), 4)} · MSE {figure(line.get('mse'), 2)}"
+        )
+    for section, values in (record["experiment"] or {}).items():
+        for name, value in values.items():
+            print(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
+    if result is None:
+        print(f"{'test it' if record['training'] else 'go on'} with: {record['command']}")
+
+
 def figure(value: float | None, digits: int) -> str:
     """A number with so many decimals; 'none' for one that is not finite."""
     return "none" if value is None else f"{value:.{digits}f}"  # a value that was not finite is null in the record

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shlex
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.data.source import Source, open_source
 from harness.devices import resolve
 from harness.errors import RequestError
-from harness.experiment import Experiment
+from harness.experiment import BUDGETS, Experiment
 from harness.presets import preset
 from harness.registry import Variants
 from harness.store import Cell
 
 DEFAULT_STORE = Path("artifacts")
+SEED = "training.seed"
+_BUDGET = frozenset(f"training.{name}" for name in BUDGETS)
 MAX_CONFIG_BYTES = 2**20
 
 
@@ -93,3 +98,43 @@ class Request:
             source = open_source(experiment.data, self.digits)
         composition = variants.compose(text)
         return Cell(composition.name, self.preset, experiment, source.identity, tuple(sorted(composition.changes))), source
+
+
+def set_options(name: str, settings: Mapping[str, Any], changes: Collection[str]) -> list[str]:
+    """The --set options with which the preset `name` becomes a run's settings, apart from what its variant changes.
+
+    What no --set can write is named in a comment. Raises RequestError for a preset that is not installed.
+    """
+    start = preset(name).to_dict()
+    defaults = {f"{section}.{one}": value for section, values in start.items() for one, value in values.items()}
+    defaults[SEED] = settings.get(SEED)
+    epochs = defaults.get("training.epochs")
+    batch, sequences = settings.get("training.batch_size"), settings.get("data.epoch_sequences")
+    if epochs is not None and isinstance(batch, int) and isinstance(sequences, int) and batch > 0:
+        resolved = math.ceil(epochs * sequences / batch)
+        if settings.get("training.steps") == resolved:
+            defaults |= {"training.epochs": None, "training.steps": resolved}
+    found = []
+    for path, value in settings.items():
+        if path in changes or value == defaults.get(path) or (path in _BUDGET and value is None):
+            continue
+        if isinstance(value, dict):
+            found.append(f"# {path} holds a component that no --set can write")
+            continue
+        written = ",".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
+        found.append(f"--set {shlex.quote(f'{path}={written}')}")
+    return found
+
+
+def run_command(record: Mapping[str, Any]) -> str:
+    """The command that goes on with a run or finds it in the store, from its experiment.json.
+
+    Raises RequestError for a preset that is not installed; TypeError, AttributeError or KeyError for another program's record.
+    """
+    settings = {
+        f"{section}.{name}": value for section, values in record["experiment"].items() for name, value in values.items()
+    }
+    options = set_options(record["preset"], settings, record["changes"])
+    words = ["harness", "run", "--variant", shlex.quote(record["variant"]), "--preset", record["preset"]]
+    words += ["--seed", str(int(record["seed"]))]
+    return " ".join([*words, *sorted(options, key=lambda one: one.startswith("#"))])

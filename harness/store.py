@@ -318,22 +318,39 @@ class Store:
         """The folder of a cell's run, which need not exist yet."""
         return Run(self._part("runs") / cell.run_id)
 
+    def record_of(self, run: Run) -> dict[str, Any]:
+        """The record of a run's cell: its own or, before it was tested, that of its training.
+
+        Raises DamagedRecord when there is none.
+        """
+        if (own := run.read_or_none("experiment.json")) is not None:
+            return own
+        for training in self.trainings():
+            record = training.read_or_none("experiment.json")
+            if record is not None and record.get("run_id") == run.run_id and "~" not in training.path.name:
+                return record
+        raise DamagedRecord(f"{run.path} has no experiment.json; it is not a whole run")
+
     def training_of(self, run: Run) -> Training:
         """The training folder with the checkpoint that a finished run tested, be it one that `--force` set aside since.
 
+        For a run that was not tested yet: the folder of its training, which may be under way or not begun.
+
         Raises DamagedRecord when the run's records are not whole, or no training of this store has that checkpoint.
         """
-        try:
-            key, tested = str(run.read("experiment.json")["training_key"]), run.read("result.json")["training"]
-        except FileNotFoundError as error:
-            raise DamagedRecord(f"{run.path} has no {Path(error.filename).name}; it is not a whole run") from None
-        except (KeyError, TypeError):
-            raise DamagedRecord(f"{run.path} holds records of another program") from None
+        record, result = self.record_of(run), run.read_or_none("result.json")
+        with understood(run.path):
+            key = str(record["training_key"])
+            tested = None if result is None else result["training"]["checkpoint_sha256"]
+        if tested is None:
+            if not _KEY.fullmatch(key):
+                raise DamagedRecord(f"{run.path} names the training {key[:80]!r}, which is not a key of this store")
+            return Training(self._part("trainings") / key)
         trainings = [training for training in self.trainings() if training.path.name.partition("~")[0] == key]
         for training in trainings:
             summary = training.read_or_none("training.json")
             with understood(training.path):
-                if summary is not None and summary["checkpoint_sha256"] == tested["checkpoint_sha256"]:
+                if summary is not None and summary["checkpoint_sha256"] == tested:
                     return training
         raise DamagedRecord(
             f"{self.root} no longer has the checkpoint that run {run.run_id} tested; use --force to train anew"
@@ -367,11 +384,15 @@ class Store:
                 yield path
 
     def find(self, prefix: str) -> Run:
-        """The run whose id starts with `prefix`. Raises RequestError when there is none, or more than one."""
+        """The run whose id starts with `prefix`; one whose training has begun has no folder of its own yet.
+
+        Raises RequestError when there is none, or more than one.
+        """
         ids = [run.run_id for run in self.runs()]
+        ids += [one for one in self._begun() if one not in ids]
         matches = [prefix] if prefix in ids else [one for one in ids if one.startswith(prefix) and "~" not in one]
         if len(matches) != 1:
-            what = "no finished run" if not matches else f"{len(matches)} runs"
+            what = "no run" if not matches else f"{len(matches)} runs"
             names = matches or ids
             known = (", ".join(names[:8]) or "none") + (", ..." if len(names) > 8 else "")
             raise RequestError(
@@ -379,6 +400,14 @@ class Store:
                 + ("" if matches else "; `harness list runs` shows all")
             )
         return Run(self._part("runs") / matches[0])
+
+    def _begun(self) -> Iterator[str]:
+        """The ids of the runs that trainings are for; damaged ones are passed over."""
+        for training in self.trainings():
+            with suppress(HarnessError):
+                run_id = (training.read_or_none("experiment.json") or {}).get("run_id")
+                if isinstance(run_id, str) and _KEY.fullmatch(run_id) and "~" not in training.path.name:
+                    yield run_id
 
     @contextmanager
     def lock(self, key: str, *, wait: bool = True, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:

@@ -20,7 +20,8 @@ from typing import Any
 from harness.conventions import HEADLINE
 from harness.experiment import BUDGETS
 from harness.plan import REFERENCE
-from harness.presets import PRESETS, preset
+from harness.presets import PRESETS
+from harness.request import set_options
 from reports import statistics
 from reports.records import SEED, PlanRecord, Records, RunRecord, distinct
 from reports.statistics import Comparison, Effect, Estimate
@@ -578,29 +579,8 @@ def _text(value: object) -> str:
 
 
 def overrides(run: RunRecord) -> list[str]:
-    """The --set arguments with which a run's preset becomes its experiment, apart from what its variant changes.
-
-    What no --set can write is named in a comment. Raises RequestError for a preset that is not installed.
-    """
-    start = preset(run.preset).to_dict()
-    defaults = {f"{section}.{name}": value for section, values in start.items() for name, value in values.items()}
-    defaults[SEED] = run.settings.get(SEED)
-    epochs = defaults.get("training.epochs")
-    batch, sequences = run.settings.get("training.batch_size"), run.settings.get("data.epoch_sequences")
-    if epochs is not None and isinstance(batch, int) and isinstance(sequences, int) and batch > 0:
-        resolved = math.ceil(epochs * sequences / batch)
-        if run.settings.get("training.steps") == resolved:
-            defaults |= {"training.epochs": None, "training.steps": resolved}
-    found = []
-    for path, value in run.settings.items():
-        if path in run.changes or value == defaults.get(path) or (path in BUDGET and value is None):
-            continue
-        if isinstance(value, dict):
-            found.append(f"# {path} holds a component that no --set can write")
-            continue
-        written = ",".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
-        found.append(f"--set {shlex.quote(f'{path}={written}')}")
-    return found
+    """The --set arguments with which a run's preset becomes its experiment, apart from what its variant changes."""
+    return set_options(run.preset, run.settings, run.changes)
 
 
 _COMPOSITION = re.compile(r"[a-z][a-z0-9_-]{0,63}(\+[a-z][a-z0-9_-]{0,63}){0,31}")

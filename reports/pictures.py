@@ -135,7 +135,7 @@ class _Predictor:
         from harness.trainer import load_model
 
         run = Run(self.store.root / "runs" / method.first.run_id)
-        experiment = stored_experiment(run, self.components)
+        experiment = stored_experiment(self.store, run, self.components)
         training = self.store.training_of(run)
         checkpoint = training.check(training.read("training.json"))
         device = torch.device(choose_device("auto"))

@@ -23,7 +23,7 @@ from PIL import Image
 
 from harness.errors import Interrupted
 from harness.presets import PRESETS
-from harness.store import Store
+from harness.store import Folder, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -235,9 +235,9 @@ def test_a_wrong_request_gets_one_clear_line_and_exit_code_2(
     [
         ("nosuch", "No such command 'nosuch'; see `harness --help`"),
         ("list everything", "unknown list 'everything'; choices: presets, reports, runs, settings, studies, variants"),
-        ("show ffff", "no finished run with the id 'ffff'"),
+        ("show ffff", "no run with the id 'ffff'"),
         ("show", "Missing argument"),
-        ("predict ffff", "no finished run with the id 'ffff'"),
+        ("predict ffff", "no run with the id 'ffff'"),
     ],
 )
 def test_other_commands_answer_mistakes_alike(harness: Command, unharmed: Path, words: str, said: str) -> None:
@@ -475,6 +475,35 @@ def test_show_gives_result_experiment_environment_and_curve(harness: Command, un
     assert "data.canvas = 16" in text
 
 
+def test_a_run_that_was_only_trained_is_shown_and_predicts_and_its_command_tests_it(
+    harness: Command, store: Path, tmp_path: Path
+) -> None:
+    tested = harness("run", "--preset", "tiny", "--store", store, "--json").document
+    path = store / "runs" / tested["run_id"]
+    for name in ("result.json", "sequences.json", "environment.json"):
+        (path / name).unlink()
+    document = harness("show", tested["run_id"], "--store", store, "--json").document
+    assert (document["status"], document["result"]) == ("trained", None)
+    assert {name: document["training"][name] for name in tested["training"]} == tested["training"]
+    assert [line["step"] for line in document["validation"]] == [3, 6]
+    text = harness("show", tested["run_id"], "--store", store).out
+    assert "trained, not tested yet" in text
+    assert f"best validation SSIM {document['training']['validation_ssim']:.4f}" in text
+    assert harness("predict", tested["run_id"], "--out", tmp_path / "x.png", "--store", store).code == 0
+    assert text.splitlines()[-1] == f"test it with: {document['command']}"
+    again = harness(*document["command"].split()[1:], "--store", store, "--json").document
+    assert (again["run_id"], again["metrics"]) == (tested["run_id"], tested["metrics"])
+
+
+def test_show_of_a_failed_cell_says_why_it_failed(harness: Command, store: Path) -> None:
+    run_id = harness("run", "--preset", "tiny", "--store", store, "--json").document["run_id"]
+    (store / "runs" / run_id / "result.json").unlink()
+    Folder(store / "runs" / run_id).write("failure.json", {"variant": "base", "seed": 0, "error": "it broke", "attempts": 2})
+    answer = harness("show", run_id, "--store", store)
+    assert answer.code == 0
+    assert "failed: it broke" in answer.out
+
+
 def test_show_does_without_the_checkpoint(harness: Command, store: Path) -> None:
     run_id = harness("run", "--preset", "tiny", "--store", store, "--json").document["run_id"]
     shutil.rmtree(store / "trainings")
@@ -619,7 +648,7 @@ def test_the_house_keeps_one_direction() -> None:
     assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
 
 
-def test_a_stopped_training_is_listed_as_unfinished_and_show_says_there_is_no_result_yet(
+def test_a_stopped_training_is_listed_as_unfinished_and_show_says_how_to_go_on(
     harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*args: object, **options: object) -> None:
@@ -629,7 +658,11 @@ def test_a_stopped_training_is_listed_as_unfinished_and_show_says_there_is_no_re
     assert harness("run", "--preset", "tiny", "--store", tmp_path).code == 130
     (row,) = harness("list", "runs", "--store", tmp_path, "--json").document["runs"]
     assert (row["variant"], row["seed"], row["status"]) == ("base", 0, "unfinished")
-    refused(harness("show", row["run_id"], "--store", tmp_path), f"no finished run with the id '{row['run_id']}'")
+    shown = harness("show", row["run_id"], "--store", tmp_path)
+    assert shown.code == 0
+    assert "training has begun" in shown.out
+    assert shown.out.endswith("go on with: harness run --variant base --preset tiny --seed 0\n")
+    refused(harness("predict", row["run_id"], "--store", tmp_path), "has not finished its training", code=1)
     (training,) = Store(tmp_path).trainings()
     (training.path / "experiment.json").write_bytes(b"{")
     assert [row["status"] for row in harness("list", "--store", tmp_path, "--json").document["runs"]] == ["damaged"]

@@ -305,9 +305,7 @@ def test_a_run_is_found_by_the_start_of_its_id(three: Store) -> None:
 def test_an_id_that_is_not_there_or_not_enough_is_refused_with_what_is_there(three: Store) -> None:
     with pytest.raises(RequestError, match=f"2 runs with the id 'a' in .*; matches: {A}, {B}"):
         three.find("a")
-    with pytest.raises(
-        RequestError, match=r"no finished run with the id 'ff' in .*; there: .*`harness list runs` shows all"
-    ):
+    with pytest.raises(RequestError, match=r"no run with the id 'ff' in .*; there: .*`harness list runs` shows all"):
         three.find("ff")
     with pytest.raises(RequestError, match="there: none"):
         Store(three.root / "empty").find("a")
