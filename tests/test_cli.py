@@ -612,7 +612,7 @@ def test_memory_that_runs_out_is_one_line(harness: Command, tmp_path: Path, monk
 
     monkeypatch.setattr("harness.trainer.fit", too_much)
     answer = harness("run", "--preset", "tiny", "--store", tmp_path, "--json")
-    refused(answer, "out of memory on cpu while training 'base' with training.batch_size=4; lower", code=1)
+    refused(answer, "out of memory on cpu while training 'base' with training.batch_size=4; use --auto-batch", code=1)
 
 
 def test_saying_nothing_prints_the_help(harness: Command) -> None:
