@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.source import Source
+from harness.devices import choose_device
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.execute import finished
-from harness.executors import Executors, Processes
+from harness.executors import Executors, Processes, share_of_cores
 from harness.experiment import BUDGETS
 from harness.plan import REFERENCE, Planned, expand
 from harness.registry import Variants
@@ -33,7 +33,8 @@ class Ablation:
         match: what every variant gets as much of as base: optimiser steps, seconds of training, or operations of training.
         retries: how often a failed cell is tried again.
         max_hours: after this time the cells under way are stopped, their state saved; None for no limit.
-        workers: cells at once, each in a process of its own; they may share a GPU.
+        workers: cells at once, each in a process of its own; they may share a GPU. 0: as many as the executor has room for.
+        threads: threads of a cell; 0 for torch's own choice with one worker here, an equal share of the cores with more.
     """
 
     plan: str
@@ -46,6 +47,7 @@ class Ablation:
     deterministic: bool = False
     auto_batch: bool = False
     workers: int = 1
+    threads: int = 0
     retries: int = 1
     max_hours: float | None = None
     command: str = ""
@@ -53,8 +55,8 @@ class Ablation:
     def __post_init__(self) -> None:
         if self.match not in MATCHES:
             raise RequestError(f"--match {self.match!r}; choose {', '.join(MATCHES)}")
-        if self.workers < 1 or self.retries < 0 or (self.max_hours is not None and self.max_hours <= 0):
-            raise RequestError("--workers is at least 1, --retries at least 0, --max-hours above 0")
+        if self.workers < 0 or self.threads < 0 or self.retries < 0 or (self.max_hours is not None and self.max_hours <= 0):
+            raise RequestError("--workers and --retries are at least 0, --max-hours above 0")
 
     @property
     def cells(self) -> list[Planned]:
@@ -184,6 +186,7 @@ class Runner:
         from harness.measure import training_flops
         from harness.trainer import time_steps
 
+        choose_device(self.ablation.request.device)  # a cluster's GPU cannot be measured from here
         todo = [row for row in self.rows if row.status != "finished"]
         measured: dict[str, tuple[float, float, int]] = {}
         trained: set[str] = set()
@@ -213,7 +216,7 @@ class Runner:
         return {
             "cells": len(todo),
             "trainings": len(trained),
-            "seconds": seconds / self.ablation.workers,
+            "seconds": seconds / max(1, self.ablation.workers),
             "memory_bytes": memory,
             "measured_steps": steps,
         }
@@ -234,7 +237,6 @@ class Runner:
     def _job(self, row: Row) -> Job:
         ablation = self.ablation
         assert row.request is not None
-        threads = max(1, (os.cpu_count() or 1) // ablation.workers) if ablation.workers > 1 else 0
         return Job(
             request=row.request,
             variant=row.planned.variant,
@@ -244,8 +246,8 @@ class Runner:
             third_party=ablation.third_party,
             deterministic=ablation.deterministic,
             auto_batch=ablation.auto_batch,
-            threads=threads,
-            quiet=ablation.workers > 1,
+            threads=ablation.threads or share_of_cores(ablation.workers),
+            quiet=ablation.workers != 1,
         )
 
     def _settle(self, row: Row, done: Done, todo: list[Row], stopping: bool) -> None:

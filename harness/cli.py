@@ -27,6 +27,7 @@ from harness.printing import (
 )
 
 if TYPE_CHECKING:
+    from harness.executing.place import Place
     from harness.registry import Variants
     from harness.request import Request
 
@@ -56,6 +57,26 @@ MarginOption = Annotated[
 AutoBatchOption = Annotated[
     bool, typer.Option("--auto-batch", help="When memory runs out, add up gradients of smaller parts of the same batch.")
 ]
+ExecutorOption = Annotated[
+    str, typer.Option("--executor", help="Where cells run: processes (of this machine), ray or slurm; see docs/cluster.md.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", help="Cells at once: 1 if not given; on Ray what the cluster holds, on SLURM 8.")
+]
+CpusOption = Annotated[
+    float | None,
+    typer.Option("--cpus-per-cell", help="CPUs, and threads, of a cell: 1 on a cluster, here a share of the cores."),
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option("--gpus-per-cell", help="GPU of a cell on a cluster: 1, 0, or on Ray a fraction that is shared."),
+]
+RayAddressOption = Annotated[
+    str | None, typer.Option("--ray-address", help="HOST:PORT of a Ray cluster, or auto; Ray is started here if not given.")
+]
+SlurmOption = Annotated[
+    str | None, typer.Option("--slurm", help="What sbatch is asked for, such as partition=gpu,time=120 (minutes).")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -66,12 +87,17 @@ def _variants(plugins: list[Path] | None, no_plugins: bool) -> Variants:
 
 
 def _request(
-    preset: str | None, device: str, digits: Path | None, settings: list[str] | None, config: Path | None
+    preset: str | None,
+    device: str,
+    digits: Path | None,
+    settings: list[str] | None,
+    config: Path | None,
+    where: Place | None = None,
 ) -> Request:
     from harness.devices import choose_device
     from harness.request import Request, parse_settings, read_config
 
-    chosen = choose_device(device)
+    chosen = where.device if where else choose_device(device)
     if preset is None:
         preset = "paper" if chosen.startswith("cuda") else "cpu"
         note(f"preset {preset} ({'a GPU is there' if preset == 'paper' else 'no GPU is used'}; --preset chooses another)")
@@ -166,7 +192,12 @@ def ablate(
     no_plugins: NoPluginsOption = False,
     deterministic: Annotated[bool, typer.Option(help="Use deterministic algorithms only (slower on a GPU).")] = False,
     auto_batch: AutoBatchOption = False,
-    workers: Annotated[int, typer.Option("--workers", help="Cells at once, each in its own process.")] = 1,
+    executor: ExecutorOption = "processes",
+    workers: WorkersOption = None,
+    cpus: CpusOption = None,
+    gpus: GpusOption = None,
+    ray_address: RayAddressOption = None,
+    slurm: SlurmOption = None,
     retries: Annotated[int, typer.Option("--retries", help="How often a failed cell is tried again.")] = 1,
     max_hours: Annotated[float | None, typer.Option("--max-hours", help="Stop cleanly after this time.")] = None,
     dry_run: Annotated[
@@ -178,11 +209,13 @@ def ablate(
     import shlex
 
     from harness.ablation import Ablation, Runner
+    from harness.executing.place import place
     from harness.plan import parse_seeds
     from harness.request import store_root
     from harness.store import Store
 
-    request = _request(preset, device, digits, settings, config)
+    where = place(executor, workers=workers, cpus=cpus, gpus=gpus, device=device, ray_address=ray_address, slurm=slurm)
+    request = _request(preset, device, digits, settings, config, where)
     names = variants.split(",") if variants else _variants(plugin, no_plugins).names
     ablation = Ablation(
         plan=plan,
@@ -194,12 +227,14 @@ def ablate(
         third_party=not no_plugins,
         deterministic=deterministic,
         auto_batch=auto_batch,
-        workers=workers,
+        workers=where.workers,
+        threads=where.threads,
         retries=retries,
         max_hours=max_hours,
         command=shlex.join(["harness", *sys.argv[1:]]),
     )
-    runner = Runner(ablation, Store(store_root(store)), note)
+    root = store_root(store)
+    runner = Runner(ablation, Store(root), note, where.executors(root, note))
     rows = runner.prepare() if dry_run else runner.run()
     document: dict[str, Any] = {
         "plan": plan,
@@ -418,7 +453,12 @@ def study(
         int | None, typer.Option("--confirm", help="Test the best setting and the fixed arms on so many new seeds.")
     ] = None,
     max_failures: Annotated[int, typer.Option("--max-failures", help="Stop when so many trials in a row fail.")] = 5,
-    workers: Annotated[int, typer.Option("--workers", help="Cells at once, each in its own process.")] = 1,
+    executor: ExecutorOption = "processes",
+    workers: WorkersOption = None,
+    cpus: CpusOption = None,
+    gpus: GpusOption = None,
+    ray_address: RayAddressOption = None,
+    slurm: SlurmOption = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -448,14 +488,16 @@ def study(
     as_json: JsonOption = False,
 ) -> None:
     """Search a study's settings by validation SSIM; goes on where it was interrupted."""
+    from harness.executing.place import place
     from harness.request import store_root
     from harness.store import Store
     from harness.studying.command import Conduct, conduct, serve_dashboard
 
-    where = Store(store_root(store))
+    root = store_root(store)
     if dashboard:
-        serve_dashboard(where, storage, port, note)
+        serve_dashboard(Store(root), storage, port, note)
         return
+    where = place(executor, workers=workers, cpus=cpus, gpus=gpus, device=device, ray_address=ray_address, slurm=slurm)
     document = conduct(
         Conduct(
             study=name,
@@ -470,18 +512,20 @@ def study(
             options=frozenset(option or ()),
             confirm=confirm,
             max_failures=max_failures,
-            workers=workers,
+            workers=where.workers,
+            threads=where.threads,
             storage=storage,
             study_name=study_name,
-            request=_request(preset, device, digits, settings, config),
+            request=_request(preset, device, digits, settings, config, where),
             plugins=tuple(plugin or ()),
             third_party=not no_plugins,
             deterministic=deterministic,
             auto_batch=auto_batch,
             words=("harness", *sys.argv[1:]),
         ),
-        where,
+        Store(root),
         note,
+        where.executors(root, note),
     )
     if as_json:
         emit(document)

@@ -59,6 +59,11 @@ def resolve(experiment: Experiment, device: str) -> Experiment:
         if device.startswith("cuda"):
             import torch
 
+            if not torch.cuda.is_available():  # cells go to a cluster's GPUs
+                raise RequestError(
+                    "training.precision is auto, and here is no GPU to ask; say what the cluster's GPUs compute in: "
+                    "--set training.precision=bfloat16 (float16 before Ampere, float32)"
+                )
             precision = "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float16"
     if precision == "float16" and not device.startswith("cuda"):
         raise RequestError("training.precision float16 needs CUDA; use float32 or bfloat16 on the CPU")

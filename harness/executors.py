@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -39,6 +40,11 @@ class Executor(Protocol):
 
 Executors = Callable[[int], Executor]
 """Makes an executor of so many slots."""
+
+
+def share_of_cores(workers: int) -> int:
+    """Threads of each of several processes here; 0, torch's own choice, for one alone."""
+    return max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
 
 
 class Processes:

@@ -218,7 +218,9 @@ def test_conflicts_and_unknown_names_are_refused_before_anything_is_trained(tmp_
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("change", [{"match": "dollars"}, {"workers": 0}, {"retries": -1}, {"max_hours": 0.0}])
+@pytest.mark.parametrize(
+    "change", [{"match": "dollars"}, {"workers": -1}, {"threads": -1}, {"retries": -1}, {"max_hours": 0.0}]
+)
 def test_options_out_of_range_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(RequestError):
         ablation(**change)

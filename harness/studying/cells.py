@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.data.source import Source
+from harness.executors import share_of_cores
 from harness.experiment import BUDGETS, Experiment
 from harness.registry import Variants
 from harness.request import Request
@@ -76,6 +76,7 @@ class StoreCells:
     deterministic: bool = False
     auto_batch: bool = False
     workers: int = 1
+    threads: int = 0
     _source: Source | None = field(default=None, repr=False)
 
     def experiment(self) -> tuple[Experiment, Mapping[str, str]]:
@@ -103,8 +104,8 @@ class StoreCells:
             third_party=self.third_party,
             deterministic=self.deterministic,
             auto_batch=self.auto_batch,
-            threads=max(1, (os.cpu_count() or 1) // self.workers) if self.workers > 1 else 0,
-            quiet=self.workers > 1,
+            threads=self.threads or share_of_cores(self.workers),
+            quiet=self.workers != 1,
             evaluate=evaluate,
         )
 

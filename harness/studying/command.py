@@ -43,6 +43,7 @@ class Conduct:
     confirm: int | None = None
     max_failures: int = 5
     workers: int = 1
+    threads: int = 0
     storage: str | None = None
     study_name: str | None = None
     plugins: tuple[Path, ...] = ()
@@ -65,7 +66,7 @@ def conduct(asked: Conduct, store: Store, note: Callable[[str], None], executors
     """
     study: Study = Plugins(GROUP, Study, files=asked.plugins, third_party=asked.third_party).get(asked.study)
     variants = Variants(files=asked.plugins, third_party=asked.third_party)
-    if asked.workers < 1:
+    if asked.workers < 0:
         raise RequestError(f"--workers {asked.workers}; at least 1 is needed")
     if asked.confirm is not None and asked.confirm < 1:
         raise RequestError(f"--confirm {asked.confirm}; give at least 1 seed (3 for a verdict)")
@@ -128,6 +129,7 @@ def _cells(asked: Conduct, store: Store, variants: Variants, variant: str) -> St
         deterministic=asked.deterministic,
         auto_batch=asked.auto_batch,
         workers=asked.workers,
+        threads=asked.threads,
     )
 
 

@@ -1,0 +1,1 @@
+"""Executors beyond this machine's processes: Ray and SLURM."""
