@@ -51,7 +51,7 @@ class Ray(Remote):
             self._connect()
             self._run = ray.remote(_run).options(num_cpus=place.cpus, num_gpus=place.gpus, max_retries=0)
             if not self._look():
-                raise RequestError(f"no node of the cluster has {self._cell} free for a cell: {self._largest()}")
+                raise RequestError(f"no node of the cluster has {self._cell} for a cell; they have {self._largest()}")
         except BaseException:
             self.close()
             raise
