@@ -50,7 +50,8 @@ class Ray(Remote):
             self._closing.enter_context(contextlib.redirect_stdout(sys.stderr))
             self._connect()
             self._run = ray.remote(_run).options(num_cpus=place.cpus, num_gpus=place.gpus, max_retries=0)
-            if not self._look():
+            self._fits = self._look()
+            if not self._fits:
                 raise RequestError(f"no node of the cluster has {self._cell} for a cell; they have {self._largest()}")
         except BaseException:
             self.close()
