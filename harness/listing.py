@@ -15,6 +15,8 @@ from harness.store import DamagedRecord, Store, understood
 from harness.variant import describe
 
 Row = dict[str, Any]
+LONGEST_CELL = 120
+"""Characters of a table's cell; --json has all."""
 
 
 def variants(installed: Variants) -> list[Row]:
@@ -130,6 +132,6 @@ def cell(value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.4g}"
-    if isinstance(value, dict):
-        return ", ".join(value)
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    words = ", ".join(value) if isinstance(value, dict) else value
+    words = ",".join(map(str, words)) if isinstance(words, list | tuple) else str(words)
+    return words if len(words) <= LONGEST_CELL else f"{words[: LONGEST_CELL - 30]}... ({len(words):,} characters)"

@@ -21,7 +21,7 @@ from harness.experiment import Experiment
 from harness.inference import predict
 from harness.metrics import MetricMean
 from harness.registry import Variants
-from harness.store import Run, Store
+from harness.store import Run, Store, understood
 from harness.trainer import load_model
 
 GAP = 2
@@ -79,11 +79,11 @@ def predict_sequence(
 
 
 def _same_digits(run: Run, record: Mapping[str, Any], source: Source) -> None:
-    recorded = record.get("identity")
-    if recorded != dict(source.identity):
+    with understood(run.path):
+        pairs = [(name, str(record["identity"][name]), here) for name, here in source.identity.items()]
+    if other := [f"{name} {then[:32]}, here {here[:32]}" for name, then, here in pairs if then != here]:
         raise RequestError(
-            f"run {run.run_id} was made with other data ({recorded} instead of {dict(source.identity)}); "
-            "name its digits with --digits or HARNESS_DIGITS"
+            f"run {run.run_id} was made with other data ({'; '.join(other)}); name its digits with --digits or HARNESS_DIGITS"
         )
 
 

@@ -42,7 +42,7 @@ def build(store: Store, variants: Variants, out: Path, *, margin: float = MARGIN
         margin: the smallest difference of interest, in SSIM: verdicts of 'no difference' mean within this.
 
     Raises:
-        RequestError: the store has no finished run, or the margin is not positive.
+        RequestError: the store has no finished run, the margin is not positive, or `out` is a file.
         HarnessError: `out` cannot be written.
     """
     from reports.render import write
@@ -50,7 +50,7 @@ def build(store: Store, variants: Variants, out: Path, *, margin: float = MARGIN
     if not (math.isfinite(margin) and margin > 0):
         raise RequestError(f"the margin must be a positive difference in SSIM, such as {MARGIN:g}; given: {margin}")
     if out.exists() and not out.is_dir():
-        raise HarnessError(f"cannot write the report to {out}: it is a file; remove it or choose another folder (--out)")
+        raise RequestError(f"cannot write the report to {out}: it is a file; remove it or choose another folder (--out)")
     _refuse_foreign(out / DATA_FILE)
     found = records.read_store(store)
     searched = () if found.runs else tuple(studies.sections(store))

@@ -26,7 +26,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RequestError
 from reports.page import Figure, Page, Picture, Table
 
 MANIFEST = "report-files.json"
@@ -62,6 +62,7 @@ def write(page: Page, out: Path) -> list[Path]:
         out: the folder; made if it is missing.
 
     Raises:
+        RequestError: `out` is a file.
         HarnessError: the page is malformed, `out` cannot be written, or holds a file of the same name that no report wrote.
     """
     contents = _contents(page)
@@ -69,7 +70,7 @@ def write(page: Page, out: Path) -> list[Path]:
     temporary: list[Path] = []
     try:
         if out.exists() and not out.is_dir():
-            raise HarnessError(f"cannot write the report to {out}: it is a file; remove it or choose another folder (--out)")
+            raise RequestError(f"cannot write the report to {out}: it is a file; remove it or choose another folder (--out)")
         earlier = _manifest(out)
         for name in contents:
             if name not in earlier and (out / name).exists():

@@ -495,6 +495,13 @@ def test_a_run_that_was_only_trained_is_shown_and_predicts_and_its_command_tests
     assert (again["run_id"], again["metrics"]) == (tested["run_id"], tested["metrics"])
 
 
+def test_a_list_cuts_what_is_too_long_for_a_table(harness: Command, store: Path) -> None:
+    run = next(iter(Store(store).runs()))
+    run.write("experiment.json", run.read("experiment.json") | {"variant": "x" * 10_000})
+    assert max(map(len, harness("list", "--store", store).out.splitlines())) < 300
+    assert "x" * 10_000 in harness("list", "--store", store, "--json").out
+
+
 def test_show_of_a_failed_cell_says_why_it_failed(harness: Command, store: Path) -> None:
     run_id = harness("run", "--preset", "tiny", "--store", store, "--json").document["run_id"]
     (store / "runs" / run_id / "result.json").unlink()

@@ -114,7 +114,12 @@ def open_storage(url: str | None, folder: Path) -> Storage:
     """
     local = url is None
     if url is None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HarnessError(
+                f"cannot write {folder}: {error.strerror or error}; choose a writable store (--store, HARNESS_STORE)"
+            ) from error
         url = f"sqlite:///{folder / 'optuna.sqlite3'}"
     shown = public_url(url)
     if url.startswith(JOURNAL):
