@@ -19,7 +19,7 @@ from harness.plan import REFERENCE, Planned, expand
 from harness.registry import Variants
 from harness.request import Request
 from harness.signals import stop_signals
-from harness.store import Cell, DamagedRecord, Folder, Store, key_of
+from harness.store import Cell, DamagedRecord, Folder, Store, key_of, understood
 from harness.workers import Done, Job
 
 MATCHES = ("steps", "seconds", "flops")
@@ -142,7 +142,8 @@ class Runner:
         summary = self.store.training(base).read_or_none("training.json")
         if summary is None:
             return None
-        return _with_budget(request, "training.seconds", round(summary["seconds"] + summary["warm_up_seconds"], 1))
+        with understood(self.store.training(base).path / "training.json"):
+            return _with_budget(request, "training.seconds", round(summary["seconds"] + summary["warm_up_seconds"], 1))
 
     def run(self) -> list[Row]:
         """Runs every cell that is not finished. Returns the rows; none of them raises for a cell that failed.

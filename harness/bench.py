@@ -300,10 +300,14 @@ def check(document: dict[str, Any], recorded: Path) -> list[str]:
     """What got worse: ratios of the fast path over the article's cell that lost more than a fifth of what is recorded."""
     try:
         before = json.loads(recorded.read_text())
-    except (OSError, ValueError) as error:
-        raise RequestError(f"cannot read the recorded ratios {recorded}: {error}") from None
+        expected = {
+            contender: {kind: float(ratio) for kind, ratio in by_kind.items()}
+            for contender, by_kind in before["ratios"].items()
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise RequestError(f"cannot read the recorded ratios {recorded}: {type(error).__name__}: {error}") from None
     complaints = []
-    for contender, by_kind in before["ratios"].items():
+    for contender, by_kind in expected.items():
         for kind, ratio in by_kind.items():
             now = document["ratios"].get(contender, {}).get(kind)
             if now is None or kind == "memory":

@@ -5,9 +5,12 @@ Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +27,7 @@ from harness.printing import (
     print_run,
     print_study,
     print_table,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -133,7 +137,7 @@ def run(
     from harness.progress import progress
     from harness.ranks import local_device, ranks_of_environment
     from harness.request import store_root
-    from harness.store import Store
+    from harness.store import Store, understood
 
     request = _request(preset, local_device(device), digits, settings, config)
     cell, source = request.cell(_variants(plugin, no_plugins), variant, seed)
@@ -168,7 +172,8 @@ def run(
     if as_json:
         emit(record)
     else:
-        print_result(record)
+        with understood(outcome.path) if outcome.cached else nullcontext():
+            print_result(record)
 
 
 @app.command()
@@ -210,6 +215,7 @@ def ablate(
 
     from harness.ablation import Ablation, Runner
     from harness.executing.place import place
+    from harness.masking import redact
     from harness.plan import parse_seeds
     from harness.request import store_root
     from harness.store import Store
@@ -231,7 +237,7 @@ def ablate(
         threads=where.threads,
         retries=retries,
         max_hours=max_hours,
-        command=shlex.join(["harness", *sys.argv[1:]]),
+        command=redact(shlex.join(["harness", *sys.argv[1:]])),
     )
     root = store_root(store)
     runner = Runner(ablation, Store(root), note, where.executors(root, note))
@@ -282,7 +288,7 @@ def list_(
     if as_json:
         emit({what: rows})
     elif not rows:
-        print(f"no runs in {store_root(store)}" if what == "runs" else f"no {what}")
+        say(f"no runs in {store_root(store)}" if what == "runs" else f"no {what}")
     else:
         names = dict.fromkeys(name for row in rows for name in row)
         columns = [name for name in names if any(row.get(name) not in (None, "", {}) for row in rows) and name not in _WHY]
@@ -301,10 +307,12 @@ def show(
     """Show one run: its result, experiment, environment and validation curve; of an unfinished one, what there is."""
     from harness import listing
     from harness.request import store_root
-    from harness.store import Store
+    from harness.store import Store, understood
 
-    record = listing.run(Store(store_root(store)), run_id, note)
-    emit(record) if as_json else print_run(record)
+    where = Store(store_root(store))
+    with understood(where.root / "runs" / run_id):
+        record = listing.run(where, run_id, note)
+        emit(record) if as_json else print_run(record)
 
 
 @app.command()
@@ -326,7 +334,7 @@ def predict(
 
     where = Store(store_root(store))
     ssim = draw_run(where, where.find(run_id), _variants(plugin, no_plugins), out, index, choose_device(device), digits)
-    print(f"{out}: test sequence {index}, SSIM {ssim:.3f}")
+    say(f"{out}: test sequence {index}, SSIM {ssim:.3f}")
 
 
 @app.command()
@@ -351,7 +359,7 @@ def report(
     where = Store(store_root(store))
     out = out or where.root / "report"
     first, *others = builder.build(where, _variants(plugin, no_plugins), out, **options)
-    print(first)
+    say(str(first))
     note(f"and {len(others)} more files in {out}: Markdown, and every table, plot and picture by itself")
 
 
@@ -377,7 +385,7 @@ def compare(
         emit(difference.document)
     else:
         for line in difference.lines:
-            print(line)
+            say(line)
     if difference.regressed:
         raise typer.Exit(1)
 
@@ -545,7 +553,7 @@ def doctor(store: StoreOption = None, digits: DigitsOption = None, as_json: Json
         emit({"checks": checks, "ok": all(check["ok"] for check in checks)})
     else:
         for check in checks:
-            print(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['name']}: {check['finding']}")
+            say(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['name']}: {check['finding']}")
     if not all(check["ok"] for check in checks):
         raise typer.Exit(1)
 
@@ -558,7 +566,7 @@ def data_fetch(
     from harness.data.digits import fetch_digits
 
     where = fetch_digits(folder)
-    print(f"MNIST is in {where}; use it with --digits {where} or HARNESS_DIGITS={where}")
+    say(f"MNIST is in {where}; use it with --digits {where} or HARNESS_DIGITS={where}")
 
 
 @data_app.command("verify")
@@ -574,7 +582,7 @@ def data_verify(digits: DigitsOption = None, as_json: JsonOption = False) -> Non
         emit({"files": findings, "ok": ok})
     else:
         for one in findings:
-            print(f"{'ok  ' if one['ok'] else 'FAIL'}  {one['file']}: {one['finding']}")
+            say(f"{'ok  ' if one['ok'] else 'FAIL'}  {one['file']}: {one['finding']}")
     if not ok:
         raise typer.Exit(1)
 
@@ -596,6 +604,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Threads that spin while they wait for one another take the time that others need: on a machine that is shared, training
     # was three times slower. Read once, when torch is imported; a value set by the user stays.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(list(arguments) if arguments is not None else None, prog_name="harness", standalone_mode=False) or 0
         sys.stdout.flush()
@@ -615,6 +626,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 0
     except OSError as error:  # a disk that is full or gone, met outside the store's own care
         note(f"error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
+        code = HarnessError.exit_code
+    except Exception:  # a mistake of this program or of a plugin: its traceback helps to mend it, and may quote a secret
+        note(traceback.format_exc())
         code = HarnessError.exit_code
     raise SystemExit(code)
 

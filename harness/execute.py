@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.experiment import Experiment
 from harness.progress import Progress, Silent
 from harness.ranks import ALONE, Ranks
-from harness.store import Cell, Run, Store, Training
+from harness.store import Cell, Run, Store, Training, understood
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +88,10 @@ def finished(store: Store, cell: Cell) -> Outcome | None:
     if result is None:
         return None
     # Two names can mean one experiment (`tta` with one view is `base`); the answer carries the name that was asked for.
-    return Outcome(result | {"variant": cell.variant, "preset": cell.preset}, run.path, cached=True)
+    outcome = Outcome(result | {"variant": cell.variant, "preset": cell.preset}, run.path, cached=True)
+    with understood(run.path / "result.json"):
+        outcome.record()
+    return outcome
 
 
 def run_cell(cell: Cell, store: Store, source: Source, options: Options) -> Outcome:
@@ -271,4 +274,5 @@ def score(model: torch.nn.Module, experiment: Experiment, source: Source, device
 
 def stored_experiment(store: Store, run: Run, components: list[type]) -> Experiment:
     """The experiment of a run's record. Raises DamagedRecord or RequestError when it cannot be read back."""
-    return Experiment.from_dict(store.record_of(run).get("experiment", {}), components)
+    with understood(run.path):
+        return Experiment.from_dict(store.record_of(run).get("experiment", {}), components)

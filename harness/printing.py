@@ -8,16 +8,35 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from harness.masking import redact
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that act on a terminal, or on the order of others, instead of being seen: other people's names may hold them."""
+
+
+def visible(text: str) -> str:
+    """The text with characters that would act on a terminal written out, and without secrets.
+
+    >>> visible("a name\x1b[2J")
+    'a name\\\\x1b[2J'
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), redact(text))
+
 
 def emit(document: object) -> None:
     """Prints one JSON document on stdout."""
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write("\n")
+    text = redact(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    sys.stdout.write(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+
+
+def say(text: str) -> None:
+    """Prints a line on stdout."""
+    sys.stdout.write(visible(text) + "\n")
 
 
 def note(text: str) -> None:
     """Prints a message on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)
 
 
 def print_plan(document: dict[str, Any]) -> None:
@@ -27,23 +46,23 @@ def print_plan(document: dict[str, Any]) -> None:
     used = [i for i, name in enumerate(columns) if any(row[i] for row in rows)]
     print_table([columns[i] for i in used], [[row[i] for i in used] for row in rows])
     finished = sum(cell["status"] == "finished" for cell in document["cells"])
-    print(f"{finished} of {len(document['cells'])} cells finished")
+    say(f"{finished} of {len(document['cells'])} cells finished")
     if (estimate := document.get("estimate")) is not None:
-        print(
+        say(
             f"still to run: {estimate['cells']} cells, about {estimate['seconds'] / 3600:.2f} h, "
             f"up to {estimate['memory_bytes'] / 2**30:.1f} GiB a worker (from {estimate['measured_steps']} measured steps each)"
         )
     else:
-        print("`harness report` makes the tables and the page")
+        say("`harness report` makes the tables and the page")
 
 
 def print_dry_run(record: dict[str, Any]) -> None:
     """What would be run: its cost, and every setting."""
-    print(f"{record['variant']} · preset {record['preset']} · seed {record['seed']} · run {record['run_id']}")
-    print(f"{record['params']:,} parameters · {record['flops_per_sequence'] / 1e9:.2f} GFLOP a sequence")
+    say(f"{record['variant']} · preset {record['preset']} · seed {record['seed']} · run {record['run_id']}")
+    say(f"{record['params']:,} parameters · {record['flops_per_sequence'] / 1e9:.2f} GFLOP a sequence")
     for section, values in record["experiment"].items():
         for name, value in values.items():
-            print(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
+            say(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
 
 
 def print_result(record: dict[str, Any]) -> None:
@@ -58,14 +77,14 @@ def print_result(record: dict[str, Any]) -> None:
     cells = [[label, *(figure(metrics[name], 3 if "ssim" in name else 2) for name in names)] for label, metrics in rows]
     print_table(["test", *names], cells)
     rate = training["sequences_per_second"]
-    print(
+    say(
         f"{record['params']:,} parameters · {training['steps']} steps in {training['seconds']:.0f} s"
         + (f" ({rate:.1f} sequences/s)" if rate else "")
         + f" · {record['inference']['frames_per_second']:.0f} predicted frames/s · seed {record['seed']}"
         + (f" · {training['skipped_steps']} steps skipped" if training["skipped_steps"] else "")
     )
     how = "from the store" if record["cached"] else "resumed and finished" if record["resumed"] else "finished"
-    print(f"run {record['run_id']} ({how}) in {record['path']}")
+    say(f"run {record['run_id']} ({how}) in {record['path']}")
 
 
 def print_run(record: dict[str, Any]) -> None:
@@ -73,32 +92,32 @@ def print_run(record: dict[str, Any]) -> None:
     if (result := record["result"]) is not None:
         print_result(result | {"cached": True, "resumed": False, "path": record["path"]})
         environment = record["environment"] or {}
-        print(
+        say(
             f"trained on {result['device']} · torch {environment.get('packages', {}).get('torch')} · "
             f"digits {result['digits']['source']} {result['digits']['digest'][:12]} · test {result['test_digest'][:12]}"
         )
     else:
         words = {"trained": "trained, not tested yet", "failed": "failed", "unfinished": "training has begun"}
-        print(f"{record['variant']} · preset {record['preset']} · seed {record['seed']} · run {record['run_id']}")
-        print(words[record["status"]] + (f": {record['error']}" if record["error"] else ""))
+        say(f"{record['variant']} · preset {record['preset']} · seed {record['seed']} · run {record['run_id']}")
+        say(words[record["status"]] + (f": {record['error']}" if record["error"] else ""))
         if (training := record["training"]) is not None:
             rate = training["sequences_per_second"]
-            print(
+            say(
                 f"{training['steps']} steps in {training['seconds']:.0f} s"
                 + (f" ({rate:.1f} sequences/s)" if rate else "")
                 + f" · best validation SSIM {figure(training['validation_ssim'], 4)} at step {training['best_step']}"
                 + (f" · {training['skipped_steps']} steps skipped" if training["skipped_steps"] else "")
             )
     for line in record["validation"]:
-        print(
+        say(
             f"  step {line['step']:>7} · {line['seconds']:7.0f} s · "
             f"validation SSIM {figure(line.get('ssim'), 4)} · MSE {figure(line.get('mse'), 2)}"
         )
     for section, values in (record["experiment"] or {}).items():
         for name, value in values.items():
-            print(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
+            say(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
     if result is None:
-        print(f"{'test it' if record['training'] else 'go on'} with: {record['command']}")
+        say(f"{'test it' if record['training'] else 'go on'} with: {record['command']}")
 
 
 def figure(value: float | None, digits: int) -> str:
@@ -111,6 +130,7 @@ _FIGURE = re.compile(r"none|[-+]?[\d.,]+(e[-+]?\d+)?%?")
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a plain table that pastes well: words to the left, figures to the right."""
+    rows = [[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
     widths = [max(map(len, (name, *column))) for name, column in zip(header, columns, strict=True)]
     figures = [any(column) and all(_FIGURE.fullmatch(cell) for cell in column if cell) for column in columns]
@@ -119,14 +139,14 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(row, widths, figures, strict=True)
         ]
-        print("  ".join(parts).rstrip())
+        say("  ".join(parts).rstrip())
 
 
 def print_bench(document: dict[str, Any]) -> None:
     """The contenders of a benchmark, and their ratios."""
     peaks = document["peaks"]
-    print(f"preset {document['preset']}, batch {document['batch']}, {document['rounds']} rounds, on {document['device']}")
-    print(f"peak here: {peaks['flops_per_second'] / 1e9:,.0f} GFLOP/s, {peaks['bytes_per_second'] / 1e9:,.1f} GB/s")
+    say(f"preset {document['preset']}, batch {document['batch']}, {document['rounds']} rounds, on {document['device']}")
+    say(f"peak here: {peaks['flops_per_second'] / 1e9:,.0f} GFLOP/s, {peaks['bytes_per_second'] / 1e9:,.1f} GB/s")
     header = (
         "training",
         "precision",
@@ -177,7 +197,7 @@ def print_bench(document: dict[str, Any]) -> None:
     )
     for contender, by_kind in document["ratios"].items():
         words = ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in by_kind.items())
-        print(f"fast over {contender}: {words}")
+        say(f"fast over {contender}: {words}")
 
 
 def print_study(document: dict[str, Any]) -> None:
@@ -189,17 +209,17 @@ def print_study(document: dict[str, Any]) -> None:
             for name, value in trial["params"].items()
         )
         rows.append([str(trial["number"]), trial["arm"] or "", params, trial["state"].lower(), figure(trial["value"], 4)])
-    print(f"{document['name']} of {document['variant']}, preset {document['preset']}")
+    say(f"{document['name']} of {document['variant']}, preset {document['preset']}")
     print_table(["trial", "arm", "settings", "state", "validation SSIM"], rows)
     for trial in document["trials"]:
         if trial["error"]:
             note(f"trial {trial['number']}: {trial['error']}")
     if (best := document["best"]) is None:
-        print("no trial is finished yet")
+        say("no trial is finished yet")
         return
-    print(f"best: trial {best['number']}, validation SSIM {figure(best['value'], 4)}; written to {best['config']}")
+    say(f"best: trial {best['number']}, validation SSIM {figure(best['value'], 4)}; written to {best['config']}")
     if document["front"]:
-        print(f"Pareto front of SSIM and seconds: trials {', '.join(map(str, document['front']))}")
+        say(f"Pareto front of SSIM and seconds: trials {', '.join(map(str, document['front']))}")
     if (confirmed := document["confirm"]) is not None:
         seeds = [str(seed) for seed in confirmed["seeds"]]
         print_table(
@@ -209,4 +229,4 @@ def print_study(document: dict[str, Any]) -> None:
                 for row in confirmed["rows"]
             ],
         )
-        print(confirmed["verdict"])
+        say(confirmed["verdict"])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
+from harness.printing import note, visible
+
 
 @dataclass(frozen=True)
 class Status:
@@ -82,7 +84,7 @@ class PlainLines(Silent):
 
     def note(self, text: str) -> None:
         """Prints a line to stderr."""
-        print(text, file=sys.stderr, flush=True)
+        note(text)
 
 
 class LiveLine(Silent):
@@ -108,7 +110,7 @@ class LiveLine(Silent):
 
     def note(self, text: str) -> None:
         """Prints a line above."""
-        self.bar.console.print(text, highlight=False, markup=False)
+        self.bar.console.print(visible(text), highlight=False, markup=False)
 
     def __enter__(self) -> LiveLine:
         self.bar.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -52,7 +52,7 @@ class Plugins:
     @cached_property
     def _entry_points(self) -> dict[str, metadata.EntryPoint]:
         found: dict[str, metadata.EntryPoint] = {}
-        for point in metadata.entry_points(group=self.group):
+        for point in _entry_points(self.group):
             if not self.third_party and _distribution(point) != DISTRIBUTION:
                 continue
             if (other := found.get(point.name)) is not None and other.value != point.value:
@@ -115,7 +115,9 @@ class Plugins:
                     error = f"{point.value} calls itself {own!r}; entry point and name must agree"
                 elif isinstance(value, Variant):
                     value.check()
-            except (Exception, SystemExit) as caught:  # another author's code: whatever it raises must stop nothing else
+            except KeyboardInterrupt:  # the user's own
+                raise
+            except BaseException as caught:  # another author's code: whatever it raises must stop nothing else
                 error = _one_line(caught)
             self._loaded[name] = Plugin(name, _origin(point), None if error else value, error)
         return self._loaded[name]
@@ -150,17 +152,40 @@ class Variants(Plugins):
         return [kind for plugin in self if plugin.error is None for kind in plugin.value.components]
 
 
+def _entry_points(group: str) -> Iterable[metadata.EntryPoint]:
+    """The installed entry points of a group. A distribution whose own files cannot be read has none."""
+    try:
+        return metadata.entry_points(group=group)
+    except Exception:  # one broken distribution spoils them all: ask one by one
+        found: dict[str, list[metadata.EntryPoint]] = {}
+        for distribution in metadata.distributions():  # the first of a name is the one that is imported
+            with suppress(Exception):
+                points = [point for point in distribution.entry_points if point.group == group]
+                found.setdefault(distribution.name, points)
+        return [point for points in found.values() for point in points]
+
+
 def _distribution(point: metadata.EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "?"
+    with suppress(Exception):  # its METADATA may be no text
+        if point.dist is not None:
+            return str(point.dist.name)
+    return "?"
 
 
 def _origin(point: metadata.EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else point.value
+    with suppress(Exception):
+        if point.dist is not None:
+            return f"{point.dist.name} {point.dist.version}"
+    return point.value
 
 
 def _one_line(error: BaseException) -> str:
     kind = "" if isinstance(error, RequestError) else f"{type(error).__name__}: "
-    return " ".join(f"{kind}{error}".split())
+    try:
+        text = f"{kind}{error}"
+    except Exception:
+        text = f"{kind}an error that cannot say what it is"
+    return " ".join(text[:1000].split())
 
 
 def _load_file(path: Path, kind: type) -> list[Plugin]:
@@ -181,7 +206,9 @@ def _load_file(path: Path, kind: type) -> list[Plugin]:
         for value in values:
             if isinstance(value, Variant):
                 value.check()
-    except (Exception, SystemExit) as error:  # another author's code: one clear line instead of its traceback
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # another author's code: one clear line instead of its traceback
         sys.modules.pop(name, None)
         return [Plugin(path.stem, str(path), error=_one_line(error))]
     if not values:

@@ -33,6 +33,7 @@ from filelock import FileLock, Timeout
 from harness import NUMERICS
 from harness.errors import HarnessError, RequestError
 from harness.experiment import Experiment, canonical_json
+from harness.masking import redact
 
 FORMAT = 1
 _UMASK = os.umask(0)
@@ -126,10 +127,10 @@ class Folder:
         self.path = path
 
     def write(self, name: str, record: Mapping[str, Any]) -> None:
-        """Writes a JSON record with its digest, atomically and durably. NaN and infinities become null."""
+        """Writes a JSON record with its digest, atomically and durably. NaN and infinities become null, secrets are masked."""
         body = _finite(dict(record)) | {"format": FORMAT, "place": self._place(name)}
         body["sha256"] = hashlib.sha256(canonical_json(body).encode()).hexdigest()
-        self.write_bytes(name, (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode())
+        self.write_bytes(name, (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
     def _place(self, name: str) -> str:
         """Where a record belongs, so that a copy in another folder is not taken for that folder's own."""
@@ -297,6 +298,7 @@ class Training(Folder):
         record = self.path / "training.json"
         with understood(record):
             name, digest = summary["checkpoint"], summary["checkpoint_sha256"]
+            float(summary["seconds"]) + float(summary["warm_up_seconds"]), summary["memory"]["host_peak_bytes"]
         if not isinstance(name, str) or Path(name).name != name:
             raise DamagedRecord(f"{record} names a checkpoint outside its folder: {str(name)[:80]!r}")
         if self.digest(name) != digest:
@@ -463,6 +465,8 @@ def _finite(value: Any) -> Any:
     """The value with NaN and infinities as null: JSON has no others, and a reader must not take them for numbers."""
     if isinstance(value, float):
         return value if value - value == 0 else None
+    if isinstance(value, str):  # a name is short and has no such character; a command or an error may quote anything
+        return redact(value) if any(one in value for one in " :=/") else value
     if isinstance(value, Mapping):
         return {str(key): _finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

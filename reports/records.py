@@ -202,7 +202,10 @@ def read_document(path: Path) -> Records:
         raise DamagedRecord(f"{path} is not a report's data of format {FORMAT}; rebuild the report")
     return Records(
         tuple(_run_from_document(_Fields(one, f"{path}: run")) for one in fields.get("runs", list)),
-        tuple(_plan(str(one.get("key")), _Fields(one, f"{path}: plan")) for one in fields.get("plans", list)),
+        tuple(
+            _plan(str(one.body.get("key")), one)
+            for one in (_Fields(one, f"{path}: plan") for one in fields.get("plans", list))
+        ),
         (),
         fields.get("superseded", int),
     )

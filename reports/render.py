@@ -27,6 +27,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from harness.errors import HarnessError, RequestError
+from harness.masking import redact
 from reports.page import Figure, Page, Picture, Table
 
 MANIFEST = "report-files.json"
@@ -280,8 +281,8 @@ def _sort_key(value: float | None) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without the characters that no document may hold: controls, halves of surrogate pairs."""
-    return _CONTROL.sub("\ufffd", text)
+    """Without secrets, and without the characters that no document may hold: controls, halves of surrogate pairs."""
+    return _CONTROL.sub("\ufffd", redact(text))
 
 
 def _one_line(text: str) -> str:

@@ -15,6 +15,7 @@ from study_cells import STUDY, AtOnce, Crash, Lab
 
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.experiment import Experiment
+from harness.masking import public_url, without_secrets
 from harness.presets import preset
 from harness.request import read_config
 from harness.store import Folder
@@ -22,7 +23,6 @@ from harness.study import Arm, Choice, Float, Int, Study
 from harness.studying import proposing
 from harness.studying.confirm import confirm, statistics
 from harness.studying.files import to_toml
-from harness.studying.storage import public_url, without_secrets
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from harness.executors import share_of_cores
 from harness.experiment import BUDGETS, Experiment
 from harness.registry import Variants
 from harness.request import Request
-from harness.store import Cell, Store
+from harness.store import Cell, Store, understood
 from harness.workers import Job, Task
 
 
@@ -126,5 +126,8 @@ class StoreCells:
 
     def tested(self, cell: TrialCell) -> Mapping[str, Any] | None:
         """The metrics of result.json."""
-        result = self.store.run(cell.cell).read_or_none("result.json")
-        return None if result is None else result["metrics"]
+        result = (run := self.store.run(cell.cell)).read_or_none("result.json")
+        if result is None:
+            return None
+        with understood(run.path / "result.json"):
+            return {name: None if value is None else float(value) for name, value in result["metrics"].items()}

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.errors import HarnessError, RequestError
 from harness.executors import Executors, Processes
+from harness.masking import public_url, redact
 from harness.registry import Plugins, Variants
 from harness.request import Request
 from harness.store import Store
@@ -19,7 +20,7 @@ from harness.study import Study
 from harness.studying.cells import StoreCells
 from harness.studying.confirm import confirm, statistics
 from harness.studying.search import FOLDER, Plan, Search
-from harness.studying.storage import Storage, open_storage, public_url
+from harness.studying.storage import Storage, open_storage
 
 GROUP = "harness.studies"
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
@@ -56,7 +57,7 @@ class Conduct:
     def command(self) -> str:
         """The command line without secrets."""
         url = self.storage
-        return shlex.join(word.replace(url, public_url(url)) if url else word for word in self.words)
+        return shlex.join(redact(word.replace(url, public_url(url)) if url else word) for word in self.words)
 
 
 def conduct(asked: Conduct, store: Store, note: Callable[[str], None], executors: Executors = Processes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import socket
 import time
 import uuid
@@ -27,6 +28,7 @@ from harness import NUMERICS
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.executors import Executor
 from harness.experiment import Experiment
+from harness.masking import redact
 from harness.request import Request
 from harness.signals import stop_signals
 from harness.store import Folder, Store, key_of
@@ -256,6 +258,8 @@ class Search:
             trials = self._optuna.get_trials(deepcopy=False)
             history = optuna.storages.RetryHeartbeatStaleTrialCallback.retry_history
             gone = {number for trial in trials for number in history(trial)}
+            for one in trials:
+                _check_trial(one)
             return [one for one in trials if one.number not in gone and not one.user_attrs.get("given_back")]
 
         return self.patiently(read)
@@ -448,7 +452,7 @@ class Search:
     def _fail(self, live: Live, reason: str) -> None:
         self._failures.append(reason)
         self.note(f"trial {live.trial.number}: failed: {reason}")
-        self.patiently(lambda: live.trial.set_user_attr("error", reason[:1000]))
+        self.patiently(lambda: live.trial.set_user_attr("error", redact(reason)[:1000]))
         self._tell(live, state="FAIL")
 
     def _tell(self, live: Live, *, state: str, values: list[float] | None = None) -> None:
@@ -702,7 +706,7 @@ class Search:
         if (best := record["best"]) is not None:
             folder = Folder(self.store.root / FOLDER / self.plan.study.name)
             path = folder.path / f"{self.id}.toml"
-            text = to_toml(best["settings"], self._comments(best, path))
+            text = redact(to_toml(best["settings"], self._comments(best, path)))
             folder.write_bytes(path.name, text.encode())
             if newest:
                 path = folder.path / "best.toml"
@@ -724,6 +728,34 @@ class Search:
             f"the best of {plan.trials} trials, so a little flattering",
             shlex.join(words),
         ]
+
+
+_OWNER = re.compile(r"study-[0-9a-f]{32}")
+
+
+def _check_trial(trial: optuna.trial.FrozenTrial) -> None:
+    """What trials of a storage say may be anyone's words. Raises ValueError for what this program did not write."""
+    attributes = trial.user_attrs
+    mark = attributes.get(MARK, {"owner": f"study-{0:032}", "host": "", "number": 0, "run_ids": []})
+    sound = (
+        isinstance(mark, dict)
+        and isinstance(mark.get("owner"), str)
+        and _OWNER.fullmatch(mark["owner"])  # it names a lock file
+        and isinstance(mark.get("host"), str)
+        and isinstance(mark.get("number"), int)
+        and isinstance(mark.get("run_ids"), list)
+        and all(isinstance(one, str) for one in mark["run_ids"])
+        and all(isinstance(attributes.get(name), str | None) for name in ("arm", "error"))
+        and _are_numbers(attributes.get("seed_values") or [])
+        and isinstance(trial.system_attrs.get("fixed_params", {}), dict)
+        and (trial.state.name != "COMPLETE" or all(map(math.isfinite, trial.values or [math.nan])))
+    )
+    if not sound:
+        raise ValueError(f"trial {trial.number} is not one that this program began")
+
+
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(one, int | float) and math.isfinite(one) for one in values)
 
 
 def _difference(found: Mapping[str, Any], mine: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ work; here one process asks and tells for work done elsewhere, so it beats the h
 
 from __future__ import annotations
 
-import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import unquote
 
 from harness.errors import HarnessError, RequestError
+from harness.masking import public_url, without_secrets
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -31,8 +30,6 @@ PATIENCE_SECONDS = 600.0
 MAX_RETRIES = 10
 """A trial whose process dies this often is given up: it may be what kills it."""
 JOURNAL = "journal:"
-SECRETS = re.compile(r"(?i)([?&][^=&]*(?:password|passwd|pwd|secret|token|passfile|sslkey)[^=&]*=)([^&]*)")
-"""A field of a URL's query that holds a secret, and its value."""
 
 
 @contextmanager
@@ -47,32 +44,6 @@ def experiments() -> Iterator[None]:
         warnings.simplefilter("ignore", ExperimentalWarning)
         warnings.filterwarnings("ignore", "Heartbeat of storage is supposed to be used with Study.optimize", UserWarning)
         yield
-
-
-def _parts(url: str) -> tuple[str, str, str]:
-    """(what comes before the password, the password, what comes after); lenient, for wrong URLs hold passwords too."""
-    login, at, rest = url.rpartition("@")
-    if not at:
-        return url, "", ""
-    scheme, slashes, user = login.partition("://") if "://" in login else ("", "", login)
-    user, colon, password = user.partition(":")
-    return scheme + slashes + user + colon, password, at + rest
-
-
-def public_url(url: str) -> str:
-    """The URL as it may be shown: without password, and without values of the query that look like secrets."""
-    before, password, after = _parts(url)
-    return SECRETS.sub(r"\1***", before + ("***" if password else "") + after)
-
-
-def without_secrets(text: str, url: str) -> str:
-    """A text with the URL and its secrets replaced by what may be shown."""
-    secrets = [_parts(url)[1], *(found.group(2) for found in SECRETS.finditer(url))]
-    shown = text.replace(url, public_url(url))
-    for secret in secrets:
-        for form in {secret, unquote(secret)} - {""}:
-            shown = shown.replace(form, "***")
-    return shown
 
 
 @dataclass(frozen=True)
@@ -127,9 +98,14 @@ def open_storage(url: str | None, folder: Path) -> Storage:
         from optuna.storages.journal import JournalFileBackend
 
         path = Path(url.removeprefix(JOURNAL))
-        if not path.parent.is_dir():
-            raise RequestError(f"the storage {shown} is in the folder {path.parent}, which does not exist")
-        return Storage(JournalStorage(JournalFileBackend(str(path))), shown, url, False)
+        try:
+            if not path.parent.is_dir():
+                raise RequestError(f"the storage {shown} is in the folder {path.parent}, which does not exist")
+            return Storage(JournalStorage(JournalFileBackend(str(path))), shown, url, False)
+        except OSError as error:
+            raise HarnessError(f"cannot open the storage {shown}: {error.strerror or error}") from None
+        except _FOREIGN as error:
+            raise _foreign(error, shown, url) from error
     return Storage(_open_database(url, shown), shown, url, local)
 
 
@@ -162,7 +138,7 @@ def _open_database(url: str, shown: str) -> RDBStorage:
             f"the storage {shown} needs a driver that is not installed ({without_secrets(str(cause), url)}); "
             "pip install 'ablation-harness[postgresql]' for postgresql+psycopg://"
         ) from None
-    except sqlalchemy.exc.SQLAlchemyError as error:
+    except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
         raise HarnessError(
             f"cannot open the storage {shown}: {_reason(error, url)}; check that the server runs and that user, password "
             "(best in PGPASSWORD or ~/.pgpass) and database are right"
@@ -171,6 +147,8 @@ def _open_database(url: str, shown: str) -> RDBStorage:
         raise RequestError(
             f"the storage {shown} is not one for this version of Optuna: {without_secrets(str(error), url)}"
         ) from None
+    except _FOREIGN as error:
+        raise _foreign(error, shown, url) from error
     if kind == "sqlite" and ":memory:" not in url:
 
         @event.listens_for(storage.engine, "connect")
@@ -182,6 +160,15 @@ def _open_database(url: str, shown: str) -> RDBStorage:
 
         storage.engine.dispose()
     return storage
+
+
+_FOREIGN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, RuntimeError)
+"""What Optuna raises, here and there, for a storage whose content it did not write."""
+
+
+def _foreign(error: BaseException, shown: str, url: str) -> HarnessError:
+    reason = f"{type(error).__name__}: {_reason(error, url)}"
+    return HarnessError(f"the storage {shown} holds what is no study of ours ({reason}); use another with --storage")
 
 
 def _reason(error: BaseException, url: str) -> str:
@@ -212,6 +199,8 @@ class Patience:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
                 away = isinstance(cause, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError)
                 reason = _reason(cause or error, self.storage.url)
+                if self.storage.url.startswith("sqlite"):  # a file does not come back, but for another process's lock
+                    away = away and "locked" in reason
                 spent = time.monotonic() - started
                 if not away or spent > self.seconds:
                     what = f"gave no answer for {spent:.0f} s" if away else "refused"
@@ -219,6 +208,8 @@ class Patience:
                         f"the storage {self.storage.shown} {what}: {reason}; what is finished is kept: run the same command "
                         "again to go on"
                     ) from None
+            except _FOREIGN as error:
+                raise _foreign(error, self.storage.shown, self.storage.url) from error
             if not told:
                 told = True
                 self.note(f"the storage {self.storage.shown} does not answer ({reason}); trying again")

@@ -1,0 +1,160 @@
+"""Bad input ends in a result or in the project's own error, and what a file claims is refused before it is allocated."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+import sys
+import tracemalloc
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from campaign import MEMORY, campaign
+
+from harness.data.digits import TEST_IMAGES, TRAIN_IMAGES, load_digits
+from harness.data.sequences import open_frames
+from harness.errors import HarnessError
+from harness.request import read_config
+from harness.store import Folder
+from reports.records import read_document
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_sample_of_bad_input_is_refused_or_read_and_never_anything_else() -> None:
+    found = campaign(400, 2026)
+    wrong = {name: count["unexpected"] for name, count in found["readers"].items() if count["unexpected"]}
+    assert not wrong
+    assert found["cases"] == found["results"] + found["refused"] >= 390
+    assert all(count["cases"] for count in found["readers"].values())
+    assert found["memory_bytes"] < MEMORY
+
+
+def packed(content: bytes, method: int) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        archive.writestr("frames.npy", content)
+    return stream.getvalue()
+
+
+def header(shape: str, version: int = 1) -> bytes:
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY" + bytes((version, 0)) + struct.pack("<H" if version == 1 else "<I", len(text)) + text
+
+
+def zeros_gzipped(start: bytes, mebibytes: int) -> bytes:
+    packer = zlib.compressobj(9, wbits=31)
+    parts = [packer.compress(start), *(packer.compress(bytes(1 << 20)) for _ in range(mebibytes))]
+    return b"".join([*parts, packer.flush()])
+
+
+def member_of_zeros(start: bytes, mebibytes: int, method: int) -> bytes:
+    """A zip archive whose member starts so and goes on with zeros."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive, archive.open("frames.npy", "w") as member:
+        member.write(start)
+        for _ in range(mebibytes):
+            member.write(bytes(1 << 20))
+    return stream.getvalue()
+
+
+def digits(make: Callable[[], bytes]) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        content = make()
+        tracemalloc.start()
+        for name in (TRAIN_IMAGES, TEST_IMAGES):
+            (folder / name).write_bytes(content)
+        return load_digits(folder)
+
+    return read
+
+
+def frames(make: Callable[[], bytes]) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        (folder / "x.npy").write_bytes(make())
+        tracemalloc.start()
+        return open_frames(folder / "x.npy")
+
+    return read
+
+
+def traced(read: Callable[[Path], object]) -> Callable[[Path], object]:
+    def call(folder: Path) -> object:
+        tracemalloc.start()
+        return read(folder)
+
+    return call
+
+
+def sparse(name: str, read: Callable[[Path], object]) -> Callable[[Path], object]:
+    """A file of a terabyte of nothing."""
+
+    def call(folder: Path) -> object:
+        with (folder / name).open("wb") as file:
+            file.truncate(10**12)
+        tracemalloc.start()
+        return read(folder / name)
+
+    return call
+
+
+LONG_HEADER = b"\x93NUMPY\x02\x00" + struct.pack("<I", 60 << 20)
+BOMBS = {
+    "gzip of more digits than announced": digits(
+        lambda: zeros_gzipped(bytes((0, 0, 8, 3)) + struct.pack(">III", 5, 28, 28), 64)
+    ),
+    "IDX that announces 4 billion digits": digits(lambda: bytes((0, 0, 8, 3)) + struct.pack(">III", 2**32 - 1, 28, 28)),
+    "IDX that announces a million digits": digits(
+        lambda: gzip.compress(bytes((0, 0, 8, 3)) + struct.pack(">III", 10**6, 28, 28))
+    ),
+    "npy of 10^12 frames": frames(lambda: header("(1000000000000, 20, 64, 64)")),
+    "npy of more frames than numbers have bits": frames(lambda: header(f"({10**30}, 20, 64, 64)")),
+    "npz of 10^12 frames": frames(lambda: packed(header("(1000000000000, 20, 64, 64)"), zipfile.ZIP_DEFLATED)),
+    "npz that announces 1.9 GiB and holds none": frames(
+        lambda: packed(header("(500000000, 1, 1, 1)"), zipfile.ZIP_DEFLATED)
+    ),
+    "npz with more items than announced": frames(lambda: member_of_zeros(header("(2, 2, 8, 8)"), 64, zipfile.ZIP_DEFLATED)),
+    "npz with a header of 60 MiB": frames(lambda: member_of_zeros(LONG_HEADER, 64, zipfile.ZIP_DEFLATED)),
+    "npz packed with bzip2": frames(lambda: member_of_zeros(header("(2, 2, 8, 8)"), 36, zipfile.ZIP_BZIP2)),
+    "npz packed with LZMA": frames(lambda: member_of_zeros(header("(2, 2, 8, 8)"), 2, zipfile.ZIP_LZMA)),
+    "a record of a terabyte": sparse("result.json", lambda path: Folder(path.parent).read(path.name)),
+    "lines of a terabyte": sparse("metrics.jsonl", lambda path: Folder(path.parent).lines(path.name)),
+    "a report's data of a terabyte": sparse("data.json", read_document),
+    "a config of a terabyte": sparse("config.toml", read_config),
+    "a config that never ends": traced(lambda folder: read_config(Path("/dev/zero"))),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_what_a_file_claims_is_refused_before_it_is_allocated(bomb: str, tmp_path: Path) -> None:
+    try:
+        with pytest.raises(HarnessError):
+            BOMBS[bomb](tmp_path)  # starts to trace when the file is there
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_checkpoint_that_claims_more_than_the_network_is_not_loaded(tmp_path: Path) -> None:
+    import torch
+
+    from harness.registry import Variants
+    from harness.request import Request
+    from harness.store import DamagedRecord
+    from harness.trainer import load_model
+
+    experiment = Request(preset="tiny").experiment(Variants(third_party=False), "base")
+    size = 4 * 10**12
+    text = json.dumps({"head.weight": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, size]}}).encode()
+    with (tmp_path / "x.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + size)  # the file is as long as it says, and takes no room on the disk
+    with pytest.raises(DamagedRecord, match="does not hold this experiment's network"):
+        load_model(experiment, 1, tmp_path / "x.safetensors", torch.device("cpu"))
