@@ -17,7 +17,7 @@ from harness.executors import Executors, Processes, share_of_cores
 from harness.experiment import BUDGETS
 from harness.plan import REFERENCE, Planned, expand
 from harness.registry import Variants
-from harness.request import Request
+from harness.request import SAVE_SECONDS, Request
 from harness.signals import stop_signals
 from harness.store import Cell, DamagedRecord, Folder, Store, key_of, understood
 from harness.workers import Done, Job
@@ -33,6 +33,7 @@ class Ablation:
         match: what every variant gets as much of as base: optimiser steps, seconds of training, or operations of training.
         retries: how often a failed cell is tried again.
         max_hours: after this time the cells under way are stopped, their state saved; None for no limit.
+        save_every: seconds between a training's checkpoints.
         workers: cells at once, each in a process of its own; they may share a GPU. 0: as many as the executor has room for.
         threads: threads of a cell; 0 for torch's own choice with one worker here, an equal share of the cores with more.
     """
@@ -48,6 +49,7 @@ class Ablation:
     auto_batch: bool = False
     workers: int = 1
     threads: int = 0
+    save_every: float = SAVE_SECONDS
     retries: int = 1
     max_hours: float | None = None
     command: str = ""
@@ -247,6 +249,7 @@ class Runner:
             third_party=ablation.third_party,
             deterministic=ablation.deterministic,
             auto_batch=ablation.auto_batch,
+            save_every=ablation.save_every,
             threads=ablation.threads or share_of_cores(ablation.workers),
             quiet=ablation.workers != 1,
         )

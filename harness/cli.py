@@ -81,6 +81,10 @@ RayAddressOption = Annotated[
 SlurmOption = Annotated[
     str | None, typer.Option("--slurm", help="What sbatch is asked for, such as partition=gpu,time=120 (minutes).")
 ]
+SaveEveryOption = Annotated[
+    float,
+    typer.Option("--save-every", min=0, help="Seconds between checkpoints: what a crash may cost, and what is written."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -197,6 +201,7 @@ def ablate(
     no_plugins: NoPluginsOption = False,
     deterministic: Annotated[bool, typer.Option(help="Use deterministic algorithms only (slower on a GPU).")] = False,
     auto_batch: AutoBatchOption = False,
+    save_every: SaveEveryOption = 30.0,
     executor: ExecutorOption = "processes",
     workers: WorkersOption = None,
     cpus: CpusOption = None,
@@ -235,6 +240,7 @@ def ablate(
         auto_batch=auto_batch,
         workers=where.workers,
         threads=where.threads,
+        save_every=save_every,
         retries=retries,
         max_hours=max_hours,
         command=redact(shlex.join(["harness", *sys.argv[1:]])),
@@ -461,6 +467,7 @@ def study(
         int | None, typer.Option("--confirm", help="Test the best setting and the fixed arms on so many new seeds.")
     ] = None,
     max_failures: Annotated[int, typer.Option("--max-failures", help="Stop when so many trials in a row fail.")] = 5,
+    save_every: SaveEveryOption = 30.0,
     executor: ExecutorOption = "processes",
     workers: WorkersOption = None,
     cpus: CpusOption = None,
@@ -522,6 +529,7 @@ def study(
             max_failures=max_failures,
             workers=where.workers,
             threads=where.threads,
+            save_every=save_every,
             storage=storage,
             study_name=study_name,
             request=_request(preset, device, digits, settings, config, where),

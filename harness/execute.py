@@ -13,6 +13,7 @@ from harness.errors import HarnessError
 from harness.experiment import Experiment
 from harness.progress import Progress, Silent
 from harness.ranks import ALONE, Ranks
+from harness.request import SAVE_SECONDS
 from harness.store import Cell, Run, Store, Training, understood
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Options:
     device: str = "cpu"
     digits: Path | None = None
     deterministic: bool = False
-    save_every: float = 30.0
+    save_every: float = SAVE_SECONDS
     force: bool = False
     auto_batch: bool = False
     ranks: Ranks = ALONE

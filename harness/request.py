@@ -19,6 +19,8 @@ from harness.presets import preset
 from harness.registry import Variants
 from harness.store import Cell
 
+SAVE_SECONDS = 30.0
+"""Seconds between a training's checkpoints, where nothing else is asked for: what a crash may cost."""
 DEFAULT_STORE = Path("artifacts")
 SEED = "training.seed"
 _BUDGET = frozenset(f"training.{name}" for name in BUDGETS)

@@ -29,6 +29,7 @@ from harness.metrics import MetricMean
 from harness.model.forecaster import EncoderForecaster, build_model, derived_seed
 from harness.progress import Progress, Status
 from harness.ranks import ALONE, Ranks
+from harness.request import SAVE_SECONDS
 from harness.schedules import NOMINAL_TOTAL, one_cycle
 from harness.signals import stop_signals
 from harness.store import DamagedRecord, Training
@@ -131,7 +132,7 @@ def fit(
     progress: Progress,
     *,
     deterministic: bool = False,
-    save_every: float = 30.0,
+    save_every: float = SAVE_SECONDS,
     auto_batch: bool = False,
     ranks: Ranks = ALONE,
 ) -> dict[str, Any]:

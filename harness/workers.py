@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.errors import HarnessError, Interrupted
-from harness.request import Request
+from harness.request import SAVE_SECONDS, Request
 
 
 class Task(Protocol):
@@ -45,6 +45,7 @@ class Job:
     third_party: bool = True
     deterministic: bool = False
     auto_batch: bool = False
+    save_every: float = SAVE_SECONDS
     threads: int = 0
     quiet: bool = False
     evaluate: bool = True
@@ -80,6 +81,7 @@ def run_job(job: Job) -> Done:
             device=job.request.device,
             digits=job.request.digits,
             deterministic=job.deterministic,
+            save_every=job.save_every,
             auto_batch=job.auto_batch,
             progress=(lambda title: PlainLines(title, every=30.0)) if job.quiet else progress,
         )

@@ -146,6 +146,11 @@ def test_a_failed_cell_is_run_again_by_the_same_command(tmp_path: Path) -> None:
     assert all(row.status == "finished" for row in rows)
 
 
+def test_how_often_states_are_saved_and_with_how_many_threads_is_every_cells(tmp_path: Path) -> None:
+    _, executor = run(ablation(save_every=300.0, threads=3), tmp_path, lambda job: Done("x"))
+    assert {(job.save_every, job.threads) for job in executor.jobs} == {(300.0, 3)}
+
+
 def test_two_cells_that_share_a_training_never_run_at_once(tmp_path: Path) -> None:
     seen: list[tuple[str, ...]] = []
 

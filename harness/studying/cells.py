@@ -12,7 +12,7 @@ from harness.data.source import Source
 from harness.executors import share_of_cores
 from harness.experiment import BUDGETS, Experiment
 from harness.registry import Variants
-from harness.request import Request
+from harness.request import SAVE_SECONDS, Request
 from harness.store import Cell, Store, understood
 from harness.workers import Job, Task
 
@@ -77,6 +77,7 @@ class StoreCells:
     auto_batch: bool = False
     workers: int = 1
     threads: int = 0
+    save_every: float = SAVE_SECONDS
     _source: Source | None = field(default=None, repr=False)
 
     def experiment(self) -> tuple[Experiment, Mapping[str, str]]:
@@ -104,6 +105,7 @@ class StoreCells:
             third_party=self.third_party,
             deterministic=self.deterministic,
             auto_batch=self.auto_batch,
+            save_every=self.save_every,
             threads=self.threads or share_of_cores(self.workers),
             quiet=self.workers != 1,
             evaluate=evaluate,

@@ -14,7 +14,7 @@ from harness.errors import HarnessError, RequestError
 from harness.executors import Executors, Processes
 from harness.masking import public_url, redact
 from harness.registry import Plugins, Variants
-from harness.request import Request
+from harness.request import SAVE_SECONDS, Request
 from harness.store import Store
 from harness.study import Study
 from harness.studying.cells import StoreCells
@@ -45,6 +45,7 @@ class Conduct:
     max_failures: int = 5
     workers: int = 1
     threads: int = 0
+    save_every: float = SAVE_SECONDS
     storage: str | None = None
     study_name: str | None = None
     plugins: tuple[Path, ...] = ()
@@ -131,6 +132,7 @@ def _cells(asked: Conduct, store: Store, variants: Variants, variant: str) -> St
         auto_batch=asked.auto_batch,
         workers=asked.workers,
         threads=asked.threads,
+        save_every=asked.save_every,
     )
 
 
