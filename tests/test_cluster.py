@@ -81,7 +81,7 @@ def cell_of(task: Job) -> Cell:
     return task.request.cell(Variants(files=task.plugins), task.variant, task.seed)[0]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, "it did not come"
@@ -91,7 +91,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
 def answer(executor: Executor, task: Any, then: Callable[[int], None] = lambda ticket: None) -> Done:
     ticket = executor.submit(task)
     then(ticket)
-    ends = time.monotonic() + 90
+    ends = time.monotonic() + 150
     while not (found := executor.done(1.0)):
         assert time.monotonic() < ends, "no answer"
     assert [one for one, _ in found] == [ticket]
@@ -172,6 +172,17 @@ def test_a_cluster_holds_as_many_cells_as_its_nodes_have_room_for(cluster: Any, 
         where = place("ray", **words)
         with closing(Ray(where, tmp_path, print, where.workers)) as executor:
             assert executor.slots == slots
+
+
+def test_a_cluster_that_can_hold_no_cell_any_more_says_so_once(
+    on_cluster: Ray, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray, "LOOK_SECONDS", 0.0)
+    with monkeypatch.context() as gone:
+        gone.setattr(Ray, "_nodes", lambda self: [{"CPU": 0.5}])
+        assert [on_cluster.slots for _ in range(3)] == [1] * 3
+    assert notes == ["no node of the cluster has 1 CPUs and 0 GPUs any more; waiting for one"]
+    assert on_cluster.slots == 2
 
 
 @pytest.mark.parametrize(("words", "lacks"), [({"cpus": 2}, "2 CPUs and 0 GPUs"), ({"gpus": 0.5}, "1 CPUs and 0.5 GPUs")])

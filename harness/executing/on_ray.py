@@ -75,14 +75,12 @@ class Ray(Remote):
 
     @property
     def slots(self) -> int:
-        """What was asked for, else as many cells as the cluster's nodes hold now."""
-        if self._wanted:
-            return self._wanted
+        """What was asked for, else as many cells as the cluster's nodes hold now. Says when none holds any."""
         if time.monotonic() - self._looked > LOOK_SECONDS:
             lacking, self._fits = self._fits == 0, self._look()
             if not self._fits and not lacking:
                 self._note(f"no node of the cluster has {self._cell} any more; waiting for one")
-        return max(1, self._fits)
+        return self._wanted or max(1, self._fits)
 
     def _nodes(self) -> list[dict[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
