@@ -99,13 +99,16 @@ def test_every_sampler_runs(lab: Lab, sampler: str) -> None:
 # --- going on after a crash ---
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes"])
 def test_a_study_that_died_again_and_again_ends_as_one_that_did_not(lab: Lab, tmp_path: Path, sampler: str) -> None:
+    space = {"x": Float(low=0.0, high=1.0)} | ({"y": Float(low=0.0, high=1.0)} if sampler == "cmaes" else {})
+    arms = (Arm(name="low", params=dict.fromkeys(space, 0.0)),)
+    study = dataclasses.replace(STUDY, space=lambda experiment, options: space, arms=lambda experiment, options: arms)
     with closing(Lab(tmp_path / "whole")) as other:
-        whole = other.search(trials=9, sampler=sampler)
+        whole = other.search(study, trials=9, sampler=sampler)
         whole.run(AtOnce())
     for _ in range(40):
-        search = lab.search(trials=9, sampler=sampler)
+        search = lab.search(study, trials=9, sampler=sampler)
         try:
             search.run(AtOnce(dies_after=1))
             break
@@ -187,6 +190,46 @@ def test_a_timeout_is_kept_and_said(lab: Lab) -> None:
     search.run(AtOnce())
     assert search.record()["counts"]["running"] == 0
     assert "the time is over" in lab.notes[-1]
+
+
+def test_a_trial_whose_making_was_answered_by_nobody_is_made_again_and_counted_once(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sqlalchemy
+    from optuna.exceptions import StorageInternalError
+
+    monkeypatch.setattr("harness.studying.search.HEARTBEAT_SECONDS", 0.0)
+    search = lab.search(trials=5)
+    make, calls = search.storage.optuna.create_new_trial, itertools.count()
+
+    def lost(*args: Any) -> int:
+        number = make(*args)
+        if next(calls) == 1:
+            raise StorageInternalError("gone") from sqlalchemy.exc.OperationalError("", {}, Exception("server closed"))
+        return number
+
+    monkeypatch.setattr(search.storage.optuna, "create_new_trial", lost)
+    search.run(AtOnce())
+    assert search.record()["counts"] == {"complete": 5, "pruned": 0, "failed": 0, "running": 0, "waiting": 0}
+    assert set(lab.trainings()) == {1}
+    assert len(lab.trainings()) == 5
+
+
+def test_a_trial_of_a_machine_that_died_before_its_first_heartbeat_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.studying.search.HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("harness.studying.search.WATCH_SECONDS", 0.1)
+    monkeypatch.setattr("harness.studying.storage.GRACE_SECONDS", 1)
+    url = f"sqlite:///{tmp_path / 'shared.sqlite3'}"
+    with closing(Lab(tmp_path / "here", url)) as here, closing(Lab(tmp_path / "there", url)) as there:
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr("socket.gethostname", lambda: "elsewhere")
+            with pytest.raises(Crash):
+                there.search(trials=4).run(AtOnce(dies_after=3))
+        search = here.search(trials=4)
+        search.run(AtOnce())
+        assert search.record()["counts"] == {"complete": 4, "pruned": 0, "failed": 0, "running": 0, "waiting": 0}
 
 
 # --- pruning ---
@@ -380,7 +423,46 @@ def test_confirming_compares_on_seeds_that_the_search_did_not_use(lab: Lab) -> N
     json.dumps(found, allow_nan=False)
 
 
+# --- what it costs ---
+
+
+def test_a_trial_takes_few_statements_however_many_there_were(lab: Lab) -> None:
+    from sqlalchemy import event
+
+    def statements(wanted: int) -> int:
+        search, seen = lab.search(trials=wanted, study_name="many"), []
+        assert search.storage.rdb is not None
+        event.listen(search.storage.rdb.engine, "before_cursor_execute", lambda *call: seen.append(call[2]))
+        search.run(AtOnce())
+        return len(seen)
+
+    statements(10)
+    first, second = statements(30), statements(50)
+    assert first / 20 < 32
+    assert abs(second - first) < 20  # the later twenty cost what the earlier twenty did
+
+
 # --- samplers, pruners, files, secrets ---
+
+
+@pytest.mark.parametrize(("sampler", "pruner"), [("tpe", "median"), ("tpe", "hyperband"), ("gp", "none"), ("cmaes", "none")])
+def test_what_is_thought_out_in_memory_is_what_the_storage_would_have_answered(sampler: str, pruner: str) -> None:
+    import optuna
+
+    space = proposing.distributions({"x": Float(low=0.0, high=1.0), "y": Float(low=1e-3, high=1.0, log=True)})
+    study = optuna.create_study(direction="maximize", study_name="a", pruner=proposing.make_pruner(pruner, 9, 1, ("ssim",)))
+    for number in range(9):
+        study.sampler = proposing.make_sampler(sampler, "a study", number)
+        params, notes = proposing.propose(
+            proposing.make_sampler(sampler, "a study", number), study, space, study.get_trials(deepcopy=False)
+        )
+        trial = study.ask(space)
+        assert dict(trial.params) == params
+        kept = study.trials[number].system_attrs
+        assert set(notes) == {name for name in kept if "relative_params" not in name}
+        if number != 7:  # one stays under way
+            study.tell(trial, 1 - (params["x"] - 0.3) ** 2)
+    assert bool(notes) is (sampler == "cmaes")
 
 
 def test_what_a_sampler_proposes_depends_on_the_trials_alone() -> None:

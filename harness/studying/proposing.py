@@ -21,17 +21,19 @@ order in which trials end decides).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import RequestError, unknown
-from harness.study import Choice, Int, Parameter, Space
+from harness.study import Choice, Int, Parameter, Scalar, Space
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
 
 SAMPLERS = ("tpe", "gp", "cmaes", "random")
 PRUNERS = ("median", "hyperband", "none")
@@ -86,6 +88,26 @@ def make_sampler(name: str, seed_of: str, before: int) -> BaseSampler:
 
         return ReplayedCmaEs(seed, STARTUP_TRIALS)
     return samplers.RandomSampler(seed=seed)
+
+
+def propose(
+    sampler: BaseSampler, study: Study, space: Mapping[str, BaseDistribution], trials: Sequence[FrozenTrial]
+) -> tuple[dict[str, Scalar], dict[str, Any]]:
+    """Parameters for the study's next trial, thought out in memory; and what the sampler wants kept with the trial.
+
+    Args:
+        trials: all trials of the study, by number, none of them waiting.
+    """
+    import optuna
+
+    memory = optuna.create_study(
+        study_name=study.study_name, directions=study.directions, sampler=sampler, pruner=study.pruner
+    )
+    memory.add_trials(trials)
+    number = memory.ask(dict(space)).number
+    asked = memory.get_trials(deepcopy=False)[number]
+    # CMA-ES keeps its state there; what the others note is for trials that are not written whole.
+    return dict(asked.params), {name: note for name, note in asked.system_attrs.items() if name.startswith("cma:")}
 
 
 def make_pruner(name: str, validations: int, seeds: int, objectives: tuple[str, ...]) -> BasePruner | None:

@@ -53,8 +53,6 @@ CRASHES = 2
 WATCH_SECONDS = 0.5
 SAVE_SECONDS = 2.0
 STOP_SECONDS = 60.0
-CROWD = 64
-"""More trials than other processes are likely to begin while this one asks for one."""
 
 
 class Next(Enum):
@@ -107,15 +105,19 @@ class Plan:
 
 @dataclass
 class Live:
-    """A trial of this process that is under way: one cell a seed, one after the other."""
+    """A trial of this process that is under way: one cell a seed, one after the other. `id`: its key in Optuna's storage."""
 
-    trial: optuna.Trial
+    id: int
+    number: int
+    params: Params
     arm: str | None
     cells: list[Any]
     values: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     ticket: int = -1
     reported: int = 0
+    shown: float | None = None
+    beaten: bool = False
     crashes: int = 0
     pruned: bool = False
 
@@ -171,9 +173,11 @@ class Search:
         self._owner = f"study-{uuid.uuid4().hex}"
         self._failures: list[str] = []
         self._told_waiting = False
-        self._study_id: int | None = None
+        self._vouched: set[int] = set()
         self._saved = self._beaten = self._watched = -math.inf
         self._optuna = self._open()
+        self._storage = storage.optuna
+        self._study_id = self.patiently(lambda: self._storage.get_study_id_from_name(self.id))
 
     # --- what was asked for ---
 
@@ -250,19 +254,19 @@ class Search:
                 )
         return study
 
-    def _trials(self) -> list[optuna.trial.FrozenTrial]:
-        """All trials but those that stand for nothing: superseded by a retry, or given back."""
-        import optuna
+    def _all_trials(self) -> list[optuna.trial.FrozenTrial]:
+        """Every trial of the storage, by number."""
+        trials = self.patiently(lambda: self._optuna.get_trials(deepcopy=False))
+        for one in trials:
+            _check_trial(one)
+        return trials
 
-        def read() -> list[optuna.trial.FrozenTrial]:
-            trials = self._optuna.get_trials(deepcopy=False)
-            history = optuna.storages.RetryHeartbeatStaleTrialCallback.retry_history
-            gone = {number for trial in trials for number in history(trial)}
-            for one in trials:
-                _check_trial(one)
-            return [one for one in trials if one.number not in gone and not one.user_attrs.get("given_back")]
-
-        return self.patiently(read)
+    def _trials(self, every: list[optuna.trial.FrozenTrial] | None = None) -> list[optuna.trial.FrozenTrial]:
+        """The trials but those that stand for nothing: superseded by a retry, or given back."""
+        every = self._all_trials() if every is None else every
+        with experiments():
+            gone = {number for trial in every for number in _history(trial)}
+        return [one for one in every if one.number not in gone and not one.user_attrs.get("given_back")]
 
     def _queue_arms(self) -> None:
         """Queues the fixed settings that no trial stands for; one that failed before gets another chance."""
@@ -329,7 +333,8 @@ class Search:
     def _start_one(self, executor: Executor) -> Next:
         """Starts a trial unless enough are finished or under way."""
         with self._exclusive():
-            trials = self._trials()
+            every = self._all_trials()
+            trials = self._trials(every)
             counted = sum(one.state.name in COUNTED for one in trials)
             running = sum(one.state.name == "RUNNING" for one in trials)
             if counted >= self.plan.trials:
@@ -339,56 +344,93 @@ class Search:
                     self._told_waiting = True
                     self.note(f"waiting for {running} trials that other processes have under way")
                 return Next.NONE_NOW
-            live = self._ask(
-                sum(one.state.name != "WAITING" for one in trials), near=counted + running + CROWD >= self.plan.trials
-            )
+            live = self._ask(every, trials)
         if live is not None:
             self._advance(live, executor)
         return Next.STARTED
 
-    def _ask(self, before: int, *, near: bool) -> Live | None:
-        """The next trial, with its cells; None when it came to nothing. `near`: it may be one too many."""
+    def _ask(self, every: list[optuna.trial.FrozenTrial], trials: list[optuna.trial.FrozenTrial]) -> Live | None:
+        """The next trial, with its cells; None when it came to nothing. `trials`: those of `every` that stand."""
+        import optuna
+
+        before = sum(one.state.name != "WAITING" for one in trials)
+        space = proposing.distributions(self.space)
         with experiments():
-            self._optuna.sampler = proposing.make_sampler(self.plan.sampler, self.id, before)
-        trial = self.patiently(lambda: self._optuna.ask(proposing.distributions(self.space)))
-        live = Live(trial, trial.user_attrs.get("arm"), [])
-        try:
-            settings = self.settings(dict(trial.params))
-            live.cells = [self.cells.make(settings, seed) for seed in self.seeds]
-        except HarnessError as error:
-            self._fail(live, str(error))
+            sampler = proposing.make_sampler(self.plan.sampler, self.id, before)
+        if any(one.state.name == "WAITING" for one in every):  # a fixed setting, or a trial that was interrupted
+            self._optuna.sampler = sampler
+            trial = self.patiently(lambda: self._optuna.ask(space))
+            number, params, arm = trial.number, dict(trial.params), trial.user_attrs.get("arm")
+            cells, error = self._cells_of(params)
+            self.patiently(lambda: trial.set_user_attr(MARK, self._mark(cells) | {"number": number}))
+            key = self._id_of(number)
+        else:
+            # Thought out in memory and written whole, signature and all, in one transaction: were the storage asked for a new
+            # trial, it would be read five times for it, and a process that died in between would leave half a trial.
+            known = every if self.plan.pruner == "hyperband" else trials  # hyperband sorts trials by their numbers
+            with experiments():
+                params, notes = proposing.propose(sampler, self._optuna, space, known)
+            arm, (cells, error) = None, self._cells_of(params)
+            made = optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING,
+                params=params,
+                distributions=space,
+                user_attrs={MARK: self._mark(cells)},
+                system_attrs=notes,
+            )
+            key = self.patiently(lambda: self._storage.create_new_trial(self._study_id, made))
+            number = self.patiently(lambda: self._storage.get_trial(key).number)
+        live = Live(key, number, params, arm, cells)
+        if error is not None:
+            self._fail(live, error)
             return None
-        mark = {
-            "owner": self._owner,
-            "host": socket.gethostname(),
-            "number": trial.number,
-            "run_ids": [cell.run_id for cell in live.cells],
-        }
-        self.patiently(lambda: trial.set_user_attr(MARK, mark))
-        if (
-            not self.storage.local
-        ):  # there the locks tell who is alive; elsewhere a trial without a heartbeat would never be stale
-            self._beat(live)
-        if (near or live.arm is not None) and self._surplus(live):
+        if self._surplus(live):
             return None
         self._live.append(live)
         return live
+
+    def _cells_of(self, params: Params) -> tuple[list[Any], str | None]:
+        """The cells of a trial with these parameters, one a seed; none, and why, when it cannot have them."""
+        try:
+            settings = self.settings(dict(params))
+            return [self.cells.make(settings, seed) for seed in self.seeds], None
+        except HarnessError as error:
+            return [], str(error)
+
+    def _mark(self, cells: list[Any]) -> dict[str, Any]:
+        return {"owner": self._owner, "host": socket.gethostname(), "run_ids": [cell.run_id for cell in cells]}
 
     def _surplus(self, live: Live) -> bool:
         """Gives a trial back that another process's trial made one too many, at the end or of an arm."""
         if self.storage.local:
             return False  # the lock around asking has seen to it
-        earlier = [one for one in self._trials() if one.number < live.trial.number]
+        if live.arm is None and live.number < self.plan.trials:
+            return False  # numbers have no gaps: fewer than are wanted came before it
+        earlier = [one for one in self._trials() if one.number < live.number]
         standing = [one for one in earlier if one.state.name in (*COUNTED, "RUNNING")]
         twin = live.arm is not None and any(one.user_attrs.get("arm") == live.arm for one in standing)
         if not twin and len(standing) < self.plan.trials:
             return False
         if twin or live.arm is None:
-            self.patiently(lambda: live.trial.set_user_attr("given_back", True))
-            self._tell(live, state="FAIL")
+            self._give_back(live.id)
         else:
             self._queue_anew(live)
         return True
+
+    def _give_back(self, key: int) -> None:
+        """Ends a trial that stands for nothing."""
+        import optuna
+
+        def give_back() -> None:
+            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                self._storage.set_trial_user_attr(key, "given_back", True)
+                self._storage.set_trial_state_values(key, optuna.trial.TrialState.FAIL)
+
+        self.patiently(give_back)
+
+    def _id_of(self, number: int) -> int:
+        """The key in Optuna's storage of the trial of that number."""
+        return self.patiently(lambda: self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
 
     def _advance(self, live: Live, executor: Executor) -> None:
         """Goes on with a trial: takes what the store has, and has the next missing cell trained."""
@@ -421,10 +463,11 @@ class Search:
         """Reports a value at a step; whether the pruner gives the trial up."""
         if len(self.plan.objectives) > 1:
             return False
-        self.patiently(lambda: live.trial.report(value, step))
-        if self.pruner is None or live.arm is not None:
+        live.shown = value
+        self.patiently(lambda: self._storage.set_trial_intermediate_value(live.id, step, value))
+        if (pruner := self.pruner) is None or live.arm is not None:
             return False
-        return self.patiently(live.trial.should_prune)
+        return self.patiently(lambda: pruner.prune(self._optuna, self._storage.get_trial(live.id)))
 
     def _report_validations(self, live: Live, *, prune: bool) -> bool:
         """Reports what the training has shown since the last time; whether the trial is given up."""
@@ -442,18 +485,21 @@ class Search:
         if "seconds" in self.plan.objectives:
             values.append(math.fsum(live.seconds) / len(live.seconds))
         if len(live.cells) > 1:
-            self.patiently(lambda: live.trial.set_user_attr("seed_values", live.values))
-        self._tell(live, values=None if live.pruned else values, state="PRUNED" if live.pruned else "COMPLETE")
+            self._note_on(live, "seed_values", live.values)
+        self._tell(live, values=values, state="PRUNED" if live.pruned else "COMPLETE")
         self._failures.clear()
-        what = live.arm or ", ".join(f"{name} {_short(value)}" for name, value in live.trial.params.items())
+        what = live.arm or ", ".join(f"{name} {_short(value)}" for name, value in live.params.items())
         outcome = "pruned" if live.pruned else f"validation SSIM {values[0]:.4f}"
-        self.note(f"trial {live.trial.number} ({what}): {outcome}")
+        self.note(f"trial {live.number} ({what}): {outcome}")
 
     def _fail(self, live: Live, reason: str) -> None:
         self._failures.append(reason)
-        self.note(f"trial {live.trial.number}: failed: {reason}")
-        self.patiently(lambda: live.trial.set_user_attr("error", redact(reason)[:1000]))
+        self.note(f"trial {live.number}: failed: {reason}")
+        self._note_on(live, "error", redact(reason)[:1000])
         self._tell(live, state="FAIL")
+
+    def _note_on(self, live: Live, name: str, value: Any) -> None:
+        self.patiently(lambda: self._storage.set_trial_user_attr(live.id, name, value))
 
     def _tell(self, live: Live, *, state: str, values: list[float] | None = None) -> None:
         """Ends a trial. When another process took it for dead and queued it anew, its retry finds the cell in the store."""
@@ -461,13 +507,10 @@ class Search:
 
         def tell() -> None:
             try:
-                self._optuna.tell(live.trial, values, state=optuna.trial.TrialState[state])
-            except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
-                found = self._optuna.get_trials(deepcopy=False)[live.trial.number]
-                if not found.state.is_finished():
-                    raise
-                if found.state.name != state:
-                    self.note(f"trial {live.trial.number} was taken over by another process")
+                self._storage.set_trial_state_values(live.id, optuna.trial.TrialState[state], values)
+            except optuna.exceptions.UpdateFinishedTrialError:
+                if self._storage.get_trial(live.id).state.name != state:
+                    self.note(f"trial {live.number} was taken over by another process")
 
         if live in self._live:
             self._live.remove(live)
@@ -487,15 +530,15 @@ class Search:
             self._queue_anew(live)
         elif not done.run_id and live.crashes < CRASHES:  # the process died; the cell goes on from its checkpoint
             live.crashes += 1
-            self.note(f"trial {live.trial.number}: {done.error}; trying again")
+            self.note(f"trial {live.number}: {done.error}; trying again")
             self._advance(live, executor)
         else:
             self._fail(live, done.error)
 
     def _finish_pruned(self, live: Live) -> None:
-        self._tell(live, state="PRUNED")
+        self._tell(live, values=None if live.shown is None else [live.shown], state="PRUNED")
         self._failures.clear()
-        self.note(f"trial {live.trial.number}: pruned at validation {live.reported} of {self.validations}")
+        self.note(f"trial {live.number}: pruned at validation {live.reported} of {self.validations}")
 
     # --- between trials ---
 
@@ -505,24 +548,24 @@ class Search:
         if now - self._watched >= WATCH_SECONDS:
             self._watched = now
             for live in list(self._live):
+                if not live.beaten:
+                    live.beaten = True
+                    self._beat(live.id)
                 if live.ticket >= 0 and not live.pruned and self._report_validations(live, prune=True):
                     live.pruned = True
                     executor.stop(live.ticket)
         if now - self._beaten >= HEARTBEAT_SECONDS:
             self._beaten = now
-            for live in list(self._live):
-                self._beat(live)
+            for live in self._live:
+                self._beat(live.id)
             with self._exclusive():
                 self._adopt()
         if now - self._saved >= SAVE_SECONDS:
             self._save()
 
-    def _beat(self, live: Live) -> None:
+    def _beat(self, trial: int) -> None:
         if (rdb := self.storage.rdb) is not None:
-            study = self.patiently(lambda: rdb.get_study_id_from_name(self.id))
-            self.patiently(
-                lambda: rdb.record_heartbeat(rdb.get_trial_id_from_study_id_trial_number(study, live.trial.number))
-            )
+            self.patiently(lambda: rdb.record_heartbeat(trial))
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -539,17 +582,35 @@ class Search:
 
         if self.storage.rdb is not None:
             self.patiently(lambda: optuna.storages.fail_stale_trials(self._optuna))
-        mine = {live.trial.number for live in self._live}
-        for trial in self._trials():
-            if trial.state.name == "RUNNING" and trial.number not in mine and self._orphan(trial):
+        mine = {live.number for live in self._live}
+        others = [one for one in self._trials() if one.state.name == "RUNNING" and one.number not in mine]
+        for trial in others:
+            if (
+                self._signed(trial) and trial.user_attrs[MARK]["owner"] == self._owner
+            ):  # made twice, for the first answer was lost on its way
+                self._give_back(self._id_of(trial.number))
+            elif self._orphan(trial):
                 self.note(f"trial {trial.number} was left behind; it is queued again and goes on from its checkpoint")
                 self._requeue(trial)
+        if not self._live and not self.storage.local:
+            # A trial without a heartbeat is never stale. One whose machine died before the first would be waited for for ever:
+            # who waits beats each heart once.
+            fresh = next((one.number for one in others if one.number not in self._vouched), None)
+            if fresh is not None:
+                self._vouched.add(fresh)
+                self._beat(self._id_of(fresh))
+
+    def _signed(self, trial: optuna.trial.FrozenTrial) -> bool:
+        """Whether the process that runs a trial has put its mark on it; a trial queued anew has the mark of its first."""
+        mark = trial.user_attrs.get(MARK)
+        with experiments():
+            return mark is not None and (not _history(trial) or mark.get("number") == trial.number)
 
     def _orphan(self, trial: optuna.trial.FrozenTrial) -> bool:
-        mark = trial.user_attrs.get(MARK)
-        if mark is None or mark["number"] != trial.number:  # its process died before it could sign, or is about to sign
+        if not self._signed(trial):  # its process died before it could sign, or is about to sign
             since = trial.datetime_start or datetime.now()
             return self.storage.local or datetime.now() - since > timedelta(seconds=GRACE_SECONDS)
+        mark = trial.user_attrs[MARK]
         path = self.store.root / "locks" / f"{mark['owner']}.lock"
         if mark["host"] != socket.gethostname() or not path.exists():
             return self.storage.local and not path.exists()
@@ -561,19 +622,17 @@ class Search:
 
         def requeue() -> None:
             # Queued before it is ended: a crash in between leaves both, and the old one stands for nothing then.
-            if not any(trial.number in history(one) for one in self._optuna.get_trials(deepcopy=False)):
+            if not any(trial.number in _history(one) for one in self._optuna.get_trials(deepcopy=False)):
                 optuna.storages.RetryHeartbeatStaleTrialCallback()(self._optuna, trial)
             with contextlib.suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):
                 self._optuna.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
-        history = optuna.storages.RetryHeartbeatStaleTrialCallback.retry_history
         self.patiently(requeue)
 
     def _queue_anew(self, live: Live) -> None:
         if live in self._live:
             self._live.remove(live)
-        trials = self.patiently(lambda: self._optuna.get_trials(deepcopy=False))
-        self._requeue(trials[live.trial.number])
+        self._requeue(self._all_trials()[live.number])
 
     def _stop_cells(self, executor: Executor) -> None:
         """Has the cells under way save their state, and waits for that."""
@@ -609,8 +668,6 @@ class Search:
                 settings = self.settings(params)
         values = list(trial.values) if trial.state.name in COUNTED and trial.values else None
         seed_values = trial.user_attrs.get("seed_values")
-        if values and seed_values:
-            values[0] = math.fsum(seed_values) / len(seed_values)  # Optuna keeps the last one of a pruned trial
         if values and not seed_values and trial.state.name == "COMPLETE":
             seed_values = values[:1]
         mark = trial.user_attrs.get(MARK)
@@ -736,13 +793,13 @@ _OWNER = re.compile(r"study-[0-9a-f]{32}")
 def _check_trial(trial: optuna.trial.FrozenTrial) -> None:
     """What trials of a storage say may be anyone's words. Raises ValueError for what this program did not write."""
     attributes = trial.user_attrs
-    mark = attributes.get(MARK, {"owner": f"study-{0:032}", "host": "", "number": 0, "run_ids": []})
+    mark = attributes.get(MARK, {"owner": f"study-{0:032}", "host": "", "run_ids": []})
     sound = (
         isinstance(mark, dict)
         and isinstance(mark.get("owner"), str)
         and _OWNER.fullmatch(mark["owner"])  # it names a lock file
         and isinstance(mark.get("host"), str)
-        and isinstance(mark.get("number"), int)
+        and isinstance(mark.get("number", 0), int)
         and isinstance(mark.get("run_ids"), list)
         and all(isinstance(one, str) for one in mark["run_ids"])
         and all(isinstance(attributes.get(name), str | None) for name in ("arm", "error"))
@@ -756,6 +813,13 @@ def _check_trial(trial: optuna.trial.FrozenTrial) -> None:
 
 def _are_numbers(values: object) -> bool:
     return isinstance(values, list) and all(isinstance(one, int | float) and math.isfinite(one) for one in values)
+
+
+def _history(trial: optuna.trial.FrozenTrial) -> list[int]:
+    """The numbers that a trial had before it was queued anew."""
+    import optuna
+
+    return optuna.storages.RetryHeartbeatStaleTrialCallback.retry_history(trial)
 
 
 def _difference(found: Mapping[str, Any], mine: Mapping[str, Any]) -> str:

@@ -120,9 +120,9 @@ def _open_database(url: str, shown: str) -> RDBStorage:
         kind = sqlalchemy.engine.make_url(url).get_backend_name()
     except (sqlalchemy.exc.ArgumentError, ValueError):
         raise RequestError(f"the storage {shown!r} is no URL of a database; {hint}") from None
-    engine: dict[str, object] = {"connect_args": {"timeout": 60}} if kind == "sqlite" else {"pool_pre_ping": True}
-    if kind == "postgresql":
-        engine["connect_args"] = {"connect_timeout": 10}
+    # No ping before every use: a connection that was lost fails at once, before it did anything, and is tried again.
+    timeout = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
+    engine: dict[str, object] = {"connect_args": timeout.get(kind, {})}
     try:
         with experiments():
             storage = optuna.storages.RDBStorage(
