@@ -445,7 +445,7 @@ def test_a_trial_takes_few_statements_however_many_there_were(lab: Lab) -> None:
 # --- samplers, pruners, files, secrets ---
 
 
-@pytest.mark.parametrize(("sampler", "pruner"), [("tpe", "median"), ("tpe", "hyperband"), ("gp", "none"), ("cmaes", "none")])
+@pytest.mark.parametrize(("sampler", "pruner"), [("tpe", "median"), ("tpe", "hyperband"), ("cmaes", "none")])
 def test_what_is_thought_out_in_memory_is_what_the_storage_would_have_answered(sampler: str, pruner: str) -> None:
     import optuna
 
