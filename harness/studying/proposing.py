@@ -13,9 +13,11 @@ A training is dear and its SSIM moves with the seed, so a study has tens of tria
 - with several seeds a trial, the Wilcoxon pruner stops it between seeds when it is surely worse than the best one, seed by
   seed. Its test needs 4 seeds to reach its threshold of 0.1, so with fewer it prunes nothing.
 
-A sampler is made anew for every trial, seeded by the study and the number of trials before: what it proposes depends on the
-trials in the storage alone, so a study that was killed goes on as if it had not been (with one worker; with several, the
-order in which trials end decides).
+A sampler is made anew for every trial, seeded by the study and the number of trials before. What it proposes follows from the
+trials in the storage alone: there is no state that a crash could lose, CMA-ES is told its generations again (`evolution`), GP
+fits its kernel from the start. So a study that was killed goes on as if it had not been, with one worker; with several, the
+order in which trials end decides. One exception: hyperband puts a trial into a bracket by its number, and a trial that was
+interrupted gets a new one.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.errors import RequestError, unknown
 from harness.study import Choice, Int, Parameter, Scalar, Space
@@ -92,22 +94,15 @@ def make_sampler(name: str, seed_of: str, before: int) -> BaseSampler:
 
 def propose(
     sampler: BaseSampler, study: Study, space: Mapping[str, BaseDistribution], trials: Sequence[FrozenTrial]
-) -> tuple[dict[str, Scalar], dict[str, Any]]:
-    """Parameters for the study's next trial, thought out in memory; and what the sampler wants kept with the trial.
-
-    Args:
-        trials: all trials of the study, by number, none of them waiting.
-    """
+) -> dict[str, Scalar]:
+    """Parameters for the study's next trial, thought out in memory from its trials, none of which may be waiting."""
     import optuna
 
     memory = optuna.create_study(
         study_name=study.study_name, directions=study.directions, sampler=sampler, pruner=study.pruner
     )
     memory.add_trials(trials)
-    number = memory.ask(dict(space)).number
-    asked = memory.get_trials(deepcopy=False)[number]
-    # CMA-ES keeps its state there; what the others note is for trials that are not written whole.
-    return dict(asked.params), {name: note for name, note in asked.system_attrs.items() if name.startswith("cma:")}
+    return dict(memory.ask(dict(space)).params)
 
 
 def make_pruner(name: str, validations: int, seeds: int, objectives: tuple[str, ...]) -> BasePruner | None:

@@ -369,14 +369,13 @@ class Search:
             # trial, it would be read five times for it, and a process that died in between would leave half a trial.
             known = every if self.plan.pruner == "hyperband" else trials  # hyperband sorts trials by their numbers
             with experiments():
-                params, notes = proposing.propose(sampler, self._optuna, space, known)
+                params = proposing.propose(sampler, self._optuna, space, known)
             arm, (cells, error) = None, self._cells_of(params)
             made = optuna.trial.create_trial(
                 state=optuna.trial.TrialState.RUNNING,
                 params=params,
                 distributions=space,
                 user_attrs={MARK: self._mark(cells)},
-                system_attrs=notes,
             )
             key = self.patiently(lambda: self._storage.create_new_trial(self._study_id, made))
             number = self.patiently(lambda: self._storage.get_trial(key).number)
