@@ -256,17 +256,20 @@ class Search:
 
     def _all_trials(self) -> list[optuna.trial.FrozenTrial]:
         """Every trial of the storage, by number."""
-        trials = self.patiently(lambda: self._optuna.get_trials(deepcopy=False))
-        for one in trials:
-            _check_trial(one)
-        return trials
+
+        def read() -> list[optuna.trial.FrozenTrial]:
+            trials = self._optuna.get_trials(deepcopy=False)
+            for one in trials:
+                _check_trial(one)
+            return trials
+
+        return self.patiently(read)
 
     def _trials(self, every: list[optuna.trial.FrozenTrial] | None = None) -> list[optuna.trial.FrozenTrial]:
         """The trials but those that stand for nothing: superseded by a retry, or given back."""
-        every = self._all_trials() if every is None else every
-        with experiments():
-            gone = {number for trial in every for number in _history(trial)}
-        return [one for one in every if one.number not in gone and not one.user_attrs.get("given_back")]
+        found = self._all_trials() if every is None else every
+        gone = self.patiently(lambda: {number for trial in found for number in _history(trial)})
+        return [one for one in found if one.number not in gone and not one.user_attrs.get("given_back")]
 
     def _queue_arms(self) -> None:
         """Queues the fixed settings that no trial stands for; one that failed before gets another chance."""
@@ -368,8 +371,7 @@ class Search:
             # Thought out in memory and written whole, signature and all, in one transaction: were the storage asked for a new
             # trial, it would be read five times for it, and a process that died in between would leave half a trial.
             known = every if self.plan.pruner == "hyperband" else trials  # hyperband sorts trials by their numbers
-            with experiments():
-                params = proposing.propose(sampler, self._optuna, space, known)
+            params = self.patiently(lambda: proposing.propose(sampler, self._optuna, space, known))
             arm, (cells, error) = None, self._cells_of(params)
             made = optuna.trial.create_trial(
                 state=optuna.trial.TrialState.RUNNING,
@@ -420,12 +422,18 @@ class Search:
         """Ends a trial that stands for nothing."""
         import optuna
 
-        def give_back() -> None:
-            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                self._storage.set_trial_user_attr(key, "given_back", True)
-                self._storage.set_trial_state_values(key, optuna.trial.TrialState.FAIL)
+        self._write(lambda: self._storage.set_trial_user_attr(key, "given_back", True))
+        self._write(lambda: self._storage.set_trial_state_values(key, optuna.trial.TrialState.FAIL))
 
-        self.patiently(give_back)
+    def _write(self, operation: Callable[[], object]) -> None:
+        """Changes a trial, unless another process took it for dead and ended it: `_tell` sees that."""
+        import optuna
+
+        def write() -> None:
+            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                operation()
+
+        self.patiently(write)
 
     def _id_of(self, number: int) -> int:
         """The key in Optuna's storage of the trial of that number."""
@@ -463,7 +471,7 @@ class Search:
         if len(self.plan.objectives) > 1:
             return False
         live.shown = value
-        self.patiently(lambda: self._storage.set_trial_intermediate_value(live.id, step, value))
+        self._write(lambda: self._storage.set_trial_intermediate_value(live.id, step, value))
         if (pruner := self.pruner) is None or live.arm is not None:
             return False
         return self.patiently(lambda: pruner.prune(self._optuna, self._storage.get_trial(live.id)))
@@ -498,7 +506,7 @@ class Search:
         self._tell(live, state="FAIL")
 
     def _note_on(self, live: Live, name: str, value: Any) -> None:
-        self.patiently(lambda: self._storage.set_trial_user_attr(live.id, name, value))
+        self._write(lambda: self._storage.set_trial_user_attr(live.id, name, value))
 
     def _tell(self, live: Live, *, state: str, values: list[float] | None = None) -> None:
         """Ends a trial. When another process took it for dead and queued it anew, its retry finds the cell in the store."""
