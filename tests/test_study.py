@@ -205,7 +205,7 @@ def test_a_trial_whose_making_was_answered_by_nobody_is_made_again_and_counted_o
     def lost(*args: Any) -> int:
         number = make(*args)
         if next(calls) == 1:
-            raise StorageInternalError("gone") from sqlalchemy.exc.OperationalError("", {}, Exception("server closed"))
+            raise StorageInternalError("gone") from sqlalchemy.exc.OperationalError("", {}, Exception("database is locked"))
         return number
 
     monkeypatch.setattr(search.storage.optuna, "create_new_trial", lost)
