@@ -120,9 +120,8 @@ class Runner:
         try:
             return finished(self.store, cell) is not None
         except DamagedRecord as error:
-            raise DamagedRecord(
-                f"{error} (or use `harness run --variant {cell.variant} --seed {cell.seed} --force`)"
-            ) from None
+            self.note(f"damaged: {error}")
+            return False
 
     def _matched(self, planned: Planned) -> Request | None:
         """The request with the budget that makes a cell cost what base costs; None while base's cost is not known yet."""
@@ -141,7 +140,10 @@ class Runner:
             size = (self._source.channels, self._source.height, self._source.width)
             ratio = training_flops(base.experiment, *size) / training_flops(cell.experiment, *size)
             return _with_budget(request, "training.steps", max(1, round(base.experiment.training.steps * ratio)))
-        summary = self.store.training(base).read_or_none("training.json")
+        try:
+            summary = self.store.training(base).read_or_none("training.json")
+        except DamagedRecord:  # its result has the times too, unless it is run again
+            summary = self.store.run(base).read("result.json")["training"] if self._finished(base) else None
         if summary is None:
             return None
         with understood(self.store.training(base).path / "training.json"):

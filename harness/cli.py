@@ -1,6 +1,6 @@
 """The command line: parse, call, print. One JSON document on stdout with --json; progress and messages go to stderr.
 
-Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted (state saved).
+Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 or 143 interrupted by Ctrl-C or SIGTERM (state saved).
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness import signals
 from harness.errors import HarnessError, Interrupted, RequestError, unknown
 from harness.printing import (
     emit,
@@ -141,7 +142,7 @@ def run(
     from harness.progress import progress
     from harness.ranks import local_device, ranks_of_environment
     from harness.request import store_root
-    from harness.store import Store, understood
+    from harness.store import DamagedRecord, Store, understood
 
     request = _request(preset, local_device(device), digits, settings, config)
     cell, source = request.cell(_variants(plugin, no_plugins), variant, seed)
@@ -169,7 +170,9 @@ def run(
             except HarnessError as error:  # rank 0 says it
                 raise typer.Exit(error.exit_code) from None
             return
-        outcome = None if force or ranks.count > 1 else finished(where, cell)
+        outcome = None
+        with suppress(DamagedRecord):  # `run_cell` sets it aside
+            outcome = None if force or ranks.count > 1 else finished(where, cell)
         if outcome is None:
             outcome = run_cell(cell, where, source, options)
     record = outcome.record()
@@ -551,14 +554,33 @@ def study(
 
 
 @app.command()
-def doctor(store: StoreOption = None, digits: DigitsOption = None, as_json: JsonOption = False) -> None:
-    """Check this machine, the digits, the plugins and the store."""
+def doctor(
+    store: StoreOption = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Set aside what is damaged, test whole trainings again, remove what was left over."),
+    ] = False,
+    device: DeviceOption = "auto",
+    digits: DigitsOption = None,
+    plugin: PluginOption = None,
+    no_plugins: NoPluginsOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine, the digits, the plugins and the store; with --repair, mend the store."""
     from harness.doctor import examine
     from harness.request import store_root
 
-    checks = examine(store_root(store), digits)
+    root = store_root(store)
+    done: list[str] = []
+    if repair:
+        from harness.devices import choose_device
+        from harness.repair import mend
+        from harness.store import Store
+
+        done = mend(Store(root), _variants(plugin, no_plugins), choose_device(device), digits, note)
+    checks = examine(root, digits)
     if as_json:
-        emit({"checks": checks, "ok": all(check["ok"] for check in checks)})
+        emit({"checks": checks, "repaired": done, "ok": all(check["ok"] for check in checks)})
     else:
         for check in checks:
             say(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['name']}: {check['finding']}")
@@ -615,20 +637,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    with signals.ends_within(signals.GRACE):
+        code = _answer(arguments)
+    raise SystemExit(code)
+
+
+def _answer(arguments: Sequence[str] | None) -> int:
+    """Does what the words ask for; returns the exit code."""
     try:
         code = app(list(arguments) if arguments is not None else None, prog_name="harness", standalone_mode=False) or 0
         sys.stdout.flush()
         if code == Interrupted.exit_code:  # newer typer turns Ctrl-C into an exit code
             raise KeyboardInterrupt
     except HarnessError as error:
-        note(f"{'stopped' if isinstance(error, Interrupted) else 'error'}: {error}")
-        code = error.exit_code
+        stopped = isinstance(error, Interrupted)
+        note(f"{'stopped' if stopped else 'error'}: {error}")
+        code = signals.exit_code() if stopped else error.exit_code
     except _USAGE_ERROR as error:
         note(_usage(error))
         code = RequestError.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        note("stopped: interrupted; what is finished is in the store, run the same command again to go on")
-        code = Interrupted.exit_code
+        note(f"stopped: interrupted; {signals.GOING_ON}")
+        code = signals.exit_code()
     except BrokenPipeError:  # `harness list runs | head`
         sys.stderr.close()
         code = 0
@@ -638,7 +668,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception:  # a mistake of this program or of a plugin: its traceback helps to mend it, and may quote a secret
         note(traceback.format_exc())
         code = HarnessError.exit_code
-    raise SystemExit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from typing import Any
 
 from harness.errors import HarnessError
 
+FAULTS = ("damaged", "left over")
+
 
 def examine(store: Path, digits: Path | None) -> list[dict[str, Any]]:
     """Checks, each with name, ok and a finding in words."""
@@ -74,10 +76,12 @@ def _store(root: Path) -> str:
 
 
 def _records(root: Path) -> str:
-    from harness import listing
+    from harness.repair import findings
+    from harness.store import Store
 
-    rows = listing.runs(root)
-    damaged = [f"{row['run_id']}: {row['reason']}" for row in rows if row["status"] == "damaged"]
-    if damaged:
-        raise HarnessError(f"{len(damaged)} of {len(rows)} runs are damaged: {'; '.join(damaged)}")
-    return f"{len(rows)} runs, none damaged"
+    store = Store(root)
+    found = list(findings(store))
+    lines = [f"{one.path.relative_to(root)} {one.kind}: {one.reason}" for one in found]
+    if any(one.kind in FAULTS for one in found):
+        raise HarnessError("; ".join(lines) + " (`harness doctor --repair` mends what can be mended, and loses nothing)")
+    return "; ".join([f"{sum(1 for _ in store.runs())} runs, nothing damaged or left over", *lines])

@@ -19,7 +19,7 @@ class RequestError(HarnessError):
 
 
 class Interrupted(HarnessError):
-    """The user or a scheduler stopped the work (exit code 130); its state is saved."""
+    """The user or a scheduler stopped the work (exit code 130, after SIGTERM 143); its state is saved."""
 
     exit_code = 130
 

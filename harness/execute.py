@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from harness.experiment import Experiment
 from harness.progress import Progress, Silent
 from harness.ranks import ALONE, Ranks
 from harness.request import SAVE_SECONDS
-from harness.store import Cell, Run, Store, Training, understood
+from harness.store import REDO, Cell, DamagedRecord, Folder, Run, Store, Training, understood
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 BASELINES = ("blank", "repeat_last")
 NOTHING_TO_TRAIN = "nothing to train"
 """What rank 0 tells the others when the store has the training."""
+BESIDE = ("experiment.json", "environment.json", "sequences.json")
+"""What lies beside a result and belongs to it."""
 PRINTED = (
     *("run_id", "variant", "preset", "seed", "status", "cached", "resumed", "params", "flops_per_sequence"),
     *("metrics", "metrics_per_frame", "baselines", "training", "inference", "memory", "device", "digits", "path"),
@@ -88,6 +90,9 @@ def finished(store: Store, cell: Cell) -> Outcome | None:
     result = run.read_or_none("result.json")
     if result is None:
         return None
+    for name in BESIDE:
+        if run.read_or_none(name) is None and name == "experiment.json":
+            raise DamagedRecord(f"{run.path} has no experiment.json; {REDO}")
     # Two names can mean one experiment (`tta` with one view is `base`); the answer carries the name that was asked for.
     outcome = Outcome(result | {"variant": cell.variant, "preset": cell.preset}, run.path, cached=True)
     with understood(run.path / "result.json"):
@@ -106,34 +111,48 @@ def run_cell(cell: Cell, store: Store, source: Source, options: Options) -> Outc
         HarnessError: the training diverged, memory ran out, or the store cannot be written or is damaged.
     """
     run, training = store.run(cell), store.training(cell)
-    with store.lock(
-        cell.training_key,
-        waiting=lambda: options.note(f"{cell.variant} seed {cell.seed}: another process trains it; waiting"),
-    ):
+    with store.own(training, lambda: options.note(f"{cell.variant} seed {cell.seed}: another process trains it; waiting")):
         if options.force:
             store.set_aside(run)
             store.set_aside(training)
-        elif (outcome := finished(store, cell)) is not None:
-            options.ranks.hear(NOTHING_TO_TRAIN)
-            return outcome
+        else:
+            with suppress(DamagedRecord):
+                if (outcome := finished(store, cell)) is not None:
+                    options.ranks.hear(NOTHING_TO_TRAIN)
+                    return outcome
         summary, resumed = train_cell(cell, training, source, options)
-    with store.lock(cell.run_id):
-        if (outcome := finished(store, cell)) is not None:
+    with store.own(run):
+        if (outcome := _finished_or_set_aside(store, cell, run, options)) is not None:
             return outcome
         result = evaluate_cell(cell, training, summary, run, source, options)
     return Outcome(result, run.path, resumed=resumed)
 
 
+def _finished_or_set_aside(store: Store, cell: Cell, run: Run, options: Options) -> Outcome | None:
+    """The cell's result when it is whole. A run with damage is put into quarantine. For the holder of the run's lock."""
+    run.sweep()
+    if run.path.exists() and not run.path.is_dir():
+        _set_aside(run, DamagedRecord(f"{run.path} is not a folder"), options)
+    try:
+        return finished(store, cell)
+    except DamagedRecord as error:  # all of it, at one stroke: a part would be a run that lacks something
+        _set_aside(run, DamagedRecord(str(error)), options)
+        return None
+
+
 def train_cell(cell: Cell, folder: Training, source: Source, options: Options) -> tuple[dict[str, Any], bool]:
-    """Trains the cell unless the store has its training; returns the summary and whether an earlier one was continued."""
+    """Trains the cell unless the store has its training; returns the summary and whether an earlier one was continued.
+
+    What is damaged is put into quarantine, and of the training as much is done anew as hung on it. For the holder of the
+    training's lock.
+    """
     import torch
 
     from harness.environment import environment
     from harness.trainer import fit
 
-    summary = folder.read_or_none("training.json")
+    summary = _whole_training(cell, folder, options)
     if summary is not None:
-        folder.check(summary)
         options.ranks.hear(NOTHING_TO_TRAIN)
         return summary, False
     resumed = (folder.path / "last.safetensors").exists()
@@ -146,17 +165,25 @@ def train_cell(cell: Cell, folder: Training, source: Source, options: Options) -
             if resumed:
                 progress.note(f"going on with the training in {folder.path}")
             options.ranks.hear("train")
-            summary = fit(
-                cell.experiment,
-                source,
-                folder,
-                torch.device(options.device),
-                progress,
-                deterministic=options.deterministic,
-                save_every=options.save_every,
-                auto_batch=options.auto_batch,
-                ranks=options.ranks,
-            )
+            try:
+                summary = fit(
+                    cell.experiment,
+                    source,
+                    folder,
+                    torch.device(options.device),
+                    progress,
+                    deterministic=options.deterministic,
+                    save_every=options.save_every,
+                    auto_batch=options.auto_batch,
+                    ranks=options.ranks,
+                )
+            except DamagedRecord as error:
+                if not resumed or options.ranks.count > 1:
+                    raise
+                _set_aside(folder, DamagedRecord(str(error)), options)
+    if summary is None:  # from the beginning, in a folder that is empty now
+        return train_cell(cell, folder, source, options)
+    folder.sync("metrics.jsonl")
     folder.write("training.json", summary)
     return summary, resumed
 
@@ -182,6 +209,45 @@ def assist(cell: Cell, store: Store, source: Source, options: Options) -> None:
                 auto_batch=options.auto_batch,
                 ranks=options.ranks,
             )
+
+
+def _whole_training(cell: Cell, folder: Training, options: Options) -> dict[str, Any] | None:
+    """The summary of a training that is finished and whole. What is damaged is put into quarantine first."""
+    folder.sweep()
+    if folder.path.exists() and not folder.path.is_dir():
+        _set_aside(folder, DamagedRecord(f"{folder.path} is not a folder"), options)
+    for name in ("experiment.json", "environment.json"):
+        try:
+            found = folder.read_or_none(name)
+        except DamagedRecord as error:
+            _set_aside(folder, error, options)
+            found = None
+        if found is None and name == "experiment.json" and (folder.path / "last.safetensors").exists():
+            folder.write(name, cell.record())  # its key says what it was; of its environment nothing else does
+    try:
+        folder.lines("metrics.jsonl")
+    except DamagedRecord as error:
+        _set_aside(folder, error, options)
+    try:
+        summary = folder.read_or_none("training.json")
+    except DamagedRecord as error:  # the training goes on from its last state, which is its end
+        _set_aside(folder, error, options)
+        return None
+    try:
+        if summary is not None:
+            folder.check(summary)
+        elif (folder.path / "last.safetensors").exists():
+            folder.check_checkpoint("last.safetensors")
+    except DamagedRecord as error:
+        _set_aside(folder, DamagedRecord(str(error)), options)
+        return None
+    return summary
+
+
+def _set_aside(folder: Folder, error: DamagedRecord, options: Options) -> None:
+    """Puts what the error names into quarantine, and says so."""
+    where = Store(folder.path.parent.parent).quarantine(error.path or folder.path, str(error))
+    options.note(f"damaged: {error}. It is kept in {where} and done anew")
 
 
 @contextmanager

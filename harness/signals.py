@@ -1,12 +1,60 @@
-"""SIGINT and SIGTERM as a wish to stop, so that there is time to save."""
+"""SIGINT and SIGTERM as a wish to stop, so that there is time to save; and an end to that time.
+
+Schedulers send SIGTERM some seconds before they kill. A command saves its state between two steps; where a step, an evaluation or
+a slow disk takes too long for that, it leaves with what was saved last, which is whole.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+GRACE = 4.5
+"""Seconds between the signal and the end of a command."""
+GRACE_OF_CHILDREN = 3.8
+"""The same for its child processes, so that it hears of their end."""
+GOING_ON = "what is finished is in the store, run the same command again to go on"
+
+_received: int | None = None
+_grace: float | None = None
+_timer: threading.Timer | None = None
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM where nothing waits for it: as Ctrl-C, it ends the work at once."""
+
+
+def exit_code() -> int:
+    """The exit code of a command that was stopped: 143 after SIGTERM, else 130."""
+    return 128 + (_received or signal.SIGINT)
+
+
+@contextmanager
+def ends_within(grace: float) -> Iterator[None]:
+    """Around the work of a command, or of its child: SIGTERM raises Terminated, and the process ends `grace` seconds later.
+
+    Not for libraries. Only the main thread can handle signals; elsewhere nothing is changed.
+    """
+    global _grace, _received
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _raise) for number in numbers}
+    _grace, _received = grace, None
+    try:
+        yield
+    finally:
+        if _timer is not None:
+            _timer.cancel()
+        _grace = None
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -24,6 +72,7 @@ def stop_signals() -> Iterator[threading.Event]:
     def handle(number: int, frame: FrameType | None) -> None:
         if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
+        _hear(number)
         stop.set()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -32,3 +81,27 @@ def stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    _hear(number)
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def _hear(number: int) -> None:
+    """Remembers the first signal, and sees to it that the process ends in time."""
+    global _received, _timer
+    if _received is None:
+        _received = number
+        if _grace is not None:
+            _timer = threading.Timer(_grace, _leave)
+            _timer.daemon = True
+            _timer.start()
+
+
+def _leave() -> None:
+    # As safe as `kill -9`, which everything here survives.
+    with suppress(Exception):
+        sys.stderr.write(f"stopped: no step ended within {_grace:g} s; the state saved last is kept, and {GOING_ON}\n")
+        sys.stderr.flush()
+    os._exit(exit_code())

@@ -3,11 +3,15 @@
     <root>/trainings/<checkpoint key>/   experiment.json  environment.json  metrics.jsonl
                                          last.safetensors  best-<step>.safetensors  training.json
     <root>/runs/<run id>/                experiment.json  environment.json  sequences.json  result.json
-    <root>/locks/                        one lock file a key
+    <root>/locks/                        <key>.lock and <key>.lease (see `harness.locks`)
+    <root>/quarantine/<name>~<number>/   something damaged, and why.json
 
 A training and a run are two folders because several runs share one training: test-time augmentation evaluates the
 checkpoint that its variant already has. `training.json` and `result.json` are written last, atomically: a folder that has
-one is finished. Records are JSON with their own SHA-256; arrays are safetensors; nothing is ever unpickled.
+one is finished. Records are JSON with their own SHA-256, lines of metrics.jsonl have theirs, arrays are safetensors with one in
+their header; each also says where it belongs. Nothing is ever unpickled. docs/reliability.md says what follows from that.
+
+Formats: 1 had neither digests nor places in lines and in checkpoints. It is read as it is, and continued in the newest one.
 """
 
 from __future__ import annotations
@@ -20,31 +24,37 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from harness import NUMERICS
+from harness import NUMERICS, files, locks
 from harness.errors import HarnessError, RequestError
 from harness.experiment import Experiment, canonical_json
 from harness.masking import redact
 
-FORMAT = 1
-_UMASK = os.umask(0)
-os.umask(_UMASK)
+FORMAT = 2
 _KEY = re.compile(r"[0-9a-f]{16}(~[0-9]{1,6})?")
 MAX_RECORD_BYTES = 32 * 2**20
 MAX_LINES_BYTES = 256 * 2**20
+QUARANTINE = "quarantine"
+_LINE_DIGEST = "sha256"
+REDO = "its run's command sets it aside and makes it anew"
 
 
 class DamagedRecord(HarnessError):
-    """A file of the store is truncated, changed, or not one of ours."""
+    """A file or folder of the store is truncated, changed, or not one of ours. `path`, where it is known, is what to set aside."""
+
+    def __init__(self, message: str, path: Path | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class NewerFormat(HarnessError):
+    """A whole file of the store that a newer version wrote: not damaged, and not for this version to touch."""
 
 
 @contextmanager
@@ -121,10 +131,10 @@ class Cell:
 
 
 class Folder:
-    """A folder of records."""
+    """A folder of records. `guard` is called before anything is named in it: a holder that lost its lock writes nothing."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, guard: Callable[[], None] = lambda: None) -> None:
+        self.path, self.guard = path, guard
 
     def write(self, name: str, record: Mapping[str, Any]) -> None:
         """Writes a JSON record with its digest, atomically and durably. NaN and infinities become null, secrets are masked."""
@@ -136,23 +146,12 @@ class Folder:
         """Where a record belongs, so that a copy in another folder is not taken for that folder's own."""
         return f"{self.path.name.partition('~')[0]}/{name}"
 
-    def write_bytes(self, name: str, content: bytes) -> None:
+    def write_bytes(self, name: str, *pieces: bytes | memoryview) -> None:
         """Writes a file under a temporary name, syncs it to disk, and only then names it."""
         path = self._within(name)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
-            os.fchmod(handle, 0o666 & ~_UMASK)  # others of a shared store read it as they read any file
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
-            _sync_folder(self.path)
+            self.guard()
+            files.write(path, *pieces)
         except OSError as error:
             raise HarnessError(
                 f"cannot write {path}: {error.strerror or error}; what was there before is untouched. "
@@ -164,7 +163,7 @@ class Folder:
         if Path(name).name != name or name in ("", "..") or "\0" in name:
             raise DamagedRecord(f"{name[:80]!r} is no name of a file in {self.path}")
         if self.path.is_symlink():
-            raise DamagedRecord(f"{self.path} is a link, which may lead out of the store; move it away, or its target here")
+            raise DamagedRecord(f"{self.path} is a link, which may lead out of the store; {REDO}", self.path)
         return self.path / name
 
     def opened(self, name: str, *, append: bool = False) -> io.BufferedReader | io.BufferedRandom:
@@ -179,10 +178,10 @@ class Folder:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            raise DamagedRecord(f"{path} is not a file but a link, which may lead out of the store; move it away") from None
+            raise DamagedRecord(f"{path} is not a file but a link, which may lead out of the store; {REDO}", path) from None
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise DamagedRecord(f"{path} is not a file; move it away and run the same command again")
+            raise DamagedRecord(f"{path} is not a file; {REDO}", path)
         return os.fdopen(handle, "ab+") if append else os.fdopen(handle, "rb")
 
     def read(self, name: str) -> dict[str, Any]:
@@ -193,28 +192,28 @@ class Folder:
                 size = os.fstat(file.fileno()).st_size
                 content = file.read(size) if size <= MAX_RECORD_BYTES else b""
             if size > MAX_RECORD_BYTES:
-                raise DamagedRecord(f"{path} is larger than {MAX_RECORD_BYTES >> 20} MiB; it is not a record of this store")
+                raise DamagedRecord(
+                    f"{path} is larger than {MAX_RECORD_BYTES >> 20} MiB; it is not a record of this store", path
+                )
             body = json.loads(content)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise HarnessError(f"cannot read {path}: {error.strerror or error}") from error
         except (ValueError, RecursionError):
-            raise DamagedRecord(f"{path} is truncated or not JSON; move it away and run the same command again") from None
+            raise DamagedRecord(f"{path} is truncated or not JSON; {REDO}", path) from None
         if not isinstance(body, dict) or "sha256" not in body or "format" not in body:
-            raise DamagedRecord(f"{path} is not a record of this store; move it away and run the same command again")
-        if body["format"] != FORMAT:
-            raise DamagedRecord(f"{path} has format {str(body['format'])[:40]}; this version reads format {FORMAT}")
+            raise DamagedRecord(f"{path} is not a record of this store; {REDO}", path)
         digest = body.pop("sha256")
         try:
             whole = hashlib.sha256(canonical_json(body).encode()).hexdigest() == digest
         except (ValueError, RecursionError):
             whole = False
         if not whole:
-            raise DamagedRecord(f"{path} was changed after it was written; move it away and run the same command again")
+            raise DamagedRecord(f"{path} was changed after it was written; {REDO}", path)
+        check_format(path, body.pop("format"))
         if (place := body.pop("place", None)) != self._place(name):
-            raise DamagedRecord(f"{path} is the record of {str(place)[:80]}; move it away and run the same command again")
-        del body["format"]
+            raise DamagedRecord(f"{path} is the record of {str(place)[:80]}; {REDO}", path)
         return body
 
     def read_or_none(self, name: str) -> dict[str, Any] | None:
@@ -225,38 +224,76 @@ class Folder:
             return None
 
     def append(self, name: str, line: Mapping[str, Any]) -> None:
-        """Appends one JSON line. A line that a crash tore is closed first, so that it spoils no other."""
+        """Appends one JSON line with its digest. A line that a crash tore is closed first, so that it spoils no other."""
         path = self.path / name
+        whole = _finite(dict(line))
+        whole[_LINE_DIGEST] = self._line_digest(name, whole)
         try:
+            self.guard()
             with self.opened(name, append=True) as file:
-                if file.tell():
-                    file.seek(-1, os.SEEK_END)
-                    if file.read(1) != b"\n":
-                        file.write(b"\n")
-                file.write(canonical_json(_finite(dict(line))).encode() + b"\n")
+                files.append(file.fileno(), canonical_json(whole).encode())
         except OSError as error:
-            raise HarnessError(f"cannot write {path}: {error.strerror or error}") from error
+            raise HarnessError(
+                f"cannot write {path}: {error.strerror or error}; the last saved state is untouched. Free space, then run "
+                "the same command again to go on"
+            ) from error
+
+    def sync(self, name: str) -> None:
+        """Brings the lines appended so far to disk."""
+        try:
+            files.sync(self.path / name)
+        except OSError as error:
+            raise HarnessError(f"cannot write {self.path / name}: {error.strerror or error}") from error
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """The whole lines of an append-only file. After a resume a step stands there twice; the later line counts."""
+        return [line for line, _ in self._whole_lines(name)]
+
+    def split_lines(self, name: str) -> tuple[list[bytes], int]:
+        """The whole lines of an append-only file as they stand there, and how many others there are."""
+        raw = self._raw_lines(name)
+        whole = [text for _, text in self._whole_lines(name)]
+        return whole, sum(bool(text.strip()) for text in raw) - len(whole)
+
+    def _raw_lines(self, name: str) -> list[bytes]:
+        path = self.path / name
         try:
             with self.opened(name) as file:
                 if os.fstat(file.fileno()).st_size > MAX_LINES_BYTES:
-                    raise DamagedRecord(f"{self.path / name} is larger than {MAX_LINES_BYTES >> 20} MiB; move it away")
-                raw = file.read(MAX_LINES_BYTES)
+                    raise DamagedRecord(f"{path} is larger than {MAX_LINES_BYTES >> 20} MiB; {REDO}", path)
+                return file.read(MAX_LINES_BYTES).split(b"\n")
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise HarnessError(f"cannot read {self.path / name}: {error.strerror or error}") from error
-        found = []
-        for text in raw.split(b"\n"):
+            raise HarnessError(f"cannot read {path}: {error.strerror or error}") from error
+
+    def _whole_lines(self, name: str) -> Iterator[tuple[dict[str, Any], bytes]]:
+        digests = False  # those of format 1 have none, and stand before all others
+        for text in self._raw_lines(name):
             try:
                 value = _finite(json.loads(text))
+                if not isinstance(value, dict):
+                    continue
+                digest = value.pop(_LINE_DIGEST, None)
+                if digest is None and digests:
+                    continue
+                if digest is not None:
+                    if digest != self._line_digest(name, value):
+                        continue
+                    digests = True
             except (ValueError, RecursionError):
                 continue
-            if isinstance(value, dict):
-                found.append(value)
-        return found
+            yield value, text
+
+    def _line_digest(self, name: str, line: Mapping[str, Any]) -> str:
+        return hashlib.sha256((self._place(name) + canonical_json(line)).encode()).hexdigest()[:16]
+
+    def sweep(self) -> None:
+        """Removes what processes that died left under temporary names. For the holder of the folder's lock."""
+        if self.path.is_symlink():
+            return
+        with suppress(OSError):
+            files.discard([path for path in self.path.iterdir() if files.is_temporary(path)])
 
     def digest(self, name: str) -> str:
         """SHA-256 of a file's content."""
@@ -264,7 +301,7 @@ class Folder:
             with self.opened(name) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise DamagedRecord(f"cannot read {self.path / name}: {error.strerror or error}") from error
+            raise _cannot_read(self.path / name, error) from error
 
 
 class Run(Folder):
@@ -302,8 +339,48 @@ class Training(Folder):
         if not isinstance(name, str) or Path(name).name != name:
             raise DamagedRecord(f"{record} names a checkpoint outside its folder: {str(name)[:80]!r}")
         if self.digest(name) != digest:
-            raise DamagedRecord(f"{self.path / name} is not the checkpoint that was trained; use --force to train anew")
+            raise DamagedRecord(f"{self.path / name} is not the checkpoint that was trained; {REDO}")
         return self.path / name
+
+    def write_checkpoint(self, name: str, content: bytes, header: Mapping[str, str]) -> None:
+        """Writes a serialised safetensors file with the header's texts, where it belongs, and a digest of all of it."""
+        size = int.from_bytes(content[:8], "little")
+        table, data = json.loads(content[8 : 8 + size]), memoryview(content)[8 + size :]
+        table["__metadata__"] = {**header, "training": self._place(name).partition("/")[0], "format": str(FORMAT)}
+        table["__metadata__"]["sha256"] = _checkpoint_digest(table, data)
+        text = canonical_json(table).encode()
+        text += b" " * (-len(text) % 8)
+        self.write_bytes(name, len(text).to_bytes(8, "little"), text, data)
+
+    def check_checkpoint(self, name: str) -> dict[str, str]:
+        """The header's texts of a checkpoint that is whole and this training's own.
+
+        One of format 1 has no digest: what it says of itself is believed. Raises DamagedRecord or NewerFormat.
+        """
+        path = self.path / name
+        try:
+            with self.opened(name) as file:
+                content = file.read()
+            size = int.from_bytes(content[:8], "little")
+            if len(content) < 8 + size:
+                raise DamagedRecord(f"{path} is truncated; {REDO}", path)
+            table = json.loads(content[8 : 8 + size])
+            header = table["__metadata__"]
+            digest, written = header.pop("sha256", None), header.get("format")
+            whole = digest == _checkpoint_digest(table, memoryview(content)[8 + size :])
+        except OSError as error:
+            raise _cannot_read(path, error) from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise DamagedRecord(f"{path} is not a checkpoint of this store; {REDO}", path) from None
+        if digest is not None or written is not None:
+            if not whole:
+                raise DamagedRecord(f"{path} was changed after it was written; {REDO}", path)
+            check_format(path, int(written) if str(written).isdecimal() else written)
+        own = self._place(name).partition("/")[0]
+        if header.get("training", own if "state" not in header else None) != own:
+            of = header.get("training", "of something else")
+            raise DamagedRecord(f"{path} belongs to the training {of}; {REDO}", path)
+        return dict(header)
 
 
 class Store:
@@ -412,32 +489,54 @@ class Store:
                     yield run_id
 
     @contextmanager
-    def lock(self, key: str, *, wait: bool = True, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
-        """Holds the lock of a key; yields whether it is held (always, when `wait`). Calls `waiting` when another has it.
+    def lock(
+        self, key: str, *, wait: bool = True, waiting: Callable[[], None] = lambda: None
+    ) -> Iterator[locks.Lease | None]:
+        """Holds the lock of a key; yields its lease, or None when another has it and `wait` is False.
 
-        The operating system releases it when the process dies, however it dies.
+        Calls `waiting` when another has it. A process that died holding it blocks nobody; see `harness.locks`.
         """
-        folder = self._part("locks")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f"{key}.lock")
+        with ExitStack() as stack:
             try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                if not wait:
-                    yield False
-                    return
-                waiting()
-                lock.acquire()
+                lease = stack.enter_context(locks.hold(self._part("locks"), key, wait=wait, waiting=waiting))
+            except OSError as error:
+                raise HarnessError(
+                    f"cannot write to the store {self.root}: {error.strerror or error}; "
+                    "choose a writable folder with --store or HARNESS_STORE"
+                ) from error
+            yield lease
+
+    @contextmanager
+    def own(self, folder: Folder, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Holds the lock of a training or a run, which is written through `folder` only while that is so."""
+        with self.lock(folder.path.name, waiting=waiting) as lease:
+            assert lease is not None
+            folder.guard = lease.check
+            yield
+
+    def quarantine(self, path: Path, reason: str) -> Path:
+        """Moves a damaged file or folder of the store out of the way and keeps it, with the reason; returns where it is."""
+        inside = path.relative_to(self.root)
+        name = ".".join(inside.parts)
+        try:
+            (self.root / QUARANTINE).mkdir(parents=True, exist_ok=True)
+            number = 1
+            while True:
+                place = self.root / QUARANTINE / f"{name}~{number}"
+                try:
+                    place.mkdir()
+                    break
+                except FileExistsError:
+                    number += 1
+            Folder(place).write("why.json", {"path": inside.as_posix(), "reason": reason})
+            os.rename(path, place / path.name)
+            files.sync_folder(path.parent)
         except OSError as error:
             raise HarnessError(
-                f"cannot write to the store {self.root}: {error.strerror or error}; "
-                "choose a writable folder with --store or HARNESS_STORE"
+                f"cannot set the damaged {path} aside: {error.strerror or error}; free space or make the store writable, then "
+                "run the same command again"
             ) from error
-        try:
-            yield True
-        finally:
-            lock.release()
+        return place / path.name
 
     def set_aside(self, folder: Folder) -> Path | None:
         """Renames a folder to the next free '<name>~N', so that it is kept but no longer found. None when absent."""
@@ -448,7 +547,7 @@ class Store:
             number += 1
         try:
             os.rename(folder.path, aside)
-            _sync_folder(folder.path.parent)
+            files.sync_folder(folder.path.parent)
         except OSError as error:
             raise HarnessError(f"cannot set {folder.path} aside: {error.strerror or error}") from error
         return aside
@@ -474,10 +573,22 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems cannot; the file itself is on disk and named
-            os.fsync(handle)
-    finally:
-        os.close(handle)
+def _cannot_read(path: Path, error: OSError) -> HarnessError:
+    """What is not there is damage; what cannot be read just now may be whole, and is left alone."""
+    gone = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+    return (DamagedRecord if gone else HarnessError)(f"cannot read {path}: {error.strerror or error}")
+
+
+def check_format(path: Path, found: object) -> None:
+    """Raises NewerFormat or DamagedRecord unless this version reads the format of a file that is whole."""
+    if isinstance(found, int) and found > FORMAT:
+        raise NewerFormat(f"{path} has format {found}; this version reads up to {FORMAT}: install a newer one")
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise DamagedRecord(f"{path} has no known format ({found!r}); {REDO}", path)
+
+
+def _checkpoint_digest(table: Mapping[str, Any], data: memoryview) -> str:
+    """SHA-256 of a safetensors file's table, its own digest left out, and its data."""
+    found = hashlib.sha256(canonical_json(table).encode())
+    found.update(data)
+    return found.hexdigest()

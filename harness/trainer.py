@@ -7,6 +7,7 @@ import json
 import math
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -45,7 +46,8 @@ LOG_EVERY = 10
 class State:
     """Where a training stands, besides the weights and the optimiser's moments. Times in seconds.
 
-    `scale` is the loss scale of float16; `steps_here` counts the steps of this process.
+    `scale` is the loss scale of float16; `validated` and `last_ssim` are the last validation's step and SSIM; `steps_here` counts
+    the steps of this process.
     """
 
     step: int = 0
@@ -58,19 +60,21 @@ class State:
     best_ssim: float | None = None
     validations_without_gain: int = 0
     scale: float = 2.0**16
+    validated: int = 0
+    last_ssim: float | None = None
     steps_here: int = 0
 
     @classmethod
-    def from_text(cls, text: str) -> State:
+    def from_dict(cls, saved: dict[str, Any]) -> State:
         """The state that a checkpoint's header holds. Raises ValueError or TypeError when it is none."""
-        state = cls(**json.loads(text))
+        state = cls(**saved)
         for name, value in vars(state).items():
-            if value is None and name in ("best_step", "best_ssim"):
+            if value is None and name in ("best_step", "best_ssim", "last_ssim"):
                 continue
-            real = name in ("seconds", "warm_up_seconds", "best_ssim", "scale")
+            real = name in ("seconds", "warm_up_seconds", "best_ssim", "last_ssim", "scale")
             if isinstance(value, bool) or not isinstance(value, int | float if real else int):
                 raise TypeError(f"its {name} is no number")
-            if not (-1 if name == "best_ssim" else 0) <= value <= 2**62:  # NaN is not between them either
+            if not (-1 if name in ("best_ssim", "last_ssim") else 0) <= value <= 2**62:  # NaN is not between them either
                 raise ValueError(f"its {name} is out of range")
         return state
 
@@ -167,7 +171,7 @@ def fit(
         state = resume(folder, model, optimizer, device)
         ranks.start_equal(model, state.step)
         batch = Batch(ranks.share(training.batch_size), training.batch_size, auto_batch, progress.note)
-        resumed_at, saved_at, validation = state.step, time.monotonic(), state.best_ssim
+        saved_at, validation = time.monotonic(), state.last_ssim
         loss = None
 
         def keep() -> float:
@@ -182,16 +186,17 @@ def fit(
             done = progress_of(experiment, state)
             finished = done >= 1 or (0 < training.patience <= state.validations_without_gain)
             due = state.step % training.validate_every == 0 and state.step > 0
-            if state.step > resumed_at and (due or finished):
+            if (due or finished) and state.step > state.validated and not stopping:
                 if ranks.leads:
-                    validation = validate(model, experiment, source, folder, device, state)
+                    validate(model, experiment, source, folder, device, state, stop)
                 state.follow(ranks)
                 saved_at = keep()
+                validation, stopping = state.last_ssim, state.step > state.validated  # a stop cuts a validation short
                 finished = finished or (0 < training.patience <= state.validations_without_gain)
             elif stopping or time.monotonic() - saved_at > save_every:
                 saved_at = keep()
             progress.update(_status(state, done, loss, validation))
-            if finished:
+            if finished and state.step == state.validated:
                 break
             if stopping:
                 raise Interrupted(
@@ -209,9 +214,10 @@ def fit(
         return {}
     if state.best_step is None:  # no validation had a finite SSIM: the last weights are all there is
         state.best_step = state.step
-        folder.write_bytes(_best_name(state.step), save(_weights(model), {"step": str(state.step)}))
+        folder.write_checkpoint(_best_name(state.step), save(_weights(model)), {"step": str(state.step)})
         save_checkpoint(folder, model, optimizer, state)
     checkpoint = _best_name(state.best_step)
+    folder.check_checkpoint(checkpoint)  # a digest of what is damaged already would call it whole
     return {
         "steps": state.step,
         "skipped_steps": state.skipped,
@@ -332,12 +338,19 @@ def validate(
     folder: Training,
     device: torch.device,
     state: State,
-) -> float | None:
-    """Measures the model on the validation sequences, logs it, and keeps the weights when its SSIM is the best so far."""
+    stop: threading.Event,
+) -> bool:
+    """Measures the model on the validation sequences, logs it, and keeps the weights when its SSIM is the best so far.
+
+    False when `stop` was set meanwhile: then nothing is measured, and the caller has time to save.
+    """
     shown = experiment.data.input_frames
     mean = MetricMean()
     model.eval()
     for frames in source.validation(experiment.training.batch_size, device):
+        if stop.is_set():
+            model.train()
+            return False
         with autocast(experiment.training.precision, device):
             prediction = predict(model, frames[:, :shown], experiment.data.horizon)
         mean.update(prediction, frames[:, shown:])
@@ -348,12 +361,13 @@ def validate(
         "metrics.jsonl",
         {"step": state.step, "seconds": state.seconds + state.warm_up_seconds, "validation": metrics},
     )
+    state.validated, state.last_ssim = state.step, ssim if math.isfinite(ssim) else None
     if math.isfinite(ssim) and (state.best_ssim is None or ssim > state.best_ssim):
         state.best_step, state.best_ssim, state.validations_without_gain = state.step, ssim, 0
-        folder.write_bytes(_best_name(state.step), save(_weights(model), {"step": str(state.step)}))
+        folder.write_checkpoint(_best_name(state.step), save(_weights(model)), {"step": str(state.step)})
     else:
         state.validations_without_gain += 1
-    return ssim if math.isfinite(ssim) else None
+    return True
 
 
 def save_checkpoint(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Optimizer, state: State) -> None:
@@ -362,8 +376,8 @@ def save_checkpoint(folder: Training, model: EncoderForecaster, optimizer: torch
     for name, parameter in model.named_parameters():
         for key, moment in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = moment.contiguous()
-    header = {"training": folder.path.name, "state": json.dumps(dataclasses.asdict(state))}
-    folder.write_bytes("last.safetensors", save(tensors, header))
+    folder.sync("metrics.jsonl")  # what the state is known to have measured
+    folder.write_checkpoint("last.safetensors", save(tensors), {"state": json.dumps(dataclasses.asdict(state))})
     # Only now is an older best checkpoint needed by nobody.
     for old in folder.path.glob("best-*.safetensors"):
         if state.best_step is None or old.name != _best_name(state.best_step):
@@ -379,12 +393,10 @@ def resume(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Op
     if not path.exists():
         return State()
     try:
-        folder.opened(path.name).close()  # a link or a pipe is refused
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-        if header.get("training") != folder.path.name:
-            raise ValueError(f"it belongs to the training {header.get('training', 'of something else')}")
-        state = State.from_text(header["state"])
+        saved = json.loads(folder.check_checkpoint(path.name)["state"])
+        state = State.from_dict(
+            {"validated": saved["step"], "last_ssim": saved["best_ssim"]} | saved
+        )  # format 1 has neither
         parameters = {name: parameter.shape for name, parameter in model.named_parameters()}
         weights = {f"model.{name}": tensor.shape for name, tensor in model.state_dict().items()}
         moments_ = {
@@ -406,14 +418,14 @@ def resume(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Op
                 optimizer.state[parameter] = {"step": kept} | {
                     key: torch.empty_like(parameter).copy_(moment) for key, moment in moments.items()
                 }
-        if state.best_step is not None and not (folder.path / _best_name(state.best_step)).exists():
-            raise KeyError(_best_name(state.best_step))
+        if state.best_step is not None:
+            folder.check_checkpoint(_best_name(state.best_step))
     except DamagedRecord:
         raise
     except (SafetensorError, OSError, LookupError, ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         reason = _first_line(error)
         raise DamagedRecord(
-            f"{path} cannot be resumed from ({reason}); move {folder.path} away, or use --force to train anew"
+            f"{path} cannot be resumed from ({reason}); its run's command sets it aside and trains anew"
         ) from error
     state.steps_here = 0
     return state

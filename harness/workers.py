@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Protocol
 
+from harness import signals
 from harness.errors import HarnessError, Interrupted
 from harness.request import SAVE_SECONDS, Request
 
@@ -87,9 +88,10 @@ def run_job(job: Job) -> Done:
         )
         store = Store(job.store)
         if not job.evaluate:
-            cached = store.training(cell).path.joinpath("training.json").exists()
-            with store.lock(cell.training_key):
-                _, resumed = train_cell(cell, store.training(cell), source, options)
+            training = store.training(cell)
+            cached = training.path.joinpath("training.json").exists()
+            with store.own(training):
+                _, resumed = train_cell(cell, training, source, options)
             if not (run := store.run(cell)).path.joinpath("experiment.json").exists():
                 run.write("experiment.json", cell.record())  # so that the run is found by its id, and tested later
             return Done(run_id, cached=cached, resumed=resumed)
@@ -167,16 +169,14 @@ def _serve(connection: Connection, parent: int) -> None:
     while True:
         try:
             job: Task = connection.recv()
-        except (EOFError, OSError):
-            return
-        if job.threads:
-            import torch
+            if job.threads:
+                import torch
 
-            torch.set_num_threads(job.threads)
-        done = job.run()
-        try:
+                torch.set_num_threads(job.threads)
+            with signals.ends_within(signals.GRACE_OF_CHILDREN):
+                done = job.run()
             connection.send(done)
-        except OSError:
+        except (EOFError, OSError, signals.Terminated):
             return
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -396,7 +397,7 @@ def test_a_store_that_is_not_there_is_empty(harness: Command, tmp_path: Path, mo
     assert not (tmp_path / "typo").exists()
 
 
-@pytest.mark.parametrize("call", ["os.fsync", "os.replace", "tempfile.mkstemp"])
+@pytest.mark.parametrize("call", ["os.fsync", "os.replace", "os.write"])
 def test_a_full_disk_is_one_line_and_nothing_stored_is_lost(
     harness: Command, unharmed: Path, monkeypatch: pytest.MonkeyPatch, call: str, quick: None
 ) -> None:
@@ -406,7 +407,7 @@ def test_a_full_disk_is_one_line_and_nothing_stored_is_lost(
     words = ("run", "--preset", "tiny", "--seed", 9, "--store", unharmed, "--json")
     with monkeypatch.context() as patched:
         patched.setattr(call, full)
-        refused(harness(*words), "cannot write", "No space left on device", "run the same command again", code=1)
+        refused(harness(*words), "cannot write", "No space left on device", "HARNESS_STORE", code=1)
     if call == "os.fsync":
         assert harness(*words).code == 0
 
@@ -423,14 +424,14 @@ def test_a_store_that_cannot_be_written_still_answers_what_it_has(
 
 
 @pytest.mark.parametrize("content", [b"", b'{"metrics": {"ssim": 0.99}}', b"\x80\x04.", None])
-def test_a_damaged_result_is_named_and_never_used(harness: Command, store: Path, content: bytes | None) -> None:
+def test_a_damaged_result_is_named_by_who_reads_and_made_anew_by_who_runs(
+    harness: Command, store: Path, content: bytes | None, quick: None
+) -> None:
     base = harness("run", "--preset", "tiny", "--store", store, "--json").document
     path = Path(base["path"], "result.json")
     path.write_bytes(path.read_bytes()[:-40] if content is None else content)
-    spoilt = contents(store)
-    for words in (("run", "--preset", "tiny"), ("show", base["run_id"])):
-        refused(harness(*words, "--store", store, "--json"), str(path), code=1)
-    assert contents(store) == spoilt
+    damaged, spoilt = path.read_bytes(), contents(store)
+    refused(harness("show", base["run_id"], "--store", store, "--json"), str(path), code=1)
     listed = harness("list", "--store", store)
     assert listed.code == 0
     assert {row.split()[0] for row in listed.out.splitlines()[1:]} == set(os.listdir(store / "runs"))
@@ -438,6 +439,16 @@ def test_a_damaged_result_is_named_and_never_used(harness: Command, store: Path,
     doctor = harness("doctor", "--store", store, "--json")
     assert doctor.code == 1
     assert [check["name"] for check in doctor.document["checks"] if not check["ok"]] == ["records"]
+    assert contents(store) == spoilt, "who only reads changes nothing"
+
+    again = harness("run", "--preset", "tiny", "--store", store, "--json")
+    assert (again.code, again.document["cached"]) == (0, False)
+    assert again.document["metrics"] == base["metrics"]
+    assert str(path) in again.err
+    (aside,) = (store / "quarantine").glob("*/result.json")
+    assert aside.read_bytes() == damaged
+    assert harness("run", "--preset", "tiny", "--store", store, "--json").document["cached"]
+    assert harness("doctor", "--store", store).code == 0
 
 
 def test_force_gets_past_a_damaged_record_and_keeps_it(harness: Command, store: Path, quick: None) -> None:
@@ -451,14 +462,17 @@ def test_force_gets_past_a_damaged_record_and_keeps_it(harness: Command, store: 
     assert training.path.with_name(training.path.name + "~1").is_dir()
 
 
-def test_a_damaged_checkpoint_is_named_and_not_evaluated(harness: Command, store: Path) -> None:
+def test_a_damaged_checkpoint_is_never_evaluated_and_trained_anew(harness: Command, store: Path, quick: None) -> None:
     base = harness("run", "--preset", "tiny", "--store", store, "--json").document
     Path(base["path"], "result.json").unlink()
     (training,) = Store(store).trainings()
     checkpoint = training.check(training.read("training.json"))
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
     answer = harness("run", "--preset", "tiny", "--store", store, "--json")
-    refused(answer, str(checkpoint), "use --force to train anew", code=1)
+    assert str(checkpoint) in answer.err
+    assert (answer.document["cached"], answer.document["metrics"]) == (False, base["metrics"])
+    (aside,) = (store / "quarantine").glob(f"*/*/{checkpoint.name}")
+    assert aside.stat().st_size == 100
 
 
 # --- reading a store
@@ -598,17 +612,19 @@ def test_data_verify_tells_what_is_wrong_file_by_file(harness: Command, digits: 
 
 
 @pytest.mark.parametrize(
-    ("error", "said"), [(Interrupted("saved at step 3"), "saved at step 3"), (KeyboardInterrupt(), "again")]
+    ("error", "said"), [(Interrupted("saved at step 3"), "saved at step 3"), (KeyboardInterrupt(), "again"), (None, "again")]
 )
-def test_an_interrupted_run_ends_with_130_and_says_how_to_go_on(
-    harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, said: str
+def test_an_interrupted_run_ends_with_130_or_143_and_says_how_to_go_on(
+    harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException | None, said: str
 ) -> None:
     def interrupt(*args: object) -> None:
-        raise error
+        if error is not None:
+            raise error
+        os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr("harness.execute.run_cell", interrupt)
     answer = harness("run", "--preset", "tiny", "--store", tmp_path, "--json")
-    assert (answer.code, answer.out) == (130, "")
+    assert (answer.code, answer.out) == (143 if error is None else 130, "")
     assert answer.err.startswith("stopped: ")
     assert said in answer.err
 

@@ -334,6 +334,18 @@ def damage(path: Path, how: str, source: Source, tmp_path: Path) -> None:
         path.write_text("not a checkpoint " * 10)
     elif how == "foreign":
         save_file({"weight": torch.zeros(3)}, path)
+    elif how == "flipped":
+        content = bytearray(path.read_bytes())
+        content[-1000] ^= 1  # in the tensors, where nothing but a digest can tell
+        path.write_bytes(content)
+    elif how == "best-is-flipped":
+        path = next(path.parent.glob("best-*.safetensors"))
+        content = bytearray(path.read_bytes())
+        content[-1000] ^= 1
+        path.write_bytes(content)
+    elif how == "folder":
+        path.unlink()
+        path.mkdir()
     elif how == "another-seed":
         cell, _ = cell_of({"training.seed": 5}, source=source)
         _, folder = train(cell, source, tmp_path / "other")
@@ -342,29 +354,42 @@ def damage(path: Path, how: str, source: Source, tmp_path: Path) -> None:
         next(path.parent.glob("best-*.safetensors")).unlink()
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "text", "foreign", "another-seed", "best-is-gone"])
-def test_a_damaged_state_is_named_and_left_alone(how: str, source: Source, tmp_path: Path) -> None:
+DAMAGES = ["truncated", "empty", "text", "foreign", "flipped", "another-seed", "best-is-gone", "best-is-flipped", "folder"]
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_state_is_never_gone_on_from(how: str, source: Source, tmp_path: Path, quick: None) -> None:
+    """The trainer names it and leaves it alone; the command puts all of it into quarantine and trains from the beginning."""
     cell, _ = cell_of(source=source)
     with pytest.raises(PowerCut):
-        train(cell, cut_at(4, source), tmp_path / "store")
-    folder = Store(tmp_path / "store").training(cell)
-    last = folder.path / "last.safetensors"
-    damage(last, how, source, tmp_path)
-    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+        train(cell, cut_at(5, source), tmp_path / "store", save_every=0)
+    store = Store(tmp_path / "store")
+    folder = store.training(cell)
+    damage(folder.path / "last.safetensors", how, source, tmp_path)
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir() if path.is_file()}
     with pytest.raises(DamagedRecord) as caught:
         train(cell, source, tmp_path / "store")
-    assert str(last) in str(caught.value)
-    assert "--force" in str(caught.value)
+    assert str(folder.path) in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert {path: path.read_bytes() for path in before} == before
+    assert {name: (folder.path / name).read_bytes() for name in before} == before
+
+    notes: list[str] = []
+    outcome = run_cell(cell, store, source, Options(note=notes.append))
+    assert outcome.result["training"]["steps"] == cell.experiment.training.steps
+    assert not outcome.resumed
+    (aside,) = (store.root / "quarantine").iterdir()
+    assert len(notes) == 1
+    assert str(aside) in notes[0]
+    kept = aside / folder.path.name
+    assert {name: (kept / name).read_bytes() for name in before} == before
+    fresh, _ = train(cell, source, tmp_path / "fresh")
+    assert folder.read("training.json")["checkpoint_sha256"] == fresh["checkpoint_sha256"]
 
 
 def test_force_trains_anew_beside_a_damaged_state(source: Source, tmp_path: Path, quick: None) -> None:
     cell, _ = cell_of(source=source)
     store = Store(tmp_path)
     store.training(cell).write_bytes("last.safetensors", b"x")
-    with pytest.raises(DamagedRecord):
-        run_cell(cell, store, source, Options())
     assert run_cell(cell, store, source, Options(force=True)).result["status"] == "finished"
     assert [path.read_bytes() for path in tmp_path.glob("trainings/*~1/last.safetensors")] == [b"x"]
 

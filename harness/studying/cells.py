@@ -13,7 +13,7 @@ from harness.executors import share_of_cores
 from harness.experiment import BUDGETS, Experiment
 from harness.registry import Variants
 from harness.request import SAVE_SECONDS, Request
-from harness.store import Cell, Store, understood
+from harness.store import Cell, DamagedRecord, Store, understood
 from harness.workers import Job, Task
 
 
@@ -113,7 +113,10 @@ class StoreCells:
 
     def summary(self, cell: TrialCell) -> Mapping[str, Any] | None:
         """training.json."""
-        return self.store.training(cell.cell).read_or_none("training.json")
+        try:
+            return self.store.training(cell.cell).read_or_none("training.json")
+        except DamagedRecord:  # its task sets it aside and mends it
+            return None
 
     def validations(self, cell: TrialCell) -> list[tuple[int, float]]:
         """From metrics.jsonl."""
@@ -128,7 +131,11 @@ class StoreCells:
 
     def tested(self, cell: TrialCell) -> Mapping[str, Any] | None:
         """The metrics of result.json."""
-        result = (run := self.store.run(cell.cell)).read_or_none("result.json")
+        run = self.store.run(cell.cell)
+        try:
+            result = run.read_or_none("result.json")
+        except DamagedRecord:  # as above
+            return None
         if result is None:
             return None
         with understood(run.path / "result.json"):

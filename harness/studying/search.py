@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +30,7 @@ from harness.experiment import Experiment
 from harness.masking import redact
 from harness.request import Request
 from harness.signals import stop_signals
-from harness.store import Folder, Store, key_of
+from harness.store import DamagedRecord, Folder, Store, key_of
 from harness.study import Arm, Params, Scalar, Space, Study, validation_ssim
 from harness.studying import proposing
 from harness.studying.cells import Cells
@@ -168,7 +167,12 @@ class Search:
         self.validations = -(-training.steps // training.validate_every) if training.steps else 0
         self.pruner: optuna.pruners.BasePruner | None = None
         self.patiently = Patience(storage, note)
-        self.confirmed: dict[str, Any] | None = (self.folder.read_or_none(f"{self.id}.json") or {}).get("confirm")
+        self.confirmed: dict[str, Any] | None = None
+        try:
+            self.confirmed = (self.folder.read_or_none(f"{self.id}.json") or {}).get("confirm")
+        except DamagedRecord as error:  # the trials are in the storage, their results in the store
+            aside = store.quarantine(self.folder.path / f"{self.id}.json", str(error))
+            note(f"damaged: {error}. It is kept in {aside} and written anew")
         self._live: list[Live] = []
         self._owner = f"study-{uuid.uuid4().hex}"
         self._failures: list[str] = []
@@ -618,11 +622,10 @@ class Search:
             since = trial.datetime_start or datetime.now()
             return self.storage.local or datetime.now() - since > timedelta(seconds=GRACE_SECONDS)
         mark = trial.user_attrs[MARK]
-        path = self.store.root / "locks" / f"{mark['owner']}.lock"
-        if mark["host"] != socket.gethostname() or not path.exists():
-            return self.storage.local and not path.exists()
+        if not (self.store.root / "locks" / f"{mark['owner']}.lock").exists():
+            return self.storage.local  # it has ended, or shares no store with this one
         with self.store.lock(mark["owner"], wait=False) as gone:
-            return gone
+            return gone is not None
 
     def _requeue(self, trial: optuna.trial.FrozenTrial) -> None:
         import optuna

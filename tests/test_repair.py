@@ -1,0 +1,221 @@
+"""Whatever is wrong with a store's files: it is named, kept, never used; the same command or `doctor --repair` mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Command
+
+from harness import repair
+from harness.errors import HarnessError
+from harness.execute import Options, run_cell
+from harness.registry import Variants
+from harness.request import Request
+from harness.store import FORMAT, DamagedRecord, NewerFormat, Store, Training
+
+INSTALLED = Variants(third_party=False)
+
+Spoil = Callable[[Path, Path], None]
+
+
+def truncate(path: Path, other: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path, other: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def empty(path: Path, other: Path) -> None:
+    path.write_bytes(b"")
+
+
+def swap(path: Path, other: Path) -> None:
+    """The file of that kind of another cell."""
+    shutil.copy(other, path)
+
+
+def replace_with_a_folder(path: Path, other: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+SPOILS: list[Spoil] = [truncate, flip, empty, swap, replace_with_a_folder]
+FILES = [
+    *(f"runs/{name}" for name in ("result.json", "experiment.json", "environment.json", "sequences.json")),
+    *(f"trainings/{name}" for name in ("training.json", "experiment.json", "environment.json", "metrics.jsonl")),
+    *(f"trainings/{name}" for name in ("last.safetensors", "best")),
+]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with two finished cells of two trainings each."""
+    from harness import measure
+
+    root = tmp_path_factory.mktemp("two") / "store"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(measure, "median_seconds", lambda once, seconds, **options: once() or 1.0)
+        for seed in (0, 1):
+            cell, source = Request(preset="tiny").cell(INSTALLED, "base", seed)
+            run_cell(cell, Store(root), source, Options())
+    return root
+
+
+def file_of(root: Path, name: str, seed: int) -> Path:
+    cell, _ = Request(preset="tiny").cell(INSTALLED, "base", seed)
+    kind, _, file = name.partition("/")
+    folder = root / kind / (cell.run_id if kind == "runs" else cell.training_key)
+    return next(folder.glob("best-*")) if file == "best" else folder / file
+
+
+def snapshot(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def numbers(store: Store) -> list[Any]:
+    names = ("metrics", "metrics_per_frame", "baselines")
+    return [[run.read("result.json")[name] for name in names] + [run.read("sequences.json")] for run in store.runs()]
+
+
+@pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_damaged_is_named_kept_and_mended(
+    name: str, spoil: Spoil, two: Path, tmp_path: Path, quick: None, harness: Command
+) -> None:
+    store = Store(Path(shutil.copytree(two, tmp_path / "store")))
+    path = file_of(store.root, name, 0)
+    spoil(path, file_of(store.root, name, 1))
+    before = snapshot(store.root)
+
+    (found,) = (one for one in repair.findings(store) if one.kind == "damaged")
+    assert path == found.path or found.path in path.parents
+    assert str(path) in found.reason or str(path.parent) in str(found.path)
+    assert {name: content for name, content in snapshot(store.root).items() if "locks" not in name} == {
+        name: content for name, content in before.items() if "locks" not in name
+    }
+
+    for _ in range(3):  # a result, and then the training that it hung on
+        cell, source = Request(preset="tiny").cell(INSTALLED, "base", 0)
+        run_cell(cell, store, source, Options())
+        repair.mend(store, INSTALLED, "cpu", None, lambda line: None)
+        if not any(one.kind == "damaged" for one in repair.findings(store)):
+            break
+    else:
+        pytest.fail(f"still damaged: {list(repair.findings(store))}")
+    aside = list((store.root / "quarantine").iterdir())
+    assert len(aside) == 1, aside
+    assert json.loads((aside[0] / "why.json").read_bytes())["reason"]
+    run_cell(cell, store, source, Options())
+    assert numbers(store) == numbers(Store(two))
+
+
+def test_repair_tests_a_whole_training_again_and_trains_nothing(
+    two: Path, tmp_path: Path, quick: None, harness: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(Path(shutil.copytree(two, tmp_path / "store")))
+    path = file_of(store.root, "runs/result.json", 1)
+    flip(path, path)
+    monkeypatch.setattr("harness.trainer.fit", lambda *args, **options: pytest.fail("trained"))
+    answer = harness("doctor", "--repair", "--store", store.root, "--json")
+    assert answer.code == 0, answer.err
+    assert [line.partition(": ")[2].split(" ")[0] for line in answer.document["repaired"]] == ["set", "tested"]
+    assert numbers(store) == numbers(Store(two))
+    assert "quarantined" in harness("doctor", "--store", store.root).out
+
+
+def test_a_line_that_was_changed_is_passed_over_and_the_rest_kept(two: Path, tmp_path: Path) -> None:
+    store = Store(Path(shutil.copytree(two, tmp_path / "store")))
+    path = file_of(store.root, "trainings/metrics.jsonl", 0)
+    training = Training(path.parent)
+    whole = training.lines(path.name)
+    first, rest = path.read_bytes().split(b"\n", 1)
+    for changed in (first.replace(b'"step":', b'"stop":'), first.replace(b"0.", b"1.", 1), first[:-20], b"{}"):
+        assert changed != first
+        path.write_bytes(rest.split(b"\n")[0] + b"\n" + changed + b"\n" + rest)
+        assert training.lines(path.name) == [whole[1], *whole[1:]]
+    other = file_of(store.root, "trainings/metrics.jsonl", 1)
+    path.write_bytes(other.read_bytes())
+    assert training.lines(path.name) == [], "lines of another training"
+
+
+def test_left_over_files_and_leases_are_found_and_removed(two: Path, tmp_path: Path) -> None:
+    store = Store(Path(shutil.copytree(two, tmp_path / "store")))
+    folder = file_of(store.root, "trainings/training.json", 0).parent
+    stray = folder / f".last.safetensors.{'0a' * 6}.part"
+    young, old = (store.root / "plans" / f".x.json.{part * 6}.part" for part in ("0b", "0c"))
+    young.parent.mkdir()
+    for path in (stray, young, old):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    (store.root / "locks" / f"{'d' * 16}.lock").touch()
+    lease = store.root / "locks" / f"{'d' * 16}.lease"
+    from harness import locks
+
+    lease.write_text(json.dumps({"token": "x", "kernel": locks.kernel(), "flock": True, "pid": 1, "count": "0"}))
+    assert {one.path for one in repair.findings(store) if one.kind == "left over"} == {stray, old, lease}
+    repair.mend(store, INSTALLED, "cpu", None, lambda line: None)
+    assert [path.exists() for path in (stray, old, lease, young)] == [False, False, False, True]
+
+
+def test_what_a_process_is_writing_is_left_alone(two: Path, tmp_path: Path) -> None:
+    store = Store(Path(shutil.copytree(two, tmp_path / "store")))
+    path = file_of(store.root, "runs/result.json", 0)
+    flip(path, path)
+    under_way = path.with_name(f".result.json.{'0a' * 6}.part")
+    under_way.write_bytes(b"half")
+    with store.lock(path.parent.name):
+        assert [one.kind for one in repair.findings(store)] == ["damaged"]
+        finding = next(repair.findings(store))
+        assert finding.mend is not None
+        assert "another process works on it" in finding.mend()
+    assert path.exists()
+
+
+# --- formats
+
+
+def test_a_newer_format_is_refused_and_left_alone(two: Path, tmp_path: Path, quick: None) -> None:
+    """It is whole: to call it damaged would put a newer version's work into quarantine."""
+    store = Store(Path(shutil.copytree(two, tmp_path / "store")))
+    cell, source = Request(preset="tiny").cell(INSTALLED, "base", 0)
+    for name, folder in (("result.json", store.run(cell)), ("training.json", store.training(cell))):
+        with pytest.MonkeyPatch.context() as newer:
+            newer.setattr("harness.store.FORMAT", FORMAT + 1)
+            folder.write(name, folder.read(name))
+        before = snapshot(store.root)
+        with pytest.raises(NewerFormat, match=rf"{name} has format {FORMAT + 1}; this version reads up to {FORMAT}"):
+            folder.read(name)
+        if name == "result.json":
+            with pytest.raises(NewerFormat):
+                run_cell(cell, store, source, Options())
+        repair.mend(store, INSTALLED, "cpu", None, lambda line: None)
+        assert {k: v for k, v in snapshot(store.root).items() if "locks" not in k} == {
+            k: v for k, v in before.items() if "locks" not in k
+        }
+
+
+def test_a_file_that_cannot_be_read_just_now_is_not_taken_for_damaged(
+    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(Path(shutil.copytree(two, tmp_path / "store")))
+    (training, *_) = store.trainings()
+    summary = training.read("training.json")
+
+    def broken(*args: object, **options: object) -> Any:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", broken)
+    monkeypatch.setattr(Path, "open", broken)
+    for read in (lambda: training.read("training.json"), lambda: training.check(summary)):
+        with pytest.raises(HarnessError, match="Input/output error") as refused:
+            read()
+        assert not isinstance(refused.value, DamagedRecord)
