@@ -113,15 +113,11 @@ def _of_training(store: Store, training: Training) -> Iterator[Finding]:
     lines = training.path / "metrics.jsonl"
     try:
         whole, others = training.split_lines(lines.name)
-        if others:
-            yield Finding(
-                "damaged",
-                lines,
-                f"{others} of {len(whole) + others} lines are torn or changed; they are passed over",
-                lambda: _keep_lines(store, training, whole, others),
-            )
-        elif lines.exists() and not whole and (training.path / "training.json").exists():
-            yield _damaged(store, training, lines, f"{lines} is empty, and its training is finished")
+        if lines.exists() and not whole and (others or (training.path / "training.json").exists()):
+            yield _damaged(store, training, lines, f"{lines} has no line that is whole and this training's own")
+        elif others:
+            reason = f"{others} of {len(whole) + others} lines of {lines} are torn or changed; they are passed over"
+            yield Finding("damaged", lines, reason, lambda: _keep_lines(store, training, whole, reason))
     except DamagedRecord as error:
         yield _damaged(store, training, lines, str(error))
     summary = None
@@ -170,11 +166,11 @@ def _damaged(store: Store, folder: Folder, path: Path, reason: str) -> Finding:
     return Finding("damaged", path, reason, aside)
 
 
-def _keep_lines(store: Store, training: Training, whole: list[bytes], others: int) -> str:
+def _keep_lines(store: Store, training: Training, whole: list[bytes], reason: str) -> str:
     with store.lock(training.path.name, wait=False) as lease:
         if lease is None:
             return "left alone: another process works on it"
-        aside = store.quarantine(training.path / "metrics.jsonl", f"{others} lines are torn or changed")
+        aside = store.quarantine(training.path / "metrics.jsonl", reason)
         training.write_bytes("metrics.jsonl", b"".join(line + b"\n" for line in whole))
         return f"its {len(whole)} whole lines are kept; the file as it was is {aside.relative_to(store.root)}"
 
