@@ -84,9 +84,10 @@ class Lease:
         self._ended.set()
         self._thread.join()
         os.close(self._handle)
-        found = _read(self.path)
-        if found is not None and _field(found, "token") == self._token:
-            _remove(self.path, found)
+        with suppress(OSError):  # then it is found to be of the dead, by the next who wants the lock
+            found = _read(self.path)
+            if found is not None and _field(found, "token") == self._token:
+                _remove(self.path, found)
 
     def _write(self) -> None:
         # In place and of one length: a holder whose lease was removed writes to a file without a name, and harms nobody's.

@@ -445,7 +445,7 @@ def test_a_damaged_result_is_named_by_who_reads_and_made_anew_by_who_runs(
     assert (again.code, again.document["cached"]) == (0, False)
     assert again.document["metrics"] == base["metrics"]
     assert str(path) in again.err
-    (aside,) = (store / "quarantine").glob("*/result.json")
+    (aside,) = (store / "quarantine").glob("*/*/result.json")
     assert aside.read_bytes() == damaged
     assert harness("run", "--preset", "tiny", "--store", store, "--json").document["cached"]
     assert harness("doctor", "--store", store).code == 0
