@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from harness import files
 from harness.data.source import Source, open_source
 from harness.devices import autocast, resolve
 from harness.errors import HarnessError, RequestError
@@ -48,8 +49,7 @@ def draw_run(
     arrays = [part.clamp(0, 1).cpu().numpy() for part in (shown, truth, prediction)]
     content = strip(*arrays) if out.suffix.lower() == ".png" else animation(*arrays)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(content)
+        files.write(out, content)
     except OSError as error:
         raise HarnessError(f"cannot write {out}: {error.strerror or error}") from error
     return mean.overall()["ssim"]

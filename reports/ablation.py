@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
+from harness import __version__, files
 from harness.conventions import METRICS
 from harness.errors import HarnessError, RequestError
 from harness.plan import REFERENCE
@@ -593,12 +591,9 @@ def _refuse_foreign(path: Path) -> None:
 def _write_data(path: Path, found: Records, margin: float) -> Path:
     """Writes what the report used, so that `harness compare` can read a report's folder like a store."""
     document: dict[str, Any] = found.document() | {"margin": margin}
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
-        temporary.write_text(json.dumps(document, separators=(",", ":"), allow_nan=False) + "\n")
-        os.replace(temporary, path)
+        files.write(path, json.dumps(document, separators=(",", ":"), allow_nan=False).encode() + b"\n")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise HarnessError(f"cannot write {path}: {error.strerror or error}") from error
     return path
 

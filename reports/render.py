@@ -13,7 +13,6 @@ import io
 import json
 import math
 import re
-import secrets
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
@@ -26,6 +25,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from harness import files
 from harness.errors import HarnessError, RequestError
 from harness.masking import redact
 from reports.page import Figure, Page, Picture, Table
@@ -411,11 +411,9 @@ def _listing(names: Iterable[str]) -> bytes:
 
 
 def _stage(target: Path, content: bytes, temporary: list[Path]) -> Path:
-    """Writes a file beside its target under a name of its own, with the permissions that a new file has here."""
-    path = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
-    with path.open("xb") as file:
-        temporary.append(path)
-        file.write(content)
+    """Writes a file beside its target under a name of its own, and to disk."""
+    path = files.stage(target, content)
+    temporary.append(path)
     return path
 
 

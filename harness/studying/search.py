@@ -403,7 +403,7 @@ class Search:
             return [], str(error)
 
     def _mark(self, cells: list[Any]) -> dict[str, Any]:
-        return {"owner": self._owner, "host": socket.gethostname(), "run_ids": [cell.run_id for cell in cells]}
+        return {"owner": self._owner, "run_ids": [cell.run_id for cell in cells]}
 
     def _surplus(self, live: Live) -> bool:
         """Gives a trial back that another process's trial made one too many, at the end or of an arm."""
@@ -803,12 +803,11 @@ _OWNER = re.compile(r"study-[0-9a-f]{32}")
 def _check_trial(trial: optuna.trial.FrozenTrial) -> None:
     """What trials of a storage say may be anyone's words. Raises ValueError for what this program did not write."""
     attributes = trial.user_attrs
-    mark = attributes.get(MARK, {"owner": f"study-{0:032}", "host": "", "run_ids": []})
+    mark = attributes.get(MARK, {"owner": f"study-{0:032}", "run_ids": []})
     sound = (
         isinstance(mark, dict)
         and isinstance(mark.get("owner"), str)
         and _OWNER.fullmatch(mark["owner"])  # it names a lock file
-        and isinstance(mark.get("host"), str)
         and isinstance(mark.get("number", 0), int)
         and isinstance(mark.get("run_ids"), list)
         and all(isinstance(one, str) for one in mark["run_ids"])
