@@ -34,7 +34,7 @@ from harness.request import Request
 from harness.store import Cell, Folder, Store
 from harness.workers import Done, Job
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)  # on a machine that others use, starting processes takes its time
 
 QUICK = {"training.validate_every": "16", "data.test_sequences": "2", "data.validation_sequences": "2"}
 SHORT = Request(preset="tiny", settings=QUICK | {"training.steps": "16"})
@@ -194,6 +194,7 @@ def test_what_no_node_has_is_refused_instead_of_waited_for(
     assert not list(tmp_path.glob("locks/*"))
 
 
+@pytest.mark.slow
 def test_a_training_on_ray_stops_and_goes_on(on_cluster: Ray, tmp_path: Path, undisturbed: dict[str, str]) -> None:
     task = job(tmp_path / "store", LONG)
     stop_in_mid_training(on_cluster, task)
@@ -219,6 +220,7 @@ def test_a_process_that_dies_is_an_answer_and_loads_plugin_files_itself(on_clust
     assert "the process died" in str(died.error)
 
 
+@pytest.mark.slow
 def test_a_study_on_ray_finds_what_one_here_finds(cluster: Any, tmp_path: Path) -> None:
     """As a user's own command: it joins by the address, and stdout has the document alone."""
     settings = [word for path, value in SHORT.settings.items() for word in ("--set", f"{path}={value}")]  # type: ignore[union-attr]
@@ -236,6 +238,7 @@ def test_a_study_on_ray_finds_what_one_here_finds(cluster: Any, tmp_path: Path) 
     assert Store(here.store).training(cell_of(here)).read("training.json")["validation_ssim"] == arm["value"]
 
 
+@pytest.mark.slow
 def test_a_node_killed_under_load_changes_no_result(cluster: Any, tmp_path: Path, notes: list[str]) -> None:
     plugin = tmp_path / "plain.py"
     plugin.write_text(AT_ONCE.format(here=os.getpid()))
@@ -365,6 +368,7 @@ def as_jobs(tmp_path: Path, notes: list[str]) -> Iterator[Slurm]:
         yield executor
 
 
+@pytest.mark.slow
 def test_a_job_saves_its_state_when_told_to_stop_and_its_pickles_are_the_users_alone(as_jobs: Slurm, tmp_path: Path) -> None:
     (folder,) = (tmp_path / "store" / "jobs").iterdir()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -377,6 +381,7 @@ def children(process: int) -> list[int]:
     return [int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
+@pytest.mark.slow
 def test_a_job_that_meets_its_time_limit_is_queued_again_and_goes_on(
     as_jobs: Slurm, tmp_path: Path, undisturbed: dict[str, str]
 ) -> None:
@@ -393,6 +398,7 @@ def test_a_job_that_meets_its_time_limit_is_queued_again_and_goes_on(
     assert trained(task.store) == undisturbed
 
 
+@pytest.mark.slow
 def test_an_ablation_and_a_study_as_jobs_give_what_they_give_here(tmp_path: Path, harness: Command, quick: None) -> None:
     store, words = tmp_path / "store", ["--preset", "tiny", "--no-plugins", "--json"]
     words += [word for path, value in SHORT.settings.items() for word in ("--set", f"{path}={value}")]  # type: ignore[union-attr]

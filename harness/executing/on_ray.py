@@ -24,6 +24,8 @@ from harness.workers import Done
 
 CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 30.0
+OBJECTS_BYTES = 100 * 2**20
+"""Memory for Ray's objects on a cluster of this machine: cells pass none, and Ray would take a third of all memory."""
 LOOK_SECONDS = 5.0
 """How old the picture of the cluster may be by which cells are handed out."""
 
@@ -65,7 +67,8 @@ class Ray(Remote):
             _probe(address)
         try:
             if address is None:  # RAY_ADDRESS would turn a local cluster into somebody's
-                ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+                quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+                ray.init("local", object_store_memory=OBJECTS_BYTES, **quiet)
             else:
                 ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # ConnectionError, RuntimeError, ValueError, gRPC's own
