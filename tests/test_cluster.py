@@ -239,7 +239,9 @@ def test_a_study_on_ray_finds_what_one_here_finds(cluster: Any, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_node_killed_under_load_changes_no_result(cluster: Any, tmp_path: Path, notes: list[str]) -> None:
+def test_a_node_killed_under_load_changes_no_result(
+    cluster: Any, tmp_path: Path, notes: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     plugin = tmp_path / "plain.py"
     plugin.write_text(AT_ONCE.format(here=os.getpid()))
     asked: dict[str, Any] = {"variants": (), "seeds": (0,), "request": LONG, "threads": 1, "plugins": (plugin,)}
@@ -258,6 +260,7 @@ def test_a_node_killed_under_load_changes_no_result(cluster: Any, tmp_path: Path
     killer.start()
     rows = Runner(plan, Store(store), notes.append, lambda slots: Ray(place("ray"), store, notes.append, slots)).run()
     killer.join()
+    assert capsys.readouterr().out == ""  # what Ray prints of it must not reach the document of --json
     assert [row.status for row in rows] == ["finished"] * 3
     assert any(
         "a node of the cluster died" in note and "goes on elsewhere from its last checkpoint" in note for note in notes
@@ -347,15 +350,20 @@ class Losing(remote.Remote):
         return list(self._way)
 
     def _answer(self, way: remote.Way) -> Done:
+        if self.sent % 2:  # a job that is preempted, a node that is drained
+            return remote.STOPPED
         raise remote.Lost("a node died")
 
 
-def test_a_task_that_loses_every_machine_is_an_error_in_the_end(tmp_path: Path, notes: list[str]) -> None:
+def test_a_task_whose_machines_die_or_tell_it_to_stop_is_sent_again_and_an_error_in_the_end(
+    tmp_path: Path, notes: list[str]
+) -> None:
     with closing(Losing(tmp_path, notes.append)) as executor:
         executor.submit(StubCell("stub", 0.5, 0, tmp_path))
         answers: list[Any] = []
         wait_for(lambda: answers.extend(executor.done(0)) or answers)
     assert answers[0][1].error == f"a node died, for the {remote.LOSSES + 1}th time"
+    assert sum("told to stop by its machine" in note for note in notes) == 3
     assert executor.sent == len(notes) + 1 == remote.LOSSES + 1
 
 

@@ -42,25 +42,21 @@ class Place:
         """Threads of a cell: the same on every machine, for their number decides the last bits. 0: the runner's choice."""
         return 0 if self.cpus is None else max(1, int(self.cpus))
 
-    @property
-    def executors(self) -> Callable[[Path, Callable[[str], None]], Executors]:
-        """(store, note) -> what makes the executor."""
+    def executors(self, store: Path, note: Callable[[str], None]) -> Executors:
+        """What makes the executor, for work on that store."""
         if self.executor == "processes":
-            return lambda store, note: Processes
+            return Processes
 
-        def remote(store: Path, note: Callable[[str], None]) -> Executors:
-            def make(slots: int) -> Executor:
-                if self.executor == "ray":
-                    from harness.executing.on_ray import Ray
+        def make(slots: int) -> Executor:
+            if self.executor == "ray":
+                from harness.executing.on_ray import Ray
 
-                    return Ray(self, store, note, slots)
-                from harness.executing.on_slurm import Slurm
+                return Ray(self, store, note, slots)
+            from harness.executing.on_slurm import Slurm
 
-                return Slurm(self, store, note, slots)
+            return Slurm(self, store, note, slots)
 
-            return make
-
-        return remote
+        return make
 
 
 def place(
@@ -100,7 +96,7 @@ def place(
         device = "cuda" if gpus else "cpu"
     elif device != "cuda":  # 'cuda' is not checked: the GPUs are the cluster's
         device = choose_device(device)
-    if (device == "cuda") != (gpus != 0 if device == "cuda" else bool(gpus)):
+    if gpus is not None and (device == "cuda") != (gpus > 0):
         raise RequestError(f"--device {device} and --gpus-per-cell {gpus:g} exclude each other")
     if ray_address is not None and not _ADDRESS.fullmatch(ray_address):
         raise RequestError(
