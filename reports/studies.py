@@ -10,6 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
 from harness.errors import HarnessError
 from harness.store import Folder, Store
 from reports.page import Figure, Section, Table, Value
@@ -47,7 +50,7 @@ def _section(record: Mapping[str, Any], index: int) -> Section:
         tables.append(_confirmed(f"{key}-confirmed", record["confirm"]))
     figures = [_history(f"{key}-history", complete), _slices(f"{key}-slices", complete, parameters, record["space"])]
     figures += [
-        _contour(f"{key}-contour", complete, parameters),
+        _contour(f"{key}-contour", complete, parameters, record["space"]),
         _importance(f"{key}-importance", complete, record["space"]),
     ]
     return Section(
@@ -145,7 +148,7 @@ def _history(key: str, trials: Sequence[Mapping[str, Any]]) -> Figure | None:
         axes.step(numbers, best, where="post", color="#0173b2", label="best so far")
         axes.set_xlabel("trial")
         axes.set_ylabel("validation SSIM")
-        axes.legend()
+        canvas.legend(loc="outside lower center", ncols=2)
         alt = f"Validation SSIM by trial: from {values[0]:.4f} at first to a best of {best[-1]:.4f} after {len(values)} trials."
         return _save(canvas, key, "History", "Every complete trial, and the best up to then.", alt)
 
@@ -160,15 +163,25 @@ def _slices(
         for axes, name in zip(panels, shown, strict=True):
             points = _points(trials, name)
             axes.plot([x for x, _ in points], [y for _, y in points], "o", color="#0173b2")
-            if space[name].get("log"):
-                axes.set_xscale("log")
+            _scale(axes.xaxis, space[name])
             axes.set_xlabel(label(name))
         panels[0].set_ylabel("validation SSIM")
         words = [f"best {name} {max(_points(trials, name), key=lambda p: p[1])[0]:.4g}" for name in shown]
         return _save(canvas, key, "Slices", "Validation SSIM against each parameter by itself.", f"{'; '.join(words)}.")
 
 
-def _contour(key: str, trials: Sequence[Mapping[str, Any]], parameters: Sequence[str]) -> Figure | None:
+def _scale(axis: Axis, one: Mapping[str, Any]) -> None:
+    """A logarithmic axis where the search was logarithmic, its ticks as plain numbers: these plots set no mathematics."""
+    if one.get("log"):
+        getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+        axis.set_major_locator(LogLocator(numticks=5))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _contour(
+    key: str, trials: Sequence[Mapping[str, Any]], parameters: Sequence[str], space: Mapping[str, Any]
+) -> Figure | None:
     names = [name for name in parameters if len({x for x, _ in _points(trials, name)}) >= 2][:2]
     both = [t for t in trials if all(_number((t.get("params") or {}).get(name)) is not None for name in names)]
     if len(names) < 2 or len(both) < LEAST_TRIALS:
@@ -177,6 +190,8 @@ def _contour(key: str, trials: Sequence[Mapping[str, Any]], parameters: Sequence
     values = [float(trial["value"]) for trial in both]
     with _canvas(5.5, 3.8) as (canvas, (axes,)):
         dots = axes.scatter(x, y, c=values, cmap="cividis", edgecolors="0.2", s=60)
+        _scale(axes.xaxis, space[names[0]])
+        _scale(axes.yaxis, space[names[1]])
         axes.set_xlabel(label(names[0]))
         axes.set_ylabel(label(names[1]))
         canvas.colorbar(dots, ax=axes, label="validation SSIM")

@@ -385,6 +385,7 @@ def statistics(group: Group, id_: str, title: str) -> Table:
         ("pairs", True),
         ("mean difference (SSIM)", True),
         ("95% interval", True),
+        ("verdict", False),
         ("sd of differences", True),
         ("p (paired t)", True),
         ("p (Holm)", True),
@@ -393,7 +394,6 @@ def statistics(group: Group, id_: str, title: str) -> Table:
         ("p (sign test)", True),
         ("median difference", True),
         ("median, at least 95%", True),
-        ("verdict", False),
     ]
     rows = []
     for label, one in group.comparisons.items():
@@ -403,6 +403,7 @@ def statistics(group: Group, id_: str, title: str) -> Table:
                 Value(str(one.n), one.n),
                 figure(one.mean, 4, sign=True),
                 interval(one.low, one.high, 4, sign=True),
+                text(_with_seeds(one)),
                 figure(one.sd, 4),
                 probability(one.p),
                 probability(one.p_adjusted),
@@ -411,7 +412,6 @@ def statistics(group: Group, id_: str, title: str) -> Table:
                 probability(one.p_sign),
                 figure(one.median, 4, sign=True),
                 interval(one.median_low, one.median_high, 4, sign=True),
-                text(_with_seeds(one)),
             ]
         )
     note = "The 95% intervals are for one comparison alone; p (Holm) is adjusted for all comparisons of this table."
@@ -516,28 +516,31 @@ def _variation_columns(first: str, second: str | None) -> list[tuple[str, bool]]
         ("seeds", True),
         ("validation SSIM, mean", True),
         ("SSIM, mean", True),
-        ("SSIM, 95% interval", True),
-        ("MSE, mean", True),
         ("gain (SSIM)", True),
+        ("verdict", False),
+        ("SSIM, 95% interval", True),
         ("gain, 95% interval", True),
         ("p (Holm)", True),
-        ("verdict", False),
+        ("MSE, mean", True),
     ]
 
 
 def _variation(group: Group, method: Method, kind: str | None) -> list[Value]:
     estimate, validation = method.estimate(), method.estimate_number("validation_ssim")
     comparison = group.comparisons.get(method.label)
+    gain, gain_interval, p = _gain(comparison)
     return [
         name(method.label),
         *([text(kind)] if kind else []),
         Value(str(len(method.seeds)), len(method.seeds)),
         mean(validation, 4),
         mean(estimate, 4),
-        spread(estimate, 4),
-        mean(method.estimate("mse"), 2),
-        *_gain(comparison),
+        gain,
         text("reference" if method is group.methods[0] else short_verdict(comparison, estimate)),
+        spread(estimate, 4),
+        gain_interval,
+        p,
+        mean(method.estimate("mse"), 2),
     ]
 
 

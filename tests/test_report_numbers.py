@@ -848,6 +848,8 @@ def test_the_plots_draw_what_the_records_say(page: Page, raw: Raw) -> None:
         assert per_seed == [pytest.approx(one) for one in expected]
         bars = [bar.lines[2][0].get_segments()[0][:, 0] for bar in axes.containers]
         assert [list(bar) for bar in bars] == [pytest.approx(interval(one)) for one in expected if one]
+    for axes in (DRAWN["study-1-slices"][0], DRAWN["study-1-contour"][0]):
+        assert (axes.get_xscale(), axes.xaxis.get_major_formatter()(0.01, 0)) == ("log", "0.01")
     heat = DRAWN["interactions"][0].collections[0].get_array()
     effects = [float(np.mean(one)) for one in contrasts(raw).values() if one]
     assert heat[~np.ma.getmaskarray(heat)].ravel().tolist() == pytest.approx([effects[0], effects[2], effects[1]])
