@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from harness.errors import HarnessError
@@ -173,7 +173,7 @@ def _slices(
 def _scale(axis: Axis, one: Mapping[str, Any]) -> None:
     """A logarithmic axis where the search was logarithmic, its ticks as plain numbers: these plots set no mathematics."""
     if one.get("log"):
-        getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+        axis.axes.set(**{f"{'x' if isinstance(axis, XAxis) else 'y'}scale": "log"})
         axis.set_major_locator(LogLocator(numticks=5))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
