@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from PIL import Image
 
 from harness import files
@@ -233,8 +233,9 @@ def _first_frame(content: bytes) -> bytes | None:
     return still.getvalue()
 
 
-def _data_uri(mime: str, content: bytes) -> str:
-    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
+def _data_uri(mime: str, content: bytes) -> Markup:
+    """Marked as safe: base64 needs no escaping, and must not be searched for secrets, which it holds by chance."""
+    return Markup(f"data:{mime};base64,{base64.b64encode(content).decode()}")
 
 
 def _render(page: Page, images: dict[str, _Image]) -> str:
@@ -255,9 +256,10 @@ def _environment() -> Environment:
     for name in ("css", "js"):
         source = _asset(environment, f"page.{name}")
         environment.globals[name] = Markup(source)  # this package's own file
-        environment.globals[f"{name}_hash"] = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+        environment.globals[f"{name}_hash"] = Markup(base64.b64encode(hashlib.sha256(source.encode()).digest()).decode())
     environment.globals["long_text"] = LONG_TEXT
     environment.filters["sort_key"] = _sort_key
+    environment.filters["breakable"] = lambda name: escape(_clean(name)).replace("+", Markup("+<wbr>"))
     environment.filters["csv_uri"] = lambda table: _data_uri("text/csv;charset=utf-8", to_csv(table).encode())
     environment.filters["latex_uri"] = lambda table: _data_uri("text/plain;charset=utf-8", to_latex(table).encode())
     return environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import csv
 import dataclasses
@@ -32,7 +33,7 @@ from harness.errors import HarnessError
 from reports import render
 from reports.page import Figure, Page, Picture, Section, Table, Value
 
-VOID = {"meta", "link", "img", "input", "br", "hr"}
+VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}
 NASTY = "<script>alert(1)</script>\"'&amp; | `x` [a](http://b) ![i](j) *b* _c_ $d$ {{ 7 * 7 }} {% raw %} \\"
 LONG = "n" * 10_000
 
@@ -222,6 +223,18 @@ def test_a_page_stays_under_five_megabytes(tmp_path: Path) -> None:
     assert [link["href"] for link in document.all("a") if "pictures" in (link["href"] or "")] == ["pictures/larger.png"]
     assert "noise larger" in document.text
     assert (tmp_path / "pictures/larger.png").read_bytes() == page.sections[0].pictures[2].content
+
+
+def test_an_image_is_not_searched_for_secrets() -> None:
+    looks_like_one = "AAAApwdAAAA="  # after '...;base64,' this is a field of a query that names a password
+    figure = Figure("f", "A figure", "", "what it shows", "", base64.b64decode(looks_like_one))
+    assert f"data:image/png;base64,{looks_like_one}" in render.to_html(page_of(figures=(figure,)))
+
+
+def test_a_name_may_be_broken_after_a_plus_and_comes_out_as_text() -> None:
+    html = render.to_html(page_of(table_of("a+<b>")))
+    assert "a+<wbr>&lt;b&gt;" in html
+    assert "p:***@host" in render.to_html(page_of(table_of("x://p:hunter2@host+")))
 
 
 def test_a_heavy_plot_is_embedded_as_png() -> None:
