@@ -80,7 +80,7 @@ class ConvLSTM(nn.Module):
             driven = F.conv2d(inputs_TBCHW.flatten(0, 1), self.input_weight, self.bias, padding=padding)
             driven = driven.view(steps, -1, *driven.shape[1:])
             if constant is not None and self.constant_weight is not None:
-                driven = driven + F.conv2d(constant, self.constant_weight, padding=padding)
+                driven += F.conv2d(constant, self.constant_weight, padding=padding)
         weight: Tensor = self.state_weight
         bias: Tensor = self.bias
         device = weight.device.type
@@ -97,9 +97,10 @@ class ConvLSTM(nn.Module):
 class Recurrence(torch.autograd.Function):
     """The recurrent part of a layer, with its own backward pass.
 
-    Autograd would do three things step by step that need not be: the weights' gradient (here one convolution over all
-    steps), filling the input's gradient, and keeping every gate's value (here recomputed from the sums before them).
-    The cell state is float32 whatever the type of the gates.
+    Autograd would do step by step what need not be: the weights' gradient (here one convolution over all steps) and filling
+    the input's gradient. And it would keep seven values of every cell: here five are kept, the four gates and the hidden
+    state, all in memory that is there anyway. The gates are made in place of the sums that the caller hands over, their
+    gradients in place of the gates; the cell states, float32 whatever the type of the gates, are computed again.
     """
 
     @staticmethod
@@ -112,62 +113,68 @@ class Recurrence(torch.autograd.Function):
         cell: Tensor | None,
         steps: int,
     ) -> tuple[Tensor, Tensor]:
-        """What the input adds to the gates (None: `bias` alone) and the state -> hidden states (T, B, C, H, W), last cell state."""
+        """What the input adds to the gates (overwritten; None: `bias` alone) and the state -> hidden states (T, B, C, H, W),
+        last cell state."""
         with nullcontext() if weight.is_meta else torch.autocast(weight.device.type, enabled=False):
             hidden = None if hidden is None else hidden.to(weight.dtype)
-            first, gates, cells, outputs = hidden, [], [cell], []
+            first, before, padding = hidden, cell, weight.shape[-1] // 2
+            gates = driven_TBGHW
+            if gates is None:
+                assert hidden is not None
+                gates = _empty_like(hidden, steps, weight.shape[0])
+            outputs = _empty_like(gates[0], steps, weight.shape[1])
             for step in range(steps):
-                if hidden is None:
-                    assert driven_TBGHW is not None
-                    total = driven_TBGHW[step]
-                else:
-                    total = F.conv2d(hidden, weight, bias, padding=weight.shape[-1] // 2)
-                    if driven_TBGHW is not None:
-                        total += driven_TBGHW[step]
-                hidden, cell = lstm_update(total, cell)
-                gates.append(total)
-                cells.append(cell)
-                outputs.append(hidden)
-            stacked = torch.stack(outputs)
-        ctx.save_for_backward(weight, first, stacked, *gates, *cells)
-        ctx.steps, ctx.has_bias, ctx.has_driven = steps, bias is not None, driven_TBGHW is not None
+                if hidden is not None:
+                    total = F.conv2d(hidden, weight, bias, padding=padding)
+                    gates[step].copy_(total) if driven_TBGHW is None else gates[step].add_(total)
+                hidden = outputs[step]
+                cell = lstm_update(gates[step], cell, hidden)
+        # Changed inputs that are saved are looked at by autograd: a second pass through the same graph raises.
+        ctx.save_for_backward(weight, first, before, gates, outputs)
+        ctx.has_bias, ctx.has_driven = bias is not None, driven_TBGHW is not None
         assert cell is not None
-        return stacked, cell
+        return outputs, cell
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, outputs_grad: Tensor, cell_grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of the gates step by step, backwards in time; of the weights, for all steps at once."""
-        steps = ctx.steps
-        weight, first, outputs, *rest = ctx.saved_tensors
-        gates, cells = rest[:steps], rest[steps:]
-        gates_grad = gates[0].new_empty(steps, *gates[0].shape)
+        weight, first, before, gates, outputs = ctx.saved_tensors
+        cells = [before]
+        for step in range(len(gates)):
+            cells.append(lstm_cell(gates[step], cells[-1]))
         from_next: Tensor | None = None
-        for step in reversed(range(steps)):
+        for step in reversed(range(len(gates))):
             hidden_grad = outputs_grad[step] if from_next is None else outputs_grad[step] + from_next
-            cell_grad = lstm_update_backward(
-                gates[step], cells[step], cells[step + 1], hidden_grad, cell_grad, gates_grad[step]
-            )
+            cell_grad = lstm_update_backward(gates[step], cells[step], cells.pop(), hidden_grad, cell_grad)
             if step or first is not None:
-                from_next = _convolution_backward(gates_grad[step], outputs[step], weight, (True, False))[0]
+                from_next = _convolution_backward(gates[step], outputs[step], weight, (True, False))[0]
         # Step t's convolution read the hidden state of step t - 1.
-        if first is None:
-            read, written = outputs[:-1], gates_grad[1:]
-        else:
-            read, written = torch.cat([first[None], outputs[:-1]]), gates_grad
-        weight_grad = None
-        if len(read):
-            weight_grad = _convolution_backward(written.flatten(0, 1), read.flatten(0, 1), weight, (False, True))[1]
-        bias_grad = gates_grad.sum(dim=(0, 1, 3, 4)) if ctx.has_bias else None
+        weight_grad: Tensor | None = None
+        for read, written in [(outputs[:-1], gates[1:]), *([] if first is None else [(first[None], gates[:1])])]:
+            if len(read):
+                part = _convolution_backward(written.flatten(0, 1), read.flatten(0, 1), weight, (False, True))[1]
+                weight_grad = part if weight_grad is None else weight_grad + part
         has_state = first is not None
         return (
-            gates_grad if ctx.has_driven else None,
+            gates if ctx.has_driven else None,
             weight_grad,
-            bias_grad,
+            gates.sum(dim=(0, 1, 3, 4)) if ctx.has_bias else None,
             from_next if has_state else None,
             cell_grad if has_state else None,
             None,
         )
+
+
+def _empty_like(frames_BCHW: Tensor, steps: int, channels: int) -> Tensor:
+    """(steps, B, channels, H, W) uninitialised, every step in the memory format of the frames."""
+    batch, _, height, width = frames_BCHW.shape
+    nhwc = frames_BCHW.is_contiguous(memory_format=torch.channels_last) and not frames_BCHW.is_contiguous()
+    kind = torch.channels_last if nhwc else torch.contiguous_format
+    empty = torch.empty(
+        (steps * batch, channels, height, width), dtype=frames_BCHW.dtype, device=frames_BCHW.device, memory_format=kind
+    )
+    return empty.view(steps, batch, channels, height, width)
 
 
 def _convolution_backward(grad: Tensor, inputs: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
@@ -179,37 +186,50 @@ def _convolution_backward(grad: Tensor, inputs: Tensor, weight: Tensor, wanted: 
     return inputs_grad, weight_grad
 
 
-def lstm_update(gates: Tensor, cell: Tensor | None) -> State:
-    """The pointwise part: gates before their nonlinearities (B, 4C, H, W) and the cell state (None: zeros) -> new state."""
-    in_gate, forget_gate, out_gate, candidate = _gates(gates)
-    update = in_gate * candidate
-    cell = update.float() if cell is None else torch.addcmul(update.float(), forget_gate, cell)
-    return (out_gate * torch.tanh(cell)).to(gates.dtype), cell
+def lstm_update(gates: Tensor, cell: Tensor | None, hidden: Tensor) -> Tensor:
+    """The pointwise part of a step.
+
+    Args:
+        gates: the sums before the nonlinearities (B, 4C, H, W); the gates' values are written in their place.
+        cell: the cell state (B, C, H, W) in float32; None for zeros.
+        hidden: where the new hidden state (B, C, H, W) is written.
+
+    Returns:
+        The new cell state, float32.
+    """
+    in_gate, forget_gate, out_gate, candidate = gates.chunk(4, dim=1)
+    for gate in (in_gate, forget_gate, out_gate):
+        gate.sigmoid_()
+    candidate.tanh_()
+    cell = lstm_cell(gates, cell)
+    torch.mul(out_gate, torch.tanh(cell), out=hidden)
+    return cell
 
 
-def lstm_update_backward(
-    gates: Tensor, before: Tensor | None, cell: Tensor, hidden_grad: Tensor, cell_grad: Tensor, gates_grad: Tensor
-) -> Tensor:
-    """The gradient of `lstm_update`: writes that of the gates into `gates_grad`, returns that of the cell state before."""
-    in_gate, forget_gate, out_gate, candidate = _gates(gates)
+def lstm_cell(gates: Tensor, cell: Tensor | None) -> Tensor:
+    """The new cell state, float32, from the gates' values (B, 4C, H, W) and the state before (None: zeros)."""
+    in_gate, forget_gate, _, candidate = gates.chunk(4, dim=1)
+    if cell is None:
+        return in_gate.float() * candidate
+    return (forget_gate * cell).addcmul_(in_gate, candidate)
+
+
+def lstm_update_backward(gates: Tensor, before: Tensor | None, cell: Tensor, hidden_grad: Tensor, cell_grad: Tensor) -> Tensor:
+    """The gradient of `lstm_update`: overwrites the gates' values with that of their sums, returns that of the cell before."""
+    in_gate, forget_gate, out_gate, candidate = gates.chunk(4, dim=1)
     squashed = torch.tanh(cell)
-    cell_grad = torch.addcmul(cell_grad, hidden_grad * out_gate, 1 - squashed * squashed)
-    channels = cell.shape[1]
-    in_part, forget_part, out_part, candidate_part = torch.split(gates_grad, channels, dim=1)
-    in_part.copy_(cell_grad * candidate * (in_gate * (1 - in_gate)))
+    cell_grad = cell_grad + torch.ops.aten.tanh_backward(hidden_grad * out_gate, squashed)
+    before_grad = cell_grad * forget_gate
+    for_in, for_candidate = cell_grad * candidate, cell_grad * in_gate
+    sigmoid_grad, tanh_grad = torch.ops.aten.sigmoid_backward.grad_input, torch.ops.aten.tanh_backward.grad_input
+    sigmoid_grad(for_in, in_gate, grad_input=in_gate)
     if before is None:
-        forget_part.zero_()
+        forget_gate.zero_()
     else:
-        forget_part.copy_(cell_grad * before * (forget_gate * (1 - forget_gate)))
-    out_part.copy_(hidden_grad * squashed * (out_gate * (1 - out_gate)))
-    candidate_part.copy_(cell_grad * in_gate * (1 - candidate * candidate))
-    return cell_grad * forget_gate
-
-
-def _gates(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    sigmoids, candidate = torch.split(gates, [gates.shape[1] // 4 * 3, gates.shape[1] // 4], dim=1)
-    in_gate, forget_gate, out_gate = torch.sigmoid(sigmoids).chunk(3, dim=1)
-    return in_gate, forget_gate, out_gate, torch.tanh(candidate)
+        sigmoid_grad(cell_grad * before, forget_gate, grad_input=forget_gate)
+    sigmoid_grad(hidden_grad * squashed, out_gate, grad_input=out_gate)
+    tanh_grad(for_candidate, candidate, grad_input=candidate)
+    return before_grad
 
 
 def plain_convlstm(
