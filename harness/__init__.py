@@ -2,5 +2,5 @@
 
 __version__ = "0.1.0"
 
-NUMERICS = 1
+NUMERICS = 2
 """Revision of everything that decides a number: model, data, training, metrics. Raised when any of them changes."""

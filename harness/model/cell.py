@@ -10,8 +10,8 @@ Shapes: T time, B batch, C channels, H height, W width. A layer works time-major
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,9 @@ from torch.nn import functional as F
 
 State = tuple[Tensor, Tensor]
 """Hidden and cell state, each (B, C, H, W)."""
+
+CHUNK_BYTES = 2**24
+"""On the CPU a convolution of many frames is made in parts that write so much."""
 
 
 class ConvLSTM(nn.Module):
@@ -70,28 +73,63 @@ class ConvLSTM(nn.Module):
         """
         if self.plain:
             return plain_convlstm(self, inputs_TBCHW, state, constant=constant, steps=steps)
-        padding = self.kernel // 2
-        if inputs_TBCHW is None:
-            if state is None or steps < 1:
-                raise ValueError("a layer without an input needs a state and at least one step")
-            driven = None
-        else:
-            steps = inputs_TBCHW.shape[0]
-            driven = F.conv2d(inputs_TBCHW.flatten(0, 1), self.input_weight, self.bias, padding=padding)
-            driven = driven.view(steps, -1, *driven.shape[1:])
-            if constant is not None and self.constant_weight is not None:
-                driven += F.conv2d(constant, self.constant_weight, padding=padding)
-        weight: Tensor = self.state_weight
-        bias: Tensor = self.bias
-        device = weight.device.type
-        # Inside the recurrence autocast would cast the weights again at every step. It does not know the meta device.
-        if not weight.is_meta and torch.is_autocast_enabled(device):
+        weights: list[Tensor | None] = [self.input_weight, self.constant_weight, self.state_weight, self.bias]
+        device = self.bias.device.type
+        # Autocast would cast the weights again at every use in here. It does not know the meta device.
+        if not self.bias.is_meta and torch.is_autocast_enabled(device):
             kind = torch.get_autocast_dtype(device)
-            weight, bias = weight.to(kind), bias.to(kind)
+            weights = [None if one is None else one.to(kind) for one in weights]
+        input_weight, constant_weight, weight, bias = weights
+        assert bias is not None
+        driven = steady = None
+        if inputs_TBCHW is not None:
+            steps = inputs_TBCHW.shape[0]
+            convolve: Callable[..., Tensor] = Convolution.apply
+            driven = _each_step(convolve(inputs_TBCHW.flatten(0, 1), input_weight, bias), steps)
+            if constant is not None and constant_weight is not None:
+                steady = convolve(constant, constant_weight, None)
+        elif state is None or steps < 1:
+            raise ValueError("a layer without an input needs a state and at least one step")
         hidden, cell = (None, None) if state is None else state
         recur: Callable[..., tuple[Tensor, Tensor]] = Recurrence.apply
-        outputs, cell = recur(driven, weight, None if driven is not None else bias, hidden, cell, steps)
+        outputs, cell = recur(driven, steady, weight, None if driven is not None else bias, hidden, cell, steps)
         return outputs, (outputs[-1], cell)
+
+
+class Convolution(torch.autograd.Function):
+    """A 'same' convolution of many frames (N, C, H, W) -> (N, G, H, W), in chunks on the CPU.
+
+    There a convolution of all frames is no faster than one of a few, and its library holds a second copy of what it reads
+    and writes: at preset `paper` that was a fifth of a step's memory, and a tenth of its time went into having it cleared.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, frames_NCHW: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The weight and the bias say in which type to compute."""
+        frames_NCHW = frames_NCHW.to(weight.dtype)
+        ctx.save_for_backward(frames_NCHW, weight)
+        ctx.has_bias = bias is not None
+        with _as_given(weight):
+            parts = _chunks(frames_NCHW, weight)
+            if len(parts) == 1:
+                return F.conv2d(frames_NCHW, weight, bias, padding=weight.shape[-1] // 2)
+            whole = _empty_like(frames_NCHW, len(frames_NCHW), weight.shape[0])
+            for part in parts:
+                whole[part] = F.conv2d(frames_NCHW[part], weight, bias, padding=weight.shape[-1] // 2)
+            return whole
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the frames, the weight and the bias."""
+        frames, weight = ctx.saved_tensors
+        frames_grad: Tensor | None = None
+        if ctx.needs_input_grad[0]:
+            frames_grad = torch.empty_like(frames)
+            for part in _chunks(frames, weight):
+                frames_grad[part] = _convolution_backward(grad[part], frames[part], weight, (True, False))[0]
+        bias_grad = grad.sum(dim=(0, 2, 3)) if ctx.has_bias else None
+        return frames_grad, _weight_grad([(grad, frames)], weight), bias_grad
 
 
 class Recurrence(torch.autograd.Function):
@@ -107,23 +145,30 @@ class Recurrence(torch.autograd.Function):
     def forward(
         ctx: Any,
         driven_TBGHW: Tensor | None,
+        steady_BGHW: Tensor | None,
         weight: Tensor,
         bias: Tensor | None,
         hidden: Tensor | None,
         cell: Tensor | None,
         steps: int,
     ) -> tuple[Tensor, Tensor]:
-        """What the input adds to the gates (overwritten; None: `bias` alone) and the state -> hidden states (T, B, C, H, W),
-        last cell state."""
-        with nullcontext() if weight.is_meta else torch.autocast(weight.device.type, enabled=False):
+        """What the input adds to the gates and the state -> hidden states (T, B, C, H, W), last cell state.
+
+        Args:
+            driven_TBGHW: what the input adds at every step; overwritten. None: nothing but `bias`.
+            steady_BGHW: what a constant input adds at all of them; None: nothing.
+        """
+        with _as_given(weight):
             hidden = None if hidden is None else hidden.to(weight.dtype)
             first, before, padding = hidden, cell, weight.shape[-1] // 2
             gates = driven_TBGHW
             if gates is None:
                 assert hidden is not None
-                gates = _empty_like(hidden, steps, weight.shape[0])
-            outputs = _empty_like(gates[0], steps, weight.shape[1])
+                gates = _each_step(_empty_like(hidden, steps * len(hidden), weight.shape[0]), steps)
+            outputs = _each_step(_empty_like(gates[0], steps * gates.shape[1], weight.shape[1]), steps)
             for step in range(steps):
+                if steady_BGHW is not None:
+                    gates[step].add_(steady_BGHW)
                 if hidden is not None:
                     total = F.conv2d(hidden, weight, bias, padding=padding)
                     gates[step].copy_(total) if driven_TBGHW is None else gates[step].add_(total)
@@ -131,7 +176,7 @@ class Recurrence(torch.autograd.Function):
                 cell = lstm_update(gates[step], cell, hidden)
         # Changed inputs that are saved are looked at by autograd: a second pass through the same graph raises.
         ctx.save_for_backward(weight, first, before, gates, outputs)
-        ctx.has_bias, ctx.has_driven = bias is not None, driven_TBGHW is not None
+        ctx.has_driven, ctx.has_steady, ctx.has_bias = driven_TBGHW is not None, steady_BGHW is not None, bias is not None
         assert cell is not None
         return outputs, cell
 
@@ -150,15 +195,12 @@ class Recurrence(torch.autograd.Function):
             if step or first is not None:
                 from_next = _convolution_backward(gates[step], outputs[step], weight, (True, False))[0]
         # Step t's convolution read the hidden state of step t - 1.
-        weight_grad: Tensor | None = None
-        for read, written in [(outputs[:-1], gates[1:]), *([] if first is None else [(first[None], gates[:1])])]:
-            if len(read):
-                part = _convolution_backward(written.flatten(0, 1), read.flatten(0, 1), weight, (False, True))[1]
-                weight_grad = part if weight_grad is None else weight_grad + part
+        pairs = [(gates[1:].flatten(0, 1), outputs[:-1].flatten(0, 1)), *([] if first is None else [(gates[0], first)])]
         has_state = first is not None
         return (
             gates if ctx.has_driven else None,
-            weight_grad,
+            gates.sum(0) if ctx.has_steady else None,
+            _weight_grad(pairs, weight),
             gates.sum(dim=(0, 1, 3, 4)) if ctx.has_bias else None,
             from_next if has_state else None,
             cell_grad if has_state else None,
@@ -166,15 +208,42 @@ class Recurrence(torch.autograd.Function):
         )
 
 
-def _empty_like(frames_BCHW: Tensor, steps: int, channels: int) -> Tensor:
-    """(steps, B, channels, H, W) uninitialised, every step in the memory format of the frames."""
-    batch, _, height, width = frames_BCHW.shape
-    nhwc = frames_BCHW.is_contiguous(memory_format=torch.channels_last) and not frames_BCHW.is_contiguous()
-    kind = torch.channels_last if nhwc else torch.contiguous_format
-    empty = torch.empty(
-        (steps * batch, channels, height, width), dtype=frames_BCHW.dtype, device=frames_BCHW.device, memory_format=kind
+def _empty_like(frames_NCHW: Tensor, count: int, channels: int) -> Tensor:
+    """(count, channels, H, W), uninitialised, in the type and memory format of the frames."""
+    nhwc = frames_NCHW.is_contiguous(memory_format=torch.channels_last) and not frames_NCHW.is_contiguous()
+    return torch.empty(
+        (count, channels, *frames_NCHW.shape[2:]),
+        dtype=frames_NCHW.dtype,
+        device=frames_NCHW.device,
+        memory_format=torch.channels_last if nhwc else torch.contiguous_format,
     )
-    return empty.view(steps, batch, channels, height, width)
+
+
+def _each_step(frames_NCHW: Tensor, steps: int) -> Tensor:
+    return frames_NCHW.view(steps, -1, *frames_NCHW.shape[1:])
+
+
+def _as_given(weight: Tensor) -> AbstractContextManager[object]:
+    return nullcontext() if weight.is_meta else torch.autocast(weight.device.type, enabled=False)
+
+
+def _chunks(frames_NCHW: Tensor, weight: Tensor) -> list[slice]:
+    """How to divide the frames: on the CPU so that what a convolution writes for a part stays below `CHUNK_BYTES`."""
+    frames, _, height, width = frames_NCHW.shape
+    size = frames
+    if frames_NCHW.device.type == "cpu":
+        size = max(1, CHUNK_BYTES // (weight.shape[0] * height * width * weight.element_size()))
+    return [slice(start, start + size) for start in range(0, frames, size)]
+
+
+def _weight_grad(pairs: Iterable[tuple[Tensor, Tensor]], weight: Tensor) -> Tensor | None:
+    """The weight's gradient, summed over pairs of (gradients of what a convolution wrote, frames that it read)."""
+    total: Tensor | None = None
+    for grad, frames in pairs:
+        for part in _chunks(frames, weight):
+            found = _convolution_backward(grad[part], frames[part], weight, (False, True))[1]
+            total = found.float() if total is None else total.add_(found)
+    return None if total is None else total.to(weight.dtype)
 
 
 def _convolution_backward(grad: Tensor, inputs: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
@@ -214,7 +283,9 @@ def lstm_cell(gates: Tensor, cell: Tensor | None) -> Tensor:
     return (forget_gate * cell).addcmul_(in_gate, candidate)
 
 
-def lstm_update_backward(gates: Tensor, before: Tensor | None, cell: Tensor, hidden_grad: Tensor, cell_grad: Tensor) -> Tensor:
+def lstm_update_backward(
+    gates: Tensor, before: Tensor | None, cell: Tensor, hidden_grad: Tensor, cell_grad: Tensor
+) -> Tensor:
     """The gradient of `lstm_update`: overwrites the gates' values with that of their sums, returns that of the cell before."""
     in_gate, forget_gate, out_gate, candidate = gates.chunk(4, dim=1)
     squashed = torch.tanh(cell)
