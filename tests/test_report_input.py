@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import fake_store
 from fake_store import Fake, cell, write_run
 
+from harness import NUMERICS
 from harness.conventions import CONVENTIONS
 from harness.errors import HarnessError, RequestError
 from harness.registry import Variants
@@ -185,7 +186,7 @@ def test_conventions_numerics_digits_and_precision_separate(tmp_path: Path) -> N
     for words in (
         "metric convention of ssim",
         "two sets of digits",
-        "two numerics revisions: 1 and 99",
+        f"two numerics revisions: {NUMERICS} and 99",
         "training.precision",
     ):
         assert words in named
