@@ -271,7 +271,9 @@ class Runner:
             self.note(f"{what}: failed{', trying again' if again else ''}: {done.error}")
             record = {"variant": row.cell.variant, "seed": row.planned.seed, "error": done.error, "attempts": row.attempts}
             with contextlib.suppress(HarnessError):  # a full disk must not hide the cell's own error
-                self.store.run(row.cell).write("failure.json", record)
+                folder = self.store.run(row.cell)
+                folder.write("experiment.json", row.cell.record())  # so that `harness show` knows what failed
+                folder.write("failure.json", record)
             row.status = "waiting" if again else "failed"
             if again:
                 todo.append(row)

@@ -49,11 +49,18 @@ def print_plan(document: dict[str, Any]) -> None:
     say(f"{finished} of {len(document['cells'])} cells finished")
     if (estimate := document.get("estimate")) is not None:
         say(
-            f"still to run: {estimate['cells']} cells, about {estimate['seconds'] / 3600:.2f} h, "
+            f"still to run: {estimate['cells']} cells, about {_duration(estimate['seconds'])}, "
             f"up to {estimate['memory_bytes'] / 2**30:.1f} GiB a worker (from {estimate['measured_steps']} measured steps each)"
         )
-    else:
+    elif finished:
         say("`harness report` makes the tables and the page")
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def print_dry_run(record: dict[str, Any]) -> None:

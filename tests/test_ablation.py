@@ -136,6 +136,7 @@ def test_a_cell_that_fails_is_tried_again_recorded_and_stops_nothing_else(tmp_pa
     assert sum(row.status == "finished" for row in rows) == 5
     assert failed[0].cell is not None
     record = Store(tmp_path).run(failed[0].cell).read("failure.json")
+    assert Store(tmp_path).record_of(Store(tmp_path).run(failed[0].cell))["run_id"] == failed[0].cell.run_id
     assert (record["error"], record["attempts"]) == ("it broke", 3)
     assert [cell["status"] for cell in plan_records(tmp_path)[0]["cells"]].count("failed") == 1
 

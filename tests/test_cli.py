@@ -523,6 +523,8 @@ def test_show_of_a_failed_cell_says_why_it_failed(harness: Command, store: Path)
     answer = harness("show", run_id, "--store", store)
     assert answer.code == 0
     assert "failed: it broke" in answer.out
+    listed = harness("list", "--store", store, "--json").document["runs"]
+    assert {(row["status"], row.get("reason")) for row in listed} == {("failed", "it broke"), ("finished", None)}
 
 
 def test_show_does_without_the_checkpoint(harness: Command, store: Path) -> None:
