@@ -1,0 +1,226 @@
+"""Loading never executes what it reads: a pickle at every place that is read stays a heap of bytes."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import io
+import json
+import os
+import pickle
+import shutil
+import sqlite3
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command
+
+HOUSE = Path(__file__).resolve().parents[1]
+PACKAGES = ("harness", "variants", "studies", "reports")
+
+# --- no call that could
+
+
+UNPICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle", "pandas.read_pickle"}
+EXECUTES = {"eval", "exec", "compile", "__import__"}
+ALLOWED: set[tuple[str, str]] = set()
+"""(file, what): none. What `multiprocessing` pickles goes from one process of a command to another, never through a file."""
+
+
+def calls(tree: ast.AST) -> list[tuple[str, ast.Call]]:
+    return [(ast.unparse(node.func), node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def sources() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (HOUSE / package).rglob("*.py"))
+
+
+def suspicious(path: Path) -> set[str]:
+    found = set()
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        found |= {f"import {name}" for name in modules if name.partition(".")[0] in UNPICKLES}
+    for name, call in calls(tree):
+        given = {one.arg: ast.unparse(one.value) for one in call.keywords}
+        if name in EXECUTES or name.endswith(".read_pickle"):
+            found.add(name)
+        if name in ("np.load", "numpy.load") and given.get("allow_pickle") != "False":
+            found.add(f"{name} without allow_pickle=False")
+        if name == "torch.load" and given.get("weights_only") != "True":
+            found.add("torch.load without weights_only=True")
+        if name.split(".")[-1] in ("read_array", "load_module", "unsafe_load", "full_load"):
+            found.add(name)
+        if name == "yaml.load" or (name.startswith("subprocess.") and given.get("shell") == "True") or name == "os.system":
+            found.add(name)
+    return found
+
+
+def test_nothing_in_the_code_can_unpickle_or_evaluate_what_it_reads() -> None:
+    assert len(sources()) > 50
+    found = {(str(path.relative_to(HOUSE)), what) for path in sources() for what in suspicious(path)}
+    assert found == ALLOWED
+
+
+def test_the_search_for_such_calls_finds_them(tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.write_text(
+        "import pickle\nfrom joblib import load\nnp.load(p)\nnp.load(p, allow_pickle=True)\ntorch.load(p)\neval(x)\n"
+        "pd.read_pickle(p)\nos.system(x)\nsubprocess.run(x, shell=True)\nnp.load(p, allow_pickle=False)\n"
+    )
+    assert len(suspicious(path)) == 8
+
+
+# --- and none that does
+
+
+class Bomb:
+    """Whose loading makes a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str, int]]:
+        return os.mkdir, (str(self.mark), 0o777)
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    return tmp_path / "executed"
+
+
+@pytest.fixture
+def payload(mark: Path) -> bytes:
+    content = pickle.dumps(Bomb(mark))
+    pickle.loads(content)  # noqa: S301  # it works
+    assert mark.exists()
+    mark.rmdir()
+    return content
+
+
+def objects(payload: bytes) -> bytes:
+    """A .npy file of Python objects, whose items are the pickle."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "|O", "fortran_order": False, "shape": (4, 20, 16, 16)})
+    return stream.getvalue() + payload
+
+
+def zipped(content: bytes, name: str = "frames.npy") -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def test_frames_digits_and_configs(harness: Command, tmp_path: Path, mark: Path, payload: bytes) -> None:
+    forms = {
+        "bare": payload,
+        "npy": objects(payload),
+        "npz": zipped(objects(payload)),
+        "torch": zipped(payload, "x/data.pkl"),
+    }
+    for name, content in forms.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        for setting in ("data.frames", "data.evaluation") if name == "npy" else ("data.frames",):
+            assert harness("run", "--preset", "tiny", "--store", tmp_path / "store", "--set", f"{setting}={path}").code == 2
+        assert harness("run", "--preset", "tiny", "--config", path, "--dry-run").code == 2
+        assert harness("run", "--preset", "tiny", "--plugin", path, "--dry-run").code == 2
+    digits = tmp_path / "digits"
+    digits.mkdir()
+    for content in (payload, gzip.compress(payload)):
+        for name in ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"):
+            (digits / name).write_bytes(content)
+        assert harness("run", "--preset", "tiny", "--digits", digits, "--dry-run").code == 2
+        assert harness("data", "verify", "--digits", digits).code == 1
+        assert harness("doctor", "--digits", digits, "--store", tmp_path / "store").code == 1
+    assert not mark.exists()
+
+
+def test_every_file_of_a_store_one_after_the_other(
+    harness: Command, store: Path, tmp_path: Path, mark: Path, payload: bytes, quick: None
+) -> None:
+    """Each file of a store with runs, a plan, a study and a report becomes a pickle; every command reads the store."""
+    plan = ["ablate", "--plan", "base,tta", "--seeds", "1", "--preset", "tiny", "--no-plugins", "--store", store]
+    assert harness(*plan).code == 0
+    assert harness("report", "--store", store).code == 0
+    shutil.copytree(store, before := tmp_path / "before")
+    (store / "studies").mkdir(exist_ok=True)
+    run_id = next(path.name for path in sorted((store / "runs").iterdir()))
+    files = [
+        path for path in sorted(store.rglob("*")) if path.is_file() and path.suffix in (".json", ".jsonl", ".safetensors")
+    ]
+    files += [store / "studies" / "study.json", next(iter((store / "trainings").iterdir())) / "last.safetensors"]
+    kinds: dict[tuple[str, str], Path] = {}
+    for path in files:
+        kinds.setdefault((path.relative_to(store).parts[0], path.name), path)
+    assert len(kinds) >= 10
+    commands = [
+        ["list", "runs"],
+        ["show", run_id],
+        ["compare", before, store],
+        ["predict", run_id, "--out", tmp_path / "x.png"],
+        ["run", "--preset", "tiny", "--variant", "tta"],
+    ]
+    for path in kinds.values():
+        kept = path.read_bytes() if path.exists() else None
+        path.write_bytes(payload)
+        # Predicting and running read weights and a run's own records; that they refuse takes longest.
+        for words in (
+            commands if path.suffix == ".safetensors" or path.name in ("experiment.json", "training.json") else commands[:3]
+        ):
+            where = [] if words[0] == "compare" else ["--store", store]
+            assert harness(*words, *where).code in (0, 1, 2), words
+        assert not mark.exists(), path
+        path.unlink() if kept is None else path.write_bytes(kept)
+    for path in kinds.values():
+        path.write_bytes(payload)
+    for words in (["report", "--store", store], ["doctor", "--store", store], ["compare", before, store / "report"], plan):
+        assert harness(*words).code in (0, 1, 2)
+    assert not mark.exists()
+
+
+def test_a_training_is_not_resumed_from_a_pickle(
+    harness: Command, store: Path, mark: Path, payload: bytes, quick: None
+) -> None:
+    for training in (store / "trainings").iterdir():
+        (training / "training.json").unlink()
+        (training / "last.safetensors").write_bytes(payload)
+    for run in (store / "runs").iterdir():
+        (run / "result.json").unlink()
+    answer = harness("run", "--preset", "tiny", "--store", store, "--no-plugins")
+    assert answer.code == 1
+    assert "cannot be resumed from" in answer.error
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "gp", "random"])
+def test_a_study_does_not_load_what_its_storage_brings(sampler: str, tmp_path: Path, mark: Path, payload: bytes) -> None:
+    """Optuna's own CMA-ES sampler keeps a pickle in the trials and loads it; ours must not care."""
+    from study_cells import AtOnce, Lab
+
+    from harness.study import Float, Study
+
+    study = Study(
+        name="two",
+        summary="two numbers",
+        owns=(),
+        space=lambda experiment, options: {"x": Float(low=0.0, high=1.0), "y": Float(low=0.0, high=1.0)},
+        to_settings=lambda params, experiment: {"stub.x": params["x"]},
+    )
+    lab = Lab(tmp_path / "store")
+    lab.search(study=study, trials=7, sampler="random").run(AtOnce())
+    lab.close()
+    with sqlite3.connect(tmp_path / "store" / "studies" / "optuna.sqlite3") as connection:
+        trials = [row[0] for row in connection.execute("SELECT trial_id FROM trials")]
+        for trial in trials:
+            for key, value in (("cma:optimizer:0", payload.hex()), ("cma:generation", 0), ("x", payload.hex())):
+                row = (trial, key, json.dumps(value))
+                connection.execute("INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES (?, ?, ?)", row)
+    lab = Lab(tmp_path / "store")
+    lab.search(study=study, trials=9, sampler=sampler).run(AtOnce())
+    lab.close()
+    assert not mark.exists()
