@@ -578,7 +578,7 @@ def doctor(
         from harness.store import Store
 
         done = mend(Store(root), _variants(plugin, no_plugins), choose_device(device), digits, note)
-    checks = examine(root, digits)
+    checks = examine(root, digits, third_party=not no_plugins)
     if as_json:
         emit({"checks": checks, "repaired": done, "ok": all(check["ok"] for check in checks)})
     else:

@@ -13,13 +13,13 @@ from harness.errors import HarnessError
 FAULTS = ("damaged", "left over")
 
 
-def examine(store: Path, digits: Path | None) -> list[dict[str, Any]]:
+def examine(store: Path, digits: Path | None, *, third_party: bool = True) -> list[dict[str, Any]]:
     """Checks, each with name, ok and a finding in words."""
     checks: list[tuple[str, Callable[[], str]]] = [
         ("python", platform.python_version),
         ("torch", _torch),
         ("digits", lambda: _digits(digits)),
-        ("variants", _variants),
+        ("variants", lambda: _variants(third_party)),
         ("store", lambda: _store(store)),
         ("records", lambda: _records(store)),
     ]
@@ -49,10 +49,10 @@ def _digits(folder: Path | None) -> str:
     return f"{digits.source}, {counts}, digest {digits.digest[:12]}"
 
 
-def _variants() -> str:
+def _variants(third_party: bool) -> str:
     from harness.registry import Variants
 
-    plugins = list(Variants())
+    plugins = list(Variants(third_party=third_party))
     broken = [f"{plugin.name} of {plugin.origin}: {plugin.error}" for plugin in plugins if plugin.error is not None]
     if broken:
         raise HarnessError(f"{len(broken)} of {len(plugins)} fail to load: {'; '.join(broken)}")

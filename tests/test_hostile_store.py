@@ -1,0 +1,178 @@
+"""A store from elsewhere cannot make a command read or write outside of it, and third parties stay out when told to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Command
+from study_cells import AtOnce, Lab
+
+from harness.errors import HarnessError
+from harness.store import DamagedRecord, Folder, Training
+from reports import render
+
+TINY = ["--preset", "tiny", "--no-plugins"]
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder beside the store that nothing may touch."""
+    (folder := tmp_path / "outside").mkdir()
+    (folder / "victim").write_text("mine\n")
+    return folder
+
+
+def untouched(outside: Path) -> bool:
+    return [path.name for path in outside.rglob("*")] == ["victim"] and (outside / "victim").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("name", ["../x.json", "/etc/hostname", "a/../../x.json", "..", "", ".", "a\0b", "sub/x.json"])
+def test_no_name_leads_out_of_a_folder(name: str, tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "runs" / ("a" * 16))
+    folder.write("x.json", {})
+    for call in (folder.read, folder.lines, folder.digest):
+        with pytest.raises(HarnessError):
+            call(name)
+    for write in (lambda: folder.write(name, {}), lambda: folder.append(name, {}), lambda: folder.write_bytes(name, b"")):
+        with pytest.raises(HarnessError):
+            write()
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["x.json"]
+
+
+@pytest.mark.parametrize("name", ["../../outside/victim", "/etc/hostname", "..", "", 3, None, "a\0b"])
+def test_a_summary_cannot_name_a_checkpoint_elsewhere(name: object, tmp_path: Path, outside: Path) -> None:
+    training = Training(tmp_path / "trainings" / ("a" * 16))
+    training.write("training.json", {"seconds": 1.0, "warm_up_seconds": 0.0, "memory": {"host_peak_bytes": 1}})
+    with pytest.raises(DamagedRecord):
+        training.check(training.read("training.json") | {"checkpoint": name, "checkpoint_sha256": "0" * 64})
+    assert untouched(outside)
+
+
+def linked(path: Path, target: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
+
+
+LINKS: dict[str, Callable[[Path], Path]] = {
+    "the folder of runs": lambda store: store / "runs",
+    "the folder of trainings": lambda store: store / "trainings",
+    "the folder of locks": lambda store: store / "locks",
+    "a run": lambda store: next(iter((store / "runs").iterdir())),
+    "a training": lambda store: next(iter((store / "trainings").iterdir())),
+    "a result": lambda store: next(iter((store / "runs").glob("*/result.json"))),
+    "a log": lambda store: next(iter((store / "trainings").glob("*/metrics.jsonl"))),
+    "a summary": lambda store: next(iter((store / "trainings").glob("*/training.json"))),
+    "a checkpoint": lambda store: next(iter((store / "trainings").glob("*/best-*.safetensors"))),
+    "a lock": lambda store: next(iter((store / "locks").iterdir())),
+}
+
+
+@pytest.mark.parametrize("what", LINKS)
+def test_links_lead_nowhere(what: str, harness: Command, quick: None, store: Path, outside: Path) -> None:
+    """With a link in the place of each, commands that read and commands that write leave what it points to alone."""
+    place = LINKS[what](store)
+    linked(place, outside if place.is_dir() else outside / "victim")
+    run_id = "0" if what == "the folder of runs" else sorted(os.listdir(store / "runs"))[0]
+    for words in (["list", "runs"], ["show", run_id], ["run", *TINY, "--force"], ["run", *TINY, "--seed", "7"]):
+        answer = harness(*words, "--store", store)
+        assert answer.code in (0, 1, 2)
+        assert "Traceback" not in answer.err
+        assert untouched(outside), words
+
+
+def test_an_unfinished_training_is_not_continued_through_a_link(
+    harness: Command, quick: None, store: Path, outside: Path
+) -> None:
+    training = next(iter((store / "trainings").iterdir()))
+    (training / "training.json").unlink()
+    for run in (store / "runs").iterdir():
+        (run / "result.json").unlink()
+    for name in ("last.safetensors", "metrics.jsonl"):
+        shutil.copytree(store, copy := store.parent / f"copy-{name}")
+        linked(copy / "trainings" / training.name / name, outside / "victim")
+        answer = harness("run", *TINY, "--store", copy)
+        assert answer.code in (0, 1)
+        assert untouched(outside)
+        if name == "last.safetensors":
+            assert "is not a file but a link" in answer.error
+
+
+def test_a_storage_cannot_name_a_lock_outside(tmp_path: Path, outside: Path) -> None:
+    with contextlib.closing(Lab(tmp_path / "store")) as lab:
+        lab.search(trials=3).run(AtOnce())
+    with sqlite3.connect(tmp_path / "store" / "studies" / "optuna.sqlite3") as connection:
+        mark = {"owner": "../../outside/lock", "host": socket.gethostname(), "number": 1, "run_ids": []}
+        connection.execute("UPDATE trials SET state = 'RUNNING' WHERE number = 1")
+        connection.execute("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'harness'", (json.dumps(mark),))
+    with (
+        contextlib.closing(Lab(tmp_path / "store")) as lab,
+        pytest.raises(HarnessError, match="is not one that this program"),
+    ):
+        lab.search(trials=4).run(AtOnce())
+    assert untouched(outside)
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "..", "a/b", "a\0b", "-x", "x" * 200])
+def test_a_study_cannot_be_named_out_of_the_store(name: str, harness: Command, tmp_path: Path, outside: Path) -> None:
+    words = ["study", "loss-weights", *TINY, "--store", tmp_path / "store", f"--study-name={name}"]
+    assert harness(*words).code == 2
+    assert untouched(outside)
+
+
+def test_a_reports_list_of_files_removes_nothing_of_others(tmp_path: Path, outside: Path) -> None:
+    (out := tmp_path / "report").mkdir()
+    names = [
+        "../outside/victim",
+        str(outside / "victim"),
+        "tables/../../outside/victim",
+        "figures/x.svg/../../../outside/victim",
+    ]
+    (out / render.MANIFEST).write_text(json.dumps({"files": names}))
+    assert render._manifest(out) == set()
+    assert untouched(outside)
+
+
+# --- third parties
+
+
+def test_without_plugins_no_third_party_code_runs(
+    harness: Command, quick: None, store: Path, tmp_path: Path, fake_distribution: Callable[..., Path]
+) -> None:
+    """A distribution whose import leaves a mark provides a plugin of every kind: `--no-plugins` keeps it out everywhere."""
+    mark = tmp_path / "imported"
+    groups = {
+        f"harness.{kind}": {"theirs": "their_module:VALUE"} for kind in ("variants", "studies", "reports", "statistics")
+    }
+    fake_distribution("their_module", f"import pathlib\npathlib.Path({str(mark)!r}).touch()\nVALUE = 1\n", groups)
+    run_id = sorted(os.listdir(store / "runs"))[0]
+    where = ["--store", store, "--no-plugins"]
+    commands = [
+        *(["list", what, *where] for what in ("variants", "studies", "reports", "runs")),
+        ["run", "--preset", "tiny", *where],
+        ["ablate", "--plan", "base,tta", "--seeds", "1", "--preset", "tiny", *where],
+        ["study", "loss-weights", "--preset", "tiny", "--trials", "1", "--confirm", "1", *where],
+        ["predict", run_id, "--out", tmp_path / "x.png", *where],
+        ["report", *where],
+        ["compare", store, store, "--no-plugins"],
+        ["doctor", *where],
+    ]
+    for words in commands:
+        answer = harness(*words)
+        assert answer.code == 0, answer.err
+        assert "theirs" not in answer.out
+        assert not mark.exists(), words
+    listed = harness("list", "variants", "--json").document["variants"]
+    assert {"their_module 1.0"} == {row["origin"] for row in listed if row["name"] == "theirs"}
+    assert mark.exists()
+    for what in ("variants", "studies", "reports"):
+        assert all(row["origin"] for row in harness("list", what, "--json").document[what])
