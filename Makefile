@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench ablation setup clean
+.PHONY: demo test test-lowest lint bench ablation setup clean
 
 setup: $(READY)
 
@@ -22,6 +22,20 @@ demo: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+# The oldest versions that pyproject.toml allows (torch apart, which is too large to have twice), over those of .venv.
+LOWEST := .venv-lowest
+test-lowest: $(READY) constraints-lowest.txt
+	test -x $(LOWEST)/bin/python || $(BIN)/python -m venv --without-pip $(LOWEST)
+	$(BIN)/python -c 'import os, sys; print(*(one for one in sys.path if one.endswith("-packages")), os.getcwd(), sep="\n")' \
+	  > $$(ls -d $(LOWEST)/lib/python*/site-packages)/zz-borrowed.pth
+	@$(BIN)/python -m pip --python $(LOWEST)/bin/python install --no-deps -r constraints-lowest.txt >$(LOWEST)/install.log 2>&1 \
+	  || { tail -n 30 $(LOWEST)/install.log >&2; exit 1; }
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n 2 --dist loadfile -W default \
+	  -p pytest_timeout -p xdist.plugin -p _hypothesis_pytestplugin $(LOWEST_TESTS)
+LOWEST_TESTS := tests/test_lowest.py tests/test_statistics.py tests/test_report_pictures.py tests/test_report_studies.py \
+  tests/test_metrics.py tests/test_render.py tests/test_store.py tests/test_registry.py tests/data/test_digits.py \
+  tests/data/test_sequences.py tests/test_study.py
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,4 +53,4 @@ ablation: $(READY)
 	$(BIN)/harness report
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-lowest build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
