@@ -17,6 +17,7 @@ from study_cells import AtOnce, Lab
 
 from harness.errors import HarnessError
 from harness.store import DamagedRecord, Folder, Training
+from harness.studying.confirm import statistics
 from reports import render
 
 TINY = ["--preset", "tiny", "--no-plugins"]
@@ -104,7 +105,7 @@ def test_an_unfinished_training_is_not_continued_through_a_link(
         assert answer.code in (0, 1)
         assert untouched(outside)
         if name == "last.safetensors":
-            assert "is not a file but a link" in answer.error
+            assert "is not a file but a link" in answer.err
 
 
 def test_a_storage_cannot_name_a_lock_outside(tmp_path: Path, outside: Path) -> None:
@@ -160,7 +161,7 @@ def test_without_plugins_no_third_party_code_runs(
         *(["list", what, *where] for what in ("variants", "studies", "reports", "runs")),
         ["run", "--preset", "tiny", *where],
         ["ablate", "--plan", "base,tta", "--seeds", "1", "--preset", "tiny", *where],
-        ["study", "loss-weights", "--preset", "tiny", "--trials", "1", "--confirm", "1", *where],
+        ["study", "loss-weights", "--preset", "tiny", "--trials", "1", *where],
         ["predict", run_id, "--out", tmp_path / "x.png", *where],
         ["report", *where],
         ["compare", store, store, "--no-plugins"],
@@ -171,6 +172,8 @@ def test_without_plugins_no_third_party_code_runs(
         assert answer.code == 0, answer.err
         assert "theirs" not in answer.out
         assert not mark.exists(), words
+    assert callable(statistics(third_party=False))  # what --confirm compares with
+    assert not mark.exists()
     listed = harness("list", "variants", "--json").document["variants"]
     assert {"their_module 1.0"} == {row["origin"] for row in listed if row["name"] == "theirs"}
     assert mark.exists()

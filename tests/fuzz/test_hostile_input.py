@@ -29,10 +29,10 @@ from reports.records import read_document
 
 @pytest.mark.filterwarnings("default")
 def test_a_sample_of_bad_input_is_refused_or_read_and_never_anything_else() -> None:
-    found = campaign(400, 2026)
+    found = campaign(300, 2026)
     wrong = {name: count["unexpected"] for name, count in found["readers"].items() if count["unexpected"]}
     assert not wrong
-    assert found["cases"] == found["results"] + found["refused"] >= 390
+    assert found["cases"] == found["results"] + found["refused"] >= 290
     assert all(count["cases"] for count in found["readers"].values())
     assert found["memory_bytes"] < MEMORY
 
