@@ -46,6 +46,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/generator.py
 	$(BIN)/python benchmarks/statistics_simulation.py
 	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/study_overhead.py
 	$(BIN)/harness bench --preset cpu --contenders fast,oracle-float32,article-float32
 
 ablation: $(READY)

@@ -166,6 +166,8 @@ def read_store(store: Store) -> Records:
         except (HarnessError, FileNotFoundError) as error:
             troubles.append(Trouble(where=f"plans/{path.name}", status="damaged", reason=_reason(error)))
     troubles += _unfinished_trainings(store, seen)
+    trials = _trials_of_studies(store)  # they are trained and not tested, and pruned ones are not trained to their end
+    troubles = [one for one in troubles if one.status != "unfinished" or one.where not in trials]
     return Records(tuple(runs), tuple(plans), tuple(troubles), superseded)
 
 
@@ -399,6 +401,18 @@ def _unfinished_trainings(store: Store, seen: set[str]) -> list[Trouble]:
                     seed=seed if isinstance(seed, int) else None,
                 )
             )
+    return found
+
+
+def _trials_of_studies(store: Store) -> set[str]:
+    """Ids of the runs of trials that ended well. A record that is damaged is named where studies are reported."""
+    found: set[str] = set()
+    for path in (store.root / "studies").glob("*.json"):
+        try:
+            trials = Folder(path.parent).read(path.name)["trials"]
+            found |= {str(run) for one in trials if one["state"] in ("COMPLETE", "PRUNED") for run in one["run_ids"]}
+        except (HarnessError, FileNotFoundError, KeyError, TypeError):
+            continue
     return found
 
 

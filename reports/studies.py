@@ -19,23 +19,27 @@ from reports.page import Figure, Section, Table, Value
 from reports.plots import _canvas, _save, label
 from reports.tables import figure, table, text
 
-MOST_STUDIES = 6
+MOST_STUDIES = 12
 MOST_SLICES = 4
 LEAST_TRIALS = 4
 """Fewer complete trials than this say nothing about what mattered."""
 
 
 def sections(store: Store) -> list[Section]:
-    """One section a study, in the order of their ids, at most `MOST_STUDIES`; empty when there is none."""
+    """One section a study, in the order of their ids; the last one names those beyond `MOST_STUDIES`. Empty when there is none."""
     found: list[Section] = []
-    for path in sorted((store.root / "studies").glob("*.json")):
+    paths = sorted((store.root / "studies").glob("*.json"))
+    for path in paths[:MOST_STUDIES]:
         try:
             record = Folder(path.parent).read(path.name)
             found.append(_section(record, len(found)))
         except (HarnessError, KeyError, TypeError, ValueError, AttributeError) as error:
             words = f"{path.name} is not a whole record of a study: {error}"
             found.append(Section(f"study-{len(found) + 1}", "A study that cannot be read", (words[:500],)))
-    return found[:MOST_STUDIES]
+    if left := [path.stem for path in paths[MOST_STUDIES:]]:
+        words = f"{len(left)} more studies are in this store and not shown here: {', '.join(left)}."
+        found.append(Section(f"study-{len(found) + 1}", "Studies left out", (words[:2000],)))
+    return found
 
 
 def _section(record: Mapping[str, Any], index: int) -> Section:
@@ -45,7 +49,8 @@ def _section(record: Mapping[str, Any], index: int) -> Section:
         raise ValueError("its trials are not a list of trials")
     complete = [trial for trial in trials if trial["state"] == "COMPLETE" and _number(trial.get("value")) is not None]
     parameters = [str(name) for name in record["space"]]
-    tables = [_trials(f"{key}-trials", trials, parameters), _arms(f"{key}-arms", record["arms"])]
+    two = len(record.get("objectives") or []) > 1
+    tables = [_trials(f"{key}-trials", trials, parameters, two), _arms(f"{key}-arms", record["arms"])]
     if record.get("confirm"):
         tables.append(_confirmed(f"{key}-confirmed", record["confirm"]))
     figures = [_history(f"{key}-history", complete), _slices(f"{key}-slices", complete, parameters, record["space"])]
@@ -65,14 +70,27 @@ def _section(record: Mapping[str, Any], index: int) -> Section:
 
 def _sentences(record: Mapping[str, Any], complete: int) -> list[str]:
     counts = ", ".join(f"{count} {state}" for state, count in record["counts"].items() if count)
-    lines = [f"Trials: {counts or 'none'}. The value is validation SSIM (mean over the seeds of a trial), never test data."]
+    seeds = len(record.get("seeds") or [0])
+    lines = [
+        f"Trials: {counts or 'none'}. The value is validation SSIM "
+        f"({'of one seed' if seeds == 1 else f'mean over {seeds} seeds'}), never test data."
+    ]
     best = record.get("best")
     if best:
+        searched = {
+            path: value for path, value in (best.get("settings") or {}).items() if path in (record.get("owns") or [])
+        }
         lines.append(
             f"The best setting is trial {best['number']}"
             + (f" ({best['arm']})" if best.get("arm") else "")
-            + f": {_words(best['params'])}, with {_value(best['value'])}. It was chosen among {complete} for that value, which "
-            "therefore flatters it."
+            + f": {_words(best['params'])}"
+            + (f", that is {_words(searched)}" if searched else "")
+            + f", with {_value(best['value'])}{_over_arms(best, record['arms'])}. It was chosen among {complete} for that value, "
+            "which therefore flatters it."
+        )
+    if front := record.get("front"):
+        lines.append(
+            f"No trial beats these in both validation SSIM and training seconds: {', '.join(str(number) for number in front)}."
         )
     confirm = record.get("confirm")
     if confirm:
@@ -84,9 +102,20 @@ def _sentences(record: Mapping[str, Any], complete: int) -> list[str]:
     return lines
 
 
-def _trials(key: str, trials: Sequence[Mapping[str, Any]], parameters: Sequence[str]) -> Table:
+def _over_arms(best: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> str:
+    """How much more the best setting has than each fixed arm that is not itself."""
+    value = _number(best["value"])
+    parts = []
+    for arm in arms:
+        other = _number(arm.get("value"))
+        if value is not None and other is not None and arm["name"] != best.get("arm"):
+            parts.append(f"{value - other:+.4f} over {arm['name']} ({other:.4f})")
+    return f": {', '.join(parts)}" if parts else ""
+
+
+def _trials(key: str, trials: Sequence[Mapping[str, Any]], parameters: Sequence[str], two: bool) -> Table:
     columns = [("trial", True), ("state", False), ("arm", False), *((name, True) for name in parameters)]
-    columns += [("validation SSIM", True), ("seeds", True), ("runs", False)]
+    columns += [("validation SSIM", True), *([("seconds", True)] if two else []), ("seeds", True), ("runs", False)]
     rows = []
     for trial in trials:
         params, runs = trial.get("params") or {}, trial.get("run_ids") or []
@@ -97,6 +126,7 @@ def _trials(key: str, trials: Sequence[Mapping[str, Any]], parameters: Sequence[
                 text(str(trial.get("arm") or "-")),
                 *(_cell(params.get(name)) for name in parameters),
                 figure(_number(trial.get("value")), 4),
+                *([figure(_number((trial.get("values") or [None, None])[1]), 1)] if two else []),
                 Value(str(len(runs)), len(runs)),
                 text(" ".join(str(run) for run in runs) or "-"),
             ]
@@ -162,10 +192,13 @@ def _slices(
     with _canvas(3.0 * len(shown) + 0.5, 3.0, 1, len(shown), sharey=True) as (canvas, panels):
         for axes, name in zip(panels, shown, strict=True):
             points = _points(trials, name)
-            axes.plot([x for x, _ in points], [y for _, y in points], "o", color="#0173b2")
+            axes.plot([x for x, _ in points], [y for _, y in points], "o", color="#0173b2", label="searched")
+            fixed = _points([trial for trial in trials if trial.get("arm")], name)
+            axes.plot([x for x, _ in fixed], [y for _, y in fixed], "D", color="#de8f05", label="fixed arm")
             _scale(axes.xaxis, space[name])
             axes.set_xlabel(label(name))
         panels[0].set_ylabel("validation SSIM")
+        canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         words = [f"best {name} {max(_points(trials, name), key=lambda p: p[1])[0]:.4g}" for name in shown]
         return _save(canvas, key, "Slices", "Validation SSIM against each parameter by itself.", f"{'; '.join(words)}.")
 

@@ -11,6 +11,7 @@ from harness.registry import Variants
 from harness.store import Folder, Store
 from reports import ablation, studies
 from reports.page import Section
+from reports.records import read_store
 
 SPACE = {
     "lr": {"kind": "float", "low": 1e-4, "high": 1e-1, "log": True},
@@ -54,6 +55,40 @@ def test_every_trial_and_arm_stands_in_a_table_with_its_value(tmp_path: Path) ->
     assert [row[value].sort for row in trials.rows] == [trial["value"] for trial in record()["trials"]]
     assert [row[0].text for row in arms.rows] == ["article"]
     assert "trial 7" in " ".join(section.paragraphs)
+
+
+def test_the_best_setting_is_said_with_what_it_sets_and_how_far_it_is_from_the_arms(tmp_path: Path) -> None:
+    best = {"number": 7, "params": {"lr": 0.02}, "value": 0.47, "arm": None, "settings": {"training.max_lr": 0.02, "x.y": 1}}
+    (section,) = write(tmp_path, best=best, owns=["training.max_lr"])
+    text = " ".join(section.paragraphs)
+    assert "lr 0.02, that is training.max_lr 0.02, with 0.4700: +0.0600 over article (0.4100)" in text
+    assert "x.y" not in text
+
+
+def test_two_objectives_have_seconds_and_a_front(tmp_path: Path) -> None:
+    trials = [trial(n, 1e-3, 4, 0.4 + 0.01 * n, values=[0.4 + 0.01 * n, 20.0 + n]) for n in range(3)]
+    (section,) = write(tmp_path, trials=trials, objectives=["ssim", "seconds"], front=[0, 2])
+    column = section.tables[0].columns.index("seconds")
+    assert [row[column].sort for row in section.tables[0].rows] == [20.0, 21.0, 22.0]
+    assert "training seconds: 0, 2." in " ".join(section.paragraphs)
+
+
+def test_studies_beyond_the_most_are_named(tmp_path: Path) -> None:
+    for number in range(studies.MOST_STUDIES + 1):
+        Folder(tmp_path / "studies").write(f"study-{number:02}.json", record(trials=[]))
+    found = studies.sections(Store(tmp_path))
+    assert len(found) == studies.MOST_STUDIES + 1
+    assert found[-1].title == "Studies left out"
+    assert f"study-{studies.MOST_STUDIES:02}" in found[-1].paragraphs[0]
+
+
+def test_trials_that_were_only_trained_are_no_troubles(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for key in ("a" * 16, "b" * 16):
+        Folder(tmp_path / "runs" / key).write("experiment.json", {"variant": "base", "seed": 0})
+    assert {one.where for one in read_store(store).troubles} == {"a" * 16, "b" * 16}
+    write(tmp_path, trials=[trial(0, 1e-3, 4, 0.5, run_ids=["a" * 16])])
+    assert {one.where for one in read_store(store).troubles} == {"b" * 16}
 
 
 def test_a_study_with_two_parameters_has_history_slices_contour_and_importance(tmp_path: Path) -> None:

@@ -83,6 +83,9 @@ def open_storage(url: str | None, folder: Path) -> Storage:
 
     Raises RequestError for a URL that cannot be meant, HarnessError when nothing answers there.
     """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     local = url is None
     if url is None:
         try:
@@ -114,7 +117,6 @@ def _open_database(url: str, shown: str) -> RDBStorage:
     import sqlalchemy
     from sqlalchemy import event
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     hint = "write it as postgresql+psycopg://user@host:5432/database, sqlite:///file.sqlite3 or journal:file"
     try:
         kind = sqlalchemy.engine.make_url(url).get_backend_name()

@@ -72,6 +72,24 @@ def test_an_installed_package_and_a_file_run_together(installed: tuple[Path, dic
     assert stored["training"]["curriculum"]["type"] == "harness_plugin_example_file.TwoStages"
 
 
+def test_an_installed_packages_study_tunes_its_variant(installed: tuple[Path, dict[str, str]]) -> None:
+    source, environment = installed
+    words = ["study", "clipping", "--variant", "dilated", "--preset", "tiny", "--trials", "2", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", *words],
+        cwd=source,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [(trial["arm"], trial["state"]) for trial in document["trials"]] == [("as it is", "COMPLETE"), (None, "COMPLETE")]
+    assert 0.1 <= document["trials"][1]["settings"]["training.clip_norm"] <= 10
+    assert "clip_norm" in Path(document["best"]["config"]).read_text()
+
+
 def wrong(name: str, folder: Path) -> set[str]:
     """The tests of the contract that a variant of the broken plugins fails."""
 
