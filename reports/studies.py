@@ -235,8 +235,8 @@ def _contour(
 
 def _importance(key: str, trials: Sequence[Mapping[str, Any]], space: Mapping[str, Any]) -> Figure | None:
     shares = importances(trials, space)
-    if not shares:
-        return None
+    if len(shares) < 2:
+        return None  # the only parameter has all of it
     names = sorted(shares, key=shares.__getitem__)
     with _canvas(6.0, 0.9 + 0.4 * len(names)) as (canvas, (axes,)):
         axes.barh([label(name) for name in names], [shares[name] for name in names], color="#0173b2")
