@@ -924,7 +924,8 @@ def test_every_number_of_prose_is_traced(page: Page, raw: Raw) -> None:
     assert numbers(prose["interactions"][0]) == ["4"]
     counts, best, confirmed = prose["study-1"]
     assert counts.startswith("Trials: 7 complete, 1 pruned.")
-    assert numbers(best) == ["5", f"{10 ** (-3 + 0.23 * 5):.4g}", "0.4808", "7"]
+    over = [f"{0.4808 - STUDY['arms'][0]['value']:+.4f}", f"{STUDY['arms'][0]['value']:.4f}"]
+    assert numbers(best) == ["5", f"{10 ** (-3 + 0.23 * 5):.4g}", "0.4808", *over, "7"]
     assert confirmed.endswith(str(STUDY["confirm"]["verdict"]))
     assert prose["method"][0].startswith(f"Rebuilt from {len(raw.runs)} finished runs by harness {__version__};")
     assert "0 superseded records" in prose["method"][0]
