@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-lowest lint bench ablation setup clean
+.PHONY: demo test test-lowest lint bench torture ablation setup clean
 
 setup: $(READY)
 
@@ -42,7 +42,11 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+torture: $(READY)
+	$(BIN)/python tests/torture/torture.py
+
 bench: $(READY)
+	$(BIN)/python benchmarks/reliability.py
 	$(BIN)/python benchmarks/generator.py
 	$(BIN)/python benchmarks/statistics_simulation.py
 	$(BIN)/python benchmarks/report.py

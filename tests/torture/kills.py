@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import random
 import signal
@@ -138,7 +139,7 @@ def numbers(root: Path) -> dict[str, Any]:
         found[training.path.name].append(training.validations() and [line["ssim"] for line in training.validations()])
     for path in (root / "studies").glob("*.json"):
         trials = json.loads(path.read_bytes())["trials"]
-        found[path.name] = sorted([trial["params"], trial["value"], trial["run_ids"]] for trial in trials) if trials else []
+        found[path.name] = sorted(json.dumps([trial["params"], trial["value"], trial["run_ids"]]) for trial in trials)
     for path in sorted((root / "report").rglob("*")):
         if path.is_file() and path.suffix in (".csv", ".md", ".html", ".json"):
             found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -221,8 +222,8 @@ def tail(root: Path) -> str:
 
 
 def split(kills: int) -> dict[str, int]:
-    """So many kills over the stages, at least one each."""
-    return {stage: max(1, round(kills * share)) for stage, share in SHARE.items()}
+    """So many kills over the stages, or a few more."""
+    return {stage: math.ceil(kills * share) for stage, share in SHARE.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

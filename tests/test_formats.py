@@ -1,0 +1,64 @@
+"""A store of every format since the first is read: two cells of preset tiny, one finished, one stopped at step 3 of 4.
+
+`tests/formats/<format>` was written by a version of that format and is never written again. Whoever raises FORMAT adds one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Command
+
+from harness import repair, trainer
+from harness.data.source import open_source
+from harness.experiment import Experiment
+from harness.progress import Silent
+from harness.registry import Variants
+from harness.store import FORMAT, Store, Training
+
+FORMATS = sorted(Path(__file__).with_name("formats").iterdir())
+PUBLISHED = Path(__file__).parents[1] / "docs" / "results" / "2026-11-23-cpu" / "records"
+
+
+@pytest.fixture(params=FORMATS, ids=lambda path: path.name)
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Store(Path(shutil.copytree(request.param, tmp_path / "old")))
+
+
+def test_there_is_a_store_of_every_format() -> None:
+    assert [path.name for path in FORMATS] == [str(number) for number in range(1, FORMAT + 1)]
+
+
+def test_all_of_it_is_whole_and_shown(old: Store, harness: Command) -> None:
+    assert [one for one in repair.findings(old) if one.kind != "incomplete"] == []
+    (run,) = old.runs()
+    document = harness("show", run.run_id, "--store", old.root, "--json").document
+    assert document["result"]["metrics"]["ssim"] == pytest.approx(0.010714702, abs=1e-6)
+    assert [line["step"] for line in document["validation"]] == [2, 4]
+    assert harness("report", "--store", old.root).code == 0
+    assert old.training_of(run).check(old.training_of(run).read("training.json")).exists()
+
+
+def test_what_was_under_way_goes_on_and_is_written_in_the_newest_format(old: Store) -> None:
+    (folder,) = (one for one in old.trainings() if not (one.path / "training.json").exists())
+    record = folder.read("experiment.json")
+    experiment = Experiment.from_dict(record["experiment"], Variants(third_party=False).components)
+    source = open_source(experiment.data, None)
+    resumed: list[int] = []
+
+    class Watched(Silent):
+        def update(self, status: object) -> None:
+            resumed.append(status.step)  # type: ignore[attr-defined]
+
+    summary = trainer.fit(experiment, source, Training(folder.path), torch.device("cpu"), Watched())
+    assert (resumed[0], summary["steps"]) == (3, 4)
+    assert [line["step"] for line in folder.validations()] == [2, 4]
+    assert folder.check_checkpoint("last.safetensors")["format"] == str(FORMAT)
+
+
+def test_the_published_records_are_read(harness: Command, tmp_path: Path) -> None:
+    assert harness("report", "--store", PUBLISHED, "--out", tmp_path / "report").code == 0
+    assert not [one for one in repair.findings(Store(PUBLISHED)) if one.kind in ("damaged", "left over")]

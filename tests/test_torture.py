@@ -1,0 +1,30 @@
+"""A sample of `make torture`: kills at random moments of run, ablate, study and report."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.slow
+def test_ten_kills_lose_nothing_tear_nothing_and_change_no_number() -> None:
+    done = subprocess.run(
+        [sys.executable, HERE / "torture" / "kills.py", "--kills", "10", "--seed", "3"],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert found["complaints"] == []
+    assert found["kills"] >= 10
+    assert all(found[f"kills of {stage}"] >= 2 for stage in ("run", "ablate", "study", "report"))
+    assert found["rounds"] >= 4
