@@ -75,6 +75,7 @@ def start(stage: str, root: Path) -> int:
             os.dup2(log, stream)
         fork = workers.multiprocessing.get_context("fork")
         workers.multiprocessing.get_context = lambda method=None: fork  # type: ignore[assignment,return-value]
+        workers._serve = serve
         measure.median_seconds = lambda once, seconds, **options: 1.0  # type: ignore[assignment]
         cli.main([*STAGES[stage], "--store", str(root)])
     except SystemExit as ended:
@@ -84,6 +85,12 @@ def start(stage: str, root: Path) -> int:
 
         traceback.print_exc()
     os._exit(99)
+
+
+def serve(connection: Any, parent: int, whole: Any = workers._serve) -> None:
+    """A worker, without the handlers that it has of its parent for being forked."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    whole(connection, parent)
 
 
 def ended(pid: int, seconds: float) -> int | None:
