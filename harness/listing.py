@@ -66,6 +66,8 @@ def runs(store: Path | None) -> list[Row]:
             result = run.read_or_none("result.json")
             row |= {key: record.get(key) for key in ("variant", "preset", "seed")}
             row["status"] = "unfinished" if result is None else "superseded" if run.superseded else "finished"
+            if result is None and (where.root / "trainings" / str(record.get("training_key")) / "training.json").is_file():
+                row["status"] = "trained"
             if result is None and (failure := run.read_or_none("failure.json")) is not None:
                 row |= {"status": "failed", "reason": str(failure.get("error"))}
             if result is not None:

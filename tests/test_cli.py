@@ -498,6 +498,8 @@ def test_a_run_that_was_only_trained_is_shown_and_predicts_and_its_command_tests
         (path / name).unlink()
     document = harness("show", tested["run_id"], "--store", store, "--json").document
     assert (document["status"], document["result"]) == ("trained", None)
+    listed = harness("list", "--store", store, "--json").document["runs"]
+    assert {row["run_id"]: row["status"] for row in listed}[tested["run_id"]] == "trained"
     assert {name: document["training"][name] for name in tested["training"]} == tested["training"]
     assert [line["step"] for line in document["validation"]] == [3, 6]
     text = harness("show", tested["run_id"], "--store", store).out
