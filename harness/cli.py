@@ -281,12 +281,14 @@ def list_(
 ) -> None:
     """List what is there: variants, studies, reports, presets, settings or runs."""
     from harness import listing
+    from harness.report import Report
     from harness.request import store_root
+    from harness.study import Study
 
     makers: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "variants": lambda: listing.variants(_variants(plugin, no_plugins)),
-        "studies": lambda: listing.plugins("harness.studies", not no_plugins),
-        "reports": lambda: listing.plugins("harness.reports", not no_plugins),
+        "studies": lambda: listing.plugins("harness.studies", Study, not no_plugins, plugin or ()),
+        "reports": lambda: listing.plugins("harness.reports", Report, not no_plugins),
         "presets": listing.presets,
         "settings": listing.settings,
         "runs": lambda: listing.runs(store),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ def variants(installed: Variants) -> list[Row]:
     ]
 
 
-def plugins(group: str, third_party: bool) -> list[Row]:
-    """Name, summary and origin of every plugin of a group."""
+def plugins(group: str, kind: type, third_party: bool, files: Iterable[Path] = ()) -> list[Row]:
+    """Name, summary and origin of every plugin of a group, whose values are of that type; the error of one that is not."""
     return [
         {
             "name": plugin.name,
@@ -37,7 +37,7 @@ def plugins(group: str, third_party: bool) -> list[Row]:
             "origin": plugin.origin,
             "error": plugin.error,
         }
-        for plugin in Plugins(group, object, third_party=third_party)
+        for plugin in Plugins(group, kind, files=files, third_party=third_party)
     ]
 
 

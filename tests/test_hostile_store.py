@@ -146,6 +146,12 @@ def test_a_reports_list_of_files_removes_nothing_of_others(tmp_path: Path, outsi
 # --- third parties
 
 
+STUDY_FILE = """
+from harness.study import Float, Study
+STUDY = Study(name="mine", summary="s", owns=(), space=lambda e, o: {"x": Float(low=0, high=1)}, to_settings=lambda p, e: {})
+"""
+
+
 def test_without_plugins_no_third_party_code_runs(
     harness: Command, quick: None, store: Path, tmp_path: Path, fake_distribution: Callable[..., Path]
 ) -> None:
@@ -177,5 +183,9 @@ def test_without_plugins_no_third_party_code_runs(
     listed = harness("list", "variants", "--json").document["variants"]
     assert {"their_module 1.0"} == {row["origin"] for row in listed if row["name"] == "theirs"}
     assert mark.exists()
+    (tmp_path / "mine.py").write_text(STUDY_FILE)
+    rows = harness("list", "studies", "--plugin", tmp_path / "mine.py", "--json").document["studies"]
+    assert [row["origin"] for row in rows if row["name"] == "mine"] == [str(tmp_path / "mine.py")]
+    assert [row["error"] for row in rows if row["name"] == "theirs"] == ["their_module:VALUE is a int, not a Study"]
     for what in ("variants", "studies", "reports"):
         assert all(row["origin"] for row in harness("list", what, "--json").document[what])

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import numpy as np
 import platformdirs
@@ -311,13 +311,21 @@ def _fetch(folder: Path, name: str, published: Published, mirrors: Sequence[str]
     )
 
 
+def _stay_secure(response: Any, *args: object, **options: object) -> None:
+    """Refuses a mirror's redirection to an address that could not itself be a mirror."""
+    if response.is_redirect:
+        _check_mirror(urljoin(response.url, response.headers["location"]))
+
+
 def _unpacking_downloader(size: int) -> Callable[..., None]:
     import pooch
 
     def download(url: str, output_file: str, pooch_instance: Any, check_only: bool = False) -> None:
         with open(output_file, "wb") as stream:
             unpacker = _Unpacker(stream, size)
-            pooch.HTTPDownloader(timeout=30, chunk_size=1 << 16)(url, unpacker, pooch_instance, check_only=check_only)
+            pooch.HTTPDownloader(timeout=30, chunk_size=1 << 16, hooks={"response": _stay_secure})(
+                url, unpacker, pooch_instance, check_only=check_only
+            )
             unpacker.finish()
 
     return download

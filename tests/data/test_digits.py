@@ -184,6 +184,7 @@ class _Server(http.server.ThreadingHTTPServer):
     answers: dict[str, bytes]
     lengths: dict[str, int]
     asked: list[str]
+    redirect: str = ""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -193,6 +194,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(self.path)
         name = self.path.rsplit("/", 1)[-1]
         body = self.server.answers.get(name)
+        if self.server.redirect and self.path.startswith("/mnist/"):
+            self.send_response(302)
+            self.send_header("Location", self.server.redirect + name)
+            self.end_headers()
+            return
         if body is None:
             self.send_error(404)
             return
@@ -301,6 +307,14 @@ def test_only_https_or_this_machine_may_be_a_mirror(tmp_path: Path, address: str
     with pytest.raises(RequestError, match=r"is not https|is not an address"):
         fetch_digits(tmp_path / "x", [address])
     assert not (tmp_path / "x").exists()
+
+
+def test_a_redirection_leads_to_https_or_this_machine_only(tmp_path: Path, server: _Server) -> None:
+    server.redirect = "http://example.org/"
+    with pytest.raises(HarnessError, match=r"could not be fetched.*is not https"):
+        fetch_digits(tmp_path / "a", [mirror(server)])
+    server.redirect = "/elsewhere/"
+    assert all(check.ok for check in verify_digits(fetch_digits(tmp_path / "b", [mirror(server)])))
 
 
 def test_verify_tells_changed_missing_and_foreign_files(tmp_path: Path, server: _Server) -> None:
