@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-lowest lint bench torture ablation setup clean
+.PHONY: demo test test-lowest lint bench bench-check torture ablation setup clean
 
 setup: $(READY)
 
@@ -52,6 +52,10 @@ bench: $(READY)
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/study_overhead.py
 	$(BIN)/harness bench --preset cpu --contenders fast,oracle-float32,article-float32
+
+# One thread: two that wait for each other on a busy machine measure the others.
+bench-check: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/harness bench --preset cpu --rounds 15 --contenders fast,article-float32 --check benchmarks/recorded.json
 
 ablation: $(READY)
 	$(BIN)/harness ablate --plan add-one --seeds 3 --preset cpu

@@ -1,7 +1,8 @@
 """`harness bench`: how fast the shared trainer is, against its oracle and the article's literal cell, in one run.
 
 Contenders take turns (A, B, C, A, B, C, ...) on the same batch; the first round warms up and is not counted; medians are
-reported with the fastest and slowest. Compare ratios of one run: absolute times depend on what else the machine does.
+reported with the fastest and slowest. Times are of the wall clock, or of the processor for one thread on the CPU. Compare
+ratios of one run: absolute times depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ LOSS_ALLOWED = 0.2
 """Share of its recorded ratio that the fast path may lose before `check` fails."""
 
 
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+
+
+def clock_of(device: torch.device) -> str:
+    """Which clock times a contender: the processor's own for one thread on the CPU, which other programs cannot disturb."""
+    return "processor" if device.type == "cpu" and torch.get_num_threads() == 1 else "wall"
+
+
 @dataclass(frozen=True)
 class Contender:
     """A way to run the base network: how to build it, and in which precision (None: the experiment's own)."""
@@ -49,6 +58,8 @@ class Contender:
 
 CONTENDERS = (
     Contender("fast", lambda model: model, None),
+    Contender("fast-float32", lambda model: model, "float32"),
+    Contender("fast-bf16", lambda model: model, "bfloat16"),
     Contender("oracle-float32", lambda model: model.use_oracle(), "float32"),
     Contender("article-float32", ArticleForecaster, "float32"),
     Contender("article-bf16", ArticleForecaster, "bfloat16"),
@@ -70,12 +81,14 @@ def bench(
     Args:
         batch: sequences a training step and an inference batch; the preset's if None. Inference is measured at 1 as well.
         rounds: counted turns of each contender.
-        names: contenders; all if None.
+        names: contenders; all if None, but for what `fast` is already.
     """
     if rounds < 1 or (batch is not None and batch < 1):
         raise RequestError("--rounds and --batch are at least 1")
-    chosen = [_contender(name) for name in names] if names else list(CONTENDERS)
     experiment = resolve(preset(preset_name), device_name)
+    chosen = [_contender(name) for name in names] if names else [*CONTENDERS]
+    if not names:
+        chosen = [c for c in chosen if not (_is_fast(c.name) and c.precision == experiment.training.precision)]
     if batch is not None:
         experiment = experiment.replace({"training.batch_size": batch})
     size = experiment.training.batch_size
@@ -143,6 +156,7 @@ def bench(
         "preset": preset_name,
         "batch": size,
         "rounds": rounds,
+        "clock": clock_of(device),
         "params": params,
         "flops_per_sequence": flops,
         "training": training,
@@ -155,24 +169,28 @@ def bench(
 
 
 def ratios(training: Sequence[dict[str, Any]], inference: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """The fast path over every other contender: speed of a training step, its memory (below 1 is less), speed of inference."""
+    """Each fast contender over every slow one, by "FAST over SLOW": speed of a training step, its memory (below 1 is less),
+    speed of inference."""
     found: dict[str, dict[str, float]] = {}
-    fast = {"training": _row(training, "fast"), **{f"batch {r['batch']}": r for r in inference if r["contender"] == "fast"}}
-    if fast["training"] is None:
-        return found
-    for row in training:
-        if row["contender"] != "fast":
-            found[row["contender"]] = {"training": row["ms_per_step"] / fast["training"]["ms_per_step"]}
-            if row["memory_bytes"] and fast["training"]["memory_bytes"]:
-                found[row["contender"]]["memory"] = fast["training"]["memory_bytes"] / row["memory_bytes"]
-    for row in inference:
-        if row["contender"] != "fast":
-            found[row["contender"]][f"inference batch {row['batch']}"] = row["ms"] / fast[f"batch {row['batch']}"]["ms"]
+    for fast in (row["contender"] for row in training if _is_fast(row["contender"])):
+        for slow in (row["contender"] for row in training if not _is_fast(row["contender"])):
+            ours, theirs = _row(training, fast), _row(training, slow)
+            pair = found[f"{fast} over {slow}"] = {"training": theirs["ms_per_step"] / ours["ms_per_step"]}
+            if ours["memory_bytes"] and theirs["memory_bytes"]:
+                pair["memory"] = ours["memory_bytes"] / theirs["memory_bytes"]
+            for row in inference:
+                if row["contender"] == fast:
+                    other = next(one for one in inference if (one["contender"], one["batch"]) == (slow, row["batch"]))
+                    pair[f"inference batch {row['batch']}"] = other["ms"] / row["ms"]
     return found
 
 
+def _is_fast(name: str) -> bool:
+    return name.startswith("fast")
+
+
 def _row(rows: Sequence[dict[str, Any]], name: str) -> Any:
-    return next((row for row in rows if row["contender"] == name), None)
+    return next(row for row in rows if row["contender"] == name)
 
 
 def _contender(name: str) -> Contender:
@@ -189,7 +207,7 @@ class Stepper:
         own = EncoderForecaster(experiment.architecture, model.channels)
         own.load_state_dict(model.state_dict())
         self.model = contender.build(own).to(device)
-        if device.type == "cuda" and contender.name == "fast":
+        if device.type == "cuda" and _is_fast(contender.name):
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.experiment, self.device = experiment, device
         self.precision = contender.precision or experiment.training.precision
@@ -232,7 +250,7 @@ class Stepper:
     def _now(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+        return CLOCKS[clock_of(self.device)]()
 
 
 def measure_peaks(device: torch.device, precision: str) -> dict[str, float]:
@@ -297,23 +315,24 @@ def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digi
 
 
 def check(document: dict[str, Any], recorded: Path) -> list[str]:
-    """What got worse: ratios of the fast path over the article's cell that lost more than a fifth of what is recorded."""
+    """What got worse: recorded ratios of speed that lost more than a fifth, or were not measured.
+
+    Raises RequestError for a record that cannot be read or is of another preset.
+    """
     try:
         before = json.loads(recorded.read_text())
-        expected = {
-            contender: {kind: float(ratio) for kind, ratio in by_kind.items()}
-            for contender, by_kind in before["ratios"].items()
-        }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise RequestError(f"cannot read the recorded ratios {recorded}: {type(error).__name__}: {error}") from None
+        wanted = {(pair, kind): float(ratio) for pair, kinds in before["ratios"].items() for kind, ratio in kinds.items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise RequestError(f"cannot read the recorded ratios {recorded}: {error}") from None
+    if before.get("preset", document["preset"]) != document["preset"]:
+        raise RequestError(f"{recorded} was recorded at preset {before['preset']}; this is {document['preset']}")
     complaints = []
-    for contender, by_kind in expected.items():
-        for kind, ratio in by_kind.items():
-            now = document["ratios"].get(contender, {}).get(kind)
-            if now is None or kind == "memory":
-                continue
-            if now < ratio * (1 - LOSS_ALLOWED):
-                complaints.append(f"{kind}: {now:.2f} times {contender}, recorded were {ratio:.2f}")
+    for (pair, kind), ratio in wanted.items():
+        now = document["ratios"].get(pair, {}).get(kind)
+        if now is None:
+            complaints.append(f"{pair}, {kind}: recorded, but not measured")
+        elif kind != "memory" and now < ratio * (1 - LOSS_ALLOWED):
+            complaints.append(f"{pair}, {kind}: {now:.2f} times as fast, recorded were {ratio:.2f}")
     return complaints
 
 

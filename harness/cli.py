@@ -24,6 +24,7 @@ from harness.printing import (
     print_bench,
     print_dry_run,
     print_plan,
+    print_quality,
     print_result,
     print_run,
     print_study,
@@ -408,9 +409,17 @@ def bench(
     rounds: Annotated[int, typer.Option("--rounds", help="Counted turns of every contender.")] = 5,
     contenders: Annotated[
         str | None,
-        typer.Option("--contenders", help="Some of fast,oracle-float32,article-float32,article-bf16; all if not given."),
+        typer.Option(
+            "--contenders",
+            help="Some of fast,fast-float32,fast-bf16,oracle-float32,article-float32,article-bf16; all if not given.",
+        ),
     ] = None,
     check: Annotated[Path | None, typer.Option("--check", help="Recorded ratios; fail when a fifth of one is lost.")] = None,
+    quality: Annotated[
+        bool, typer.Option("--quality", help="Instead: test SSIM after equal time, default against the article's recipe.")
+    ] = False,
+    seconds: Annotated[float, typer.Option("--seconds", help="Of training, with --quality.")] = 100.0,
+    seeds: Annotated[int, typer.Option("--seeds", help="How many, with --quality.")] = 3,
     device: DeviceOption = "auto",
     digits: DigitsOption = None,
     as_json: JsonOption = False,
@@ -419,6 +428,12 @@ def bench(
     from harness import bench as benchmark
 
     request = _request(preset, device, digits, None, None)
+    if quality:
+        from harness.quality import quality as measure
+
+        found = measure(request.preset, request.device, seconds=seconds, seeds=seeds, digits=digits, note=note)
+        emit(found) if as_json else print_quality(found)
+        return
     names = [name.strip() for name in contenders.split(",")] if contenders else None
     document = benchmark.bench(
         request.preset, request.device, batch=batch, rounds=rounds, names=names, digits=digits, note=note

@@ -152,7 +152,8 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def print_bench(document: dict[str, Any]) -> None:
     """The contenders of a benchmark, and their ratios."""
     peaks = document["peaks"]
-    say(f"preset {document['preset']}, batch {document['batch']}, {document['rounds']} rounds, on {document['device']}")
+    how = f"{document['rounds']} rounds, {document['clock']} time"
+    say(f"preset {document['preset']}, batch {document['batch']}, {how}, on {document['device']}")
     say(f"peak here: {peaks['flops_per_second'] / 1e9:,.0f} GFLOP/s, {peaks['bytes_per_second'] / 1e9:,.1f} GB/s")
     header = (
         "training",
@@ -202,9 +203,22 @@ def print_bench(document: dict[str, Any]) -> None:
             for row in document["inference"]
         ],
     )
-    for contender, by_kind in document["ratios"].items():
+    for pair, by_kind in document["ratios"].items():
         words = ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in by_kind.items())
-        say(f"fast over {contender}: {words}")
+        say(f"{pair}: {words}")
+
+
+def print_quality(document: dict[str, Any]) -> None:
+    """What each recipe reached in the same time, by seed."""
+    print_table(
+        ("recipe", "seed", "steps", "SSIM", "MSE"),
+        [
+            (row["recipe"], str(row["seed"]), str(row["steps"]), f"{row['test']['ssim']:.4f}", f"{row['test']['mse']:.2f}")
+            for row in document["rows"]
+        ],
+    )
+    gains = ", ".join(f"{gain:+.4f}" for gain in document["gain"]["by_seed"])
+    say(f"test SSIM after {document['seconds']:g} s, default minus article: {document['gain']['mean']:+.4f} ({gains})")
 
 
 def print_study(document: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import Command
 
-from harness import bench
+from harness import bench, quality
 from harness.errors import RequestError
 from harness.model.article import ArticleForecaster
 from harness.model.forecaster import build_model
@@ -63,16 +63,23 @@ def test_every_contender_has_its_rows_and_figures(document: dict[str, Any]) -> N
 
 def test_ratios_are_of_the_medians(document: dict[str, Any]) -> None:
     fast, article = document["training"]
-    assert document["ratios"]["article-float32"]["training"] == pytest.approx(article["ms_per_step"] / fast["ms_per_step"])
-    assert set(document["ratios"]["article-float32"]) >= {"training", "inference batch 1", "inference batch 2"}
+    assert document["ratios"]["fast over article-float32"]["training"] == pytest.approx(
+        article["ms_per_step"] / fast["ms_per_step"]
+    )
+    assert set(document["ratios"]["fast over article-float32"]) >= {"training", "inference batch 1", "inference batch 2"}
 
 
 def test_a_fifth_of_a_recorded_ratio_may_be_lost_and_no_more(document: dict[str, Any], tmp_path: Path) -> None:
-    now = document["ratios"]["article-float32"]["training"]
+    now = document["ratios"]["fast over article-float32"]["training"]
     recorded = tmp_path / "recorded.json"
     for factor, complaints in ((1.2, 0), (1.3, 1)):
-        recorded.write_text(json.dumps({"ratios": {"article-float32": {"training": now * factor}}}))
+        recorded.write_text(json.dumps({"ratios": {"fast over article-float32": {"training": now * factor}}}))
         assert len(bench.check(document, recorded)) == complaints
+    recorded.write_text(json.dumps({"ratios": {"fast over oracle-float32": {"training": 1.0}}}))
+    assert "not measured" in bench.check(document, recorded)[0]
+    recorded.write_text(json.dumps({"preset": "paper", "ratios": {}}))
+    with pytest.raises(RequestError, match="preset paper"):
+        bench.check(document, recorded)
     recorded.write_text("{")
     with pytest.raises(RequestError, match="recorded ratios"):
         bench.check(document, recorded)
@@ -87,7 +94,7 @@ def test_the_command_prints_a_table(
     assert "fast over article-float32: training" in answer.out
     assert harness("bench", "--preset", "tiny", "--json").document["ratios"] == document["ratios"]
     recorded = tmp_path / "recorded.json"
-    recorded.write_text(json.dumps({"ratios": {"article-float32": {"training": 1e9}}}))
+    recorded.write_text(json.dumps({"ratios": {"fast over article-float32": {"training": 1e9}}}))
     answer = harness("bench", "--preset", "tiny", "--check", recorded)
     assert answer.code == 1
     assert "slower than recorded" in answer.error
@@ -97,3 +104,36 @@ def test_the_command_prints_a_table(
 def test_other_requests_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(RequestError):
         bench.bench("tiny", "cpu", **change)
+
+
+def test_the_recorded_ratios_are_what_the_target_measures() -> None:
+    recorded = json.loads((Path(__file__).parents[1] / "benchmarks" / "recorded.json").read_text())
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    command = next(line for line in makefile.splitlines() if "--check benchmarks/recorded.json" in line)
+    assert f"--preset {recorded['preset']} " in command
+    names = command.partition("--contenders ")[2].split()[0].split(",")
+    assert {f"{names[0]} over {other}" for other in names[1:]} == set(recorded["ratios"])
+    assert all(ratio > 1 for kinds in recorded["ratios"].values() for ratio in kinds.values())
+
+
+def test_quality_pairs_both_recipes_on_the_same_seeds(harness: Command) -> None:
+    words = ("bench", "--quality", "--preset", "tiny", "--seconds", "0.05", "--seeds", "2")
+    found = harness(*words, "--json").document
+    assert [(row["recipe"], row["seed"]) for row in found["rows"]] == [
+        (recipe, seed) for seed in (0, 1) for recipe in ("default", "article")
+    ]
+    for row in found["rows"]:
+        assert row["steps"] >= 1
+        assert row["seconds"] >= 0.05
+    pairs = zip(found["rows"][::2], found["rows"][1::2], strict=True)
+    assert found["gain"]["by_seed"] == [ours["test"]["ssim"] - theirs["test"]["ssim"] for ours, theirs in pairs]
+    assert "default minus article" in harness(*words).out
+    assert harness("bench", "--quality", "--seeds", "0").code == 2
+
+
+def test_the_articles_recipe_of_preset_cpu_is_that_of_preset_paper() -> None:
+    article, paper = preset("cpu").replace(quality.ARTICLE), preset("paper")
+    assert article.loss == paper.loss
+    for name in ("max_lr", "pct_start", "weight_decay", "clip_norm"):
+        assert getattr(article.training, name) == getattr(paper.training, name), name
+    assert (article.architecture.forget_bias, article.architecture.gain) == (0.0, 1.0)

@@ -218,6 +218,74 @@ def test_the_fast_path_equals_the_oracle_in_outputs_and_gradients(variant: str, 
         assert relative_difference(ours.grad, theirs.grad) < 1e-4, name
 
 
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 4e-2}
+"""Of the fast path against the float32 oracle, as a share of its norm; bfloat16 has 8 bits, and errors add up over steps."""
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["NCHW", "NHWC"])
+@pytest.mark.parametrize("kind", list(TOLERANCE), ids=str)
+@pytest.mark.parametrize("variant", ["base", "residual", "attention"])
+def test_the_fast_path_equals_the_oracle_in_every_type_and_layout(
+    variant: str, kind: torch.dtype, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.model.cell.CHUNK_BYTES", 2**11)  # parts of less than a step
+    architecture = dataclasses.replace(experiment(variant).architecture, widths=(4, 8, 8), kernels=(5, 3, 3), patch=1)
+    fast, oracle = (disturbed(build_model(architecture, 2, seed=1)) for _ in range(2))
+    oracle.use_oracle()
+    fast = fast.to(memory_format=layout)  # type: ignore[call-overload]
+    given = [frames(channels=2).requires_grad_() for _ in range(2)]
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=kind == torch.bfloat16):
+        found = fast(given[0], 3).float()
+    expected = oracle(given[1], 3)
+    assert relative_difference(found.detach(), expected.detach()) < TOLERANCE[kind]
+    for result in (found, expected):
+        (result * noise(*result.shape)).sum().backward()
+    assert given[0].grad is not None
+    assert given[1].grad is not None
+    assert relative_difference(given[0].grad, given[1].grad) < 2 * TOLERANCE[kind]
+    for (name, ours), theirs in zip(fast.named_parameters(), oracle.parameters(), strict=True):
+        assert ours.grad is not None, name
+        assert theirs.grad is not None, name
+        assert ours.grad.dtype == torch.float32
+        assert relative_difference(ours.grad, theirs.grad) < 2 * TOLERANCE[kind], name
+
+
+def test_bfloat16_trains_as_the_oracle_does() -> None:
+    tiny = experiment("residual+attention")
+    losses = []
+    for kind in (torch.bfloat16, torch.float32):
+        model = build_model(tiny.architecture, 1, seed=1).use_oracle(kind == torch.float32)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        for step in range(8):
+            batch = noise(4, 6, 1, 16, 16, seed=step).sigmoid()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=kind == torch.bfloat16):
+                prediction = model(batch[:, :3], 3)
+            loss = composite_loss(prediction, batch[:, 3:], tiny.loss)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+    assert losses[:8] == pytest.approx(losses[8:], rel=2e-3)
+    assert losses[7] < 0.98 * losses[0]
+
+
+def test_a_second_backward_pass_is_refused_and_not_wrong() -> None:
+    model = build_model(SMALL, 1, seed=0)
+    loss = model(frames(), 2).square().sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="inplace"):
+        loss.backward()
+
+
+def test_a_shorter_horizon_costs_in_proportion() -> None:
+    paper = preset("paper")
+    costs = [forward_cost(paper, 1, 64, 64, horizon)[1] for horizon in (1, 2, 5, 10)]
+    step = costs[1] - costs[0]
+    assert costs[2] - costs[1] == 3 * step
+    assert costs[3] - costs[2] == 5 * step
+    assert costs[3] / costs[0] > 1.9  # the ten frames shown are the rest of it
+
+
 def relative_difference(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / (expected.norm() + 1e-6))
 
