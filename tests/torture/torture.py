@@ -34,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=110)
     parser.add_argument("--inputs", type=int, default=10_000)
+    parser.add_argument("--every", type=int, default=1, help="Only every so many-th write fails; for a sample.")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--json", type=Path, help="Where to write the figures as well.")
     asked = parser.parse_args()
@@ -44,7 +45,7 @@ def main() -> None:
         start("kills.py", "--kills", str(asked.kills), "--stages", "run,study", *seed),
     ]
     answers = [answer(lane) for lane in lanes]
-    lanes = [start("sites.py"), start("inputs.py", str(asked.inputs), str(asked.seed))]
+    lanes = [start("sites.py", "--every", str(asked.every)), start("inputs.py", str(asked.inputs), str(asked.seed))]
     written, read = map(answer, lanes)
     figures: dict[str, Any] = {name: sum(one.get(name, 0) for one in answers) for name in ("kills", "rounds", *FAULTS)}
     for stage in ("run", "ablate", "study", "report"):
