@@ -43,7 +43,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 torture: $(READY)
-	$(BIN)/python tests/torture/torture.py
+	$(BIN)/python tests/torture/everything.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/reliability.py
