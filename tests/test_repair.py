@@ -213,8 +213,7 @@ def test_a_file_that_cannot_be_read_just_now_is_not_taken_for_damaged(
     def broken(*args: object, **options: object) -> Any:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Path, "read_bytes", broken)
-    monkeypatch.setattr(Path, "open", broken)
+    monkeypatch.setattr("os.open", broken)
     for read in (lambda: training.read("training.json"), lambda: training.check(summary)):
         with pytest.raises(HarnessError, match="Input/output error") as refused:
             read()
