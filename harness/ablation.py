@@ -147,7 +147,9 @@ class Runner:
         if summary is None:
             return None
         with understood(self.store.training(base).path / "training.json"):
-            return _with_budget(request, "training.seconds", round(summary["seconds"] + summary["warm_up_seconds"], 1))
+            return _with_budget(
+                request, "training.seconds", max(0.1, round(summary["seconds"] + summary["warm_up_seconds"], 1))
+            )
 
     def run(self) -> list[Row]:
         """Runs every cell that is not finished. Returns the rows; none of them raises for a cell that failed.

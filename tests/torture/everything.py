@@ -40,10 +40,8 @@ def main() -> None:
     asked = parser.parse_args()
     began = time.monotonic()
     seed = ("--seed", str(asked.seed))
-    lanes = [
-        start("kills.py", "--kills", str(asked.kills), "--stages", "ablate,report", *seed),
-        start("kills.py", "--kills", str(asked.kills), "--stages", "run,study", *seed),
-    ]
+    half = str(-(-asked.kills // 2))
+    lanes = [start("kills.py", "--kills", half, "--stages", stages, *seed) for stages in ("ablate,report", "run,study")]
     answers = [answer(lane) for lane in lanes]
     lanes = [start("sites.py", "--every", str(asked.every)), start("inputs.py", str(asked.inputs), str(asked.seed))]
     written, read = map(answer, lanes)
