@@ -47,6 +47,7 @@ class Ablation:
     third_party: bool = True
     deterministic: bool = False
     auto_batch: bool = False
+    graphs: bool = True
     workers: int = 1
     threads: int = 0
     save_every: float = SAVE_SECONDS
@@ -253,6 +254,7 @@ class Runner:
             third_party=ablation.third_party,
             deterministic=ablation.deterministic,
             auto_batch=ablation.auto_batch,
+            graphs=ablation.graphs,
             save_every=ablation.save_every,
             threads=ablation.threads or share_of_cores(ablation.workers),
             quiet=ablation.workers != 1,

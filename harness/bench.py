@@ -1,8 +1,8 @@
 """`harness bench`: how fast the shared trainer is, against its oracle and the article's literal cell, in one run.
 
-Contenders take turns (A, B, C, A, B, C, ...) on the same batch; the first round warms up and is not counted; medians are
-reported with the fastest and slowest. Times are of the wall clock, or of the processor for one thread on the CPU. Compare
-ratios of one run: absolute times depend on what else the machine does.
+Contenders take turns (A, B, C, A, B, C, ...) on the same batch; the first round (on CUDA the first three, in which graphs
+are made) warms up and is not counted; medians are reported with the fastest and slowest. Times are of the wall clock, or of
+the processor for one thread on the CPU. Compare ratios of one run: absolute times depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from harness.devices import autocast, resolve
 from harness.environment import describe_device, environment
 from harness.errors import HarnessError, RequestError, unknown
 from harness.experiment import Experiment
+from harness.graphs import WARM_UPS, Graphed, graphed
 from harness.inference import predict
 from harness.losses import composite_loss, exact_float32
 from harness.measure import forward_cost, median_seconds
@@ -98,11 +99,12 @@ def bench(
     params, flops = forward_cost(experiment, source.channels, source.height, source.width, experiment.data.horizon)
     steppers = {one.name: Stepper(one, model, experiment, device) for one in chosen}
     times: dict[str, list[dict[str, float]]] = {one.name: [] for one in chosen}
-    for turn in range(rounds + 1):
+    warm = WARM_UPS if device.type == "cuda" else 1
+    for turn in range(1 - warm, rounds + 1):
         for name, stepper in steppers.items():
-            note(f"training step, {'warm-up' if turn == 0 else f'round {turn} of {rounds}'}: {name}")
-            measured = stepper.step(partial(source.train_batch, 0, turn, size, experiment.data.horizon, device))
-            if turn:
+            note(f"training step, {'warm-up' if turn < 1 else f'round {turn} of {rounds}'}: {name}")
+            measured = stepper.step(partial(source.train_batch, 0, max(turn, 0), size, experiment.data.horizon, device))
+            if turn > 0:
                 times[name].append(measured)
     peaks = measure_peaks(device, experiment.training.precision)
     training = []
@@ -130,11 +132,11 @@ def bench(
     for count in dict.fromkeys((1, size)):
         frames = source.train_batch(0, 0, count, 1, device)[:, : experiment.data.input_frames]
         seconds: dict[str, list[float]] = {one.name: [] for one in chosen}
-        for turn in range(rounds + 1):
+        for turn in range(1 - warm, rounds + 1):
             for name, stepper in steppers.items():
-                note(f"inference at batch {count}, {'warm-up' if turn == 0 else f'round {turn} of {rounds}'}: {name}")
+                note(f"inference at batch {count}, {'warm-up' if turn < 1 else f'round {turn} of {rounds}'}: {name}")
                 took = stepper.infer(frames)
-                if turn:
+                if turn > 0:
                     seconds[name].append(took)
         for one in chosen:
             middle = statistics.median(seconds[one.name])
@@ -211,6 +213,7 @@ class Stepper:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.experiment, self.device = experiment, device
         self.precision = contender.precision or experiment.training.precision
+        self.network = graphed(self.model, device, _is_fast(contender.name))
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=device.type == "cuda")
 
     @contextmanager
@@ -229,14 +232,14 @@ class Stepper:
         marks.append(self._now())
         with self._switches():
             with autocast(self.precision, self.device):
-                prediction = self.model(frames[:, :shown], horizon)
+                prediction = self.network(frames[:, :shown], horizon)
             loss = composite_loss(prediction, frames[:, shown:], self.experiment.loss)
             marks.append(self._now())
             loss.backward()  # type: ignore[no-untyped-call]
         marks.append(self._now())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=not isinstance(self.network, Graphed))
         marks.append(self._now())
         return {phase: after - before for phase, before, after in zip(PHASES, marks[:-1], marks[1:], strict=True)}
 
@@ -244,7 +247,7 @@ class Stepper:
         """Seconds to predict one batch."""
         started = self._now()
         with self._switches(), autocast(self.precision, self.device):
-            predict(self.model, inputs, self.experiment.data.horizon)
+            predict(self.network, inputs, self.experiment.data.horizon)
         return self._now() - started
 
     def _now(self) -> float:
@@ -300,7 +303,7 @@ def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digi
     frames = source.train_batch(0, 0, batch, experiment.data.horizon, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        for _ in range(2):
+        for _ in range(WARM_UPS + 1):
             stepper.step(lambda: frames)
         return {
             "memory_bytes": torch.cuda.max_memory_allocated(device),

@@ -63,6 +63,7 @@ MarginOption = Annotated[
 AutoBatchOption = Annotated[
     bool, typer.Option("--auto-batch", help="When memory runs out, add up gradients of smaller parts of the same batch.")
 ]
+NoGraphsOption = Annotated[bool, typer.Option("--no-graphs", help="On a GPU, launch every kernel by itself.")]
 ExecutorOption = Annotated[
     str, typer.Option("--executor", help="Where cells run: processes (of this machine), ray or slurm; see docs/cluster.md.")
 ]
@@ -135,6 +136,7 @@ def run(
     deterministic: Annotated[bool, typer.Option(help="Use deterministic algorithms only (slower on a GPU).")] = False,
     force: Annotated[bool, typer.Option("--force", help="Train anew; the old run is kept.")] = False,
     auto_batch: AutoBatchOption = False,
+    no_graphs: NoGraphsOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Resolve and count, train nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -161,6 +163,7 @@ def run(
             deterministic=deterministic,
             force=force,
             auto_batch=auto_batch,
+            graphs=not no_graphs,
             ranks=ranks,
             progress=progress,
             note=note,
@@ -205,6 +208,7 @@ def ablate(
     no_plugins: NoPluginsOption = False,
     deterministic: Annotated[bool, typer.Option(help="Use deterministic algorithms only (slower on a GPU).")] = False,
     auto_batch: AutoBatchOption = False,
+    no_graphs: NoGraphsOption = False,
     save_every: SaveEveryOption = 30.0,
     executor: ExecutorOption = "processes",
     workers: WorkersOption = None,
@@ -242,6 +246,7 @@ def ablate(
         third_party=not no_plugins,
         deterministic=deterministic,
         auto_batch=auto_batch,
+        graphs=not no_graphs,
         workers=where.workers,
         threads=where.threads,
         save_every=save_every,
@@ -520,6 +525,7 @@ def study(
     no_plugins: NoPluginsOption = False,
     deterministic: Annotated[bool, typer.Option(help="Use deterministic algorithms only (slower on a GPU).")] = False,
     auto_batch: AutoBatchOption = False,
+    no_graphs: NoGraphsOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search a study's settings by validation SSIM; goes on where it was interrupted."""
@@ -557,6 +563,7 @@ def study(
             third_party=not no_plugins,
             deterministic=deterministic,
             auto_batch=auto_batch,
+            graphs=not no_graphs,
             words=("harness", *sys.argv[1:]),
         ),
         Store(root),

@@ -47,6 +47,7 @@ class Options:
     save_every: float = SAVE_SECONDS
     force: bool = False
     auto_batch: bool = False
+    graphs: bool = True
     ranks: Ranks = ALONE
     progress: Callable[[str], Progress] = lambda title: Silent()
     note: Callable[[str], None] = lambda text: None
@@ -175,6 +176,7 @@ def train_cell(cell: Cell, folder: Training, source: Source, options: Options) -
                     deterministic=options.deterministic,
                     save_every=options.save_every,
                     auto_batch=options.auto_batch,
+                    graphs=options.graphs,
                     ranks=options.ranks,
                 )
             except DamagedRecord as error:
@@ -207,6 +209,7 @@ def assist(cell: Cell, store: Store, source: Source, options: Options) -> None:
                 Silent(),
                 deterministic=options.deterministic,
                 auto_batch=options.auto_batch,
+                graphs=options.graphs,
                 ranks=options.ranks,
             )
 
@@ -275,6 +278,7 @@ def evaluate_cell(
     import torch
 
     from harness.environment import describe_device, environment
+    from harness.graphs import graphed
     from harness.measure import flops_per_sequence, frames_per_second
     from harness.model.forecaster import count_parameters
     from harness.trainer import load_model
@@ -282,7 +286,8 @@ def evaluate_cell(
     device = torch.device(options.device)
     experiment = cell.experiment
     model = load_model(experiment, source.channels, training.check(summary), device)
-    scores = score(model, experiment, source, device)
+    network = graphed(model, device, options.graphs and not options.deterministic, options.note)
+    scores = score(network, experiment, source, device)
     sequences = {"ssim": scores.pop("ssim_per_sequence")}
     batch = next(iter(source.test(experiment.training.batch_size, device)))
     result = {
@@ -296,9 +301,9 @@ def evaluate_cell(
         **scores,
         "training": {key: value for key, value in summary.items() if key not in ("memory", "checkpoint")},
         "inference": {
-            "frames_per_second": frames_per_second(model, experiment, batch),
+            "frames_per_second": frames_per_second(network, experiment, batch),
             "batch_size": int(batch.shape[0]),
-            "frames_per_second_batch_1": frames_per_second(model, experiment, batch[:1]),
+            "frames_per_second_batch_1": frames_per_second(network, experiment, batch[:1]),
         },
         "memory": summary["memory"],
         "device": describe_device(options.device),

@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness.data.source import Source
 from harness.devices import autocast
 from harness.experiment import Experiment
-from harness.inference import predict
+from harness.graphs import WARM_UPS
+from harness.inference import Predictor, predict
 from harness.model.forecaster import EncoderForecaster, count_parameters
 
 
@@ -29,9 +30,7 @@ def flops_per_sequence(model: EncoderForecaster, experiment: Experiment, channel
     return _count(model, frames, data.horizon) * len(experiment.inference.views)
 
 
-def frames_per_second(
-    model: EncoderForecaster, experiment: Experiment, frames_BTCHW: Tensor, *, seconds: float = 1.0
-) -> float:
+def frames_per_second(model: Predictor, experiment: Experiment, frames_BTCHW: Tensor, *, seconds: float = 1.0) -> float:
     """Predicted frames a second: the median of repeated predictions after a warm-up, the device waited for each time."""
     data, training = experiment.data, experiment.training
     inputs = frames_BTCHW[:, : data.input_frames]
@@ -43,7 +42,7 @@ def frames_per_second(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    return inputs.shape[0] * data.horizon / median_seconds(once, seconds)
+    return inputs.shape[0] * data.horizon / median_seconds(once, seconds, warm_up=WARM_UPS if device.type == "cuda" else 1)
 
 
 def median_seconds(once: Callable[[], None], seconds: float, *, warm_up: int = 1, at_least: int = 3) -> float:

@@ -20,10 +20,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from harness.data.ahead import Ahead
 from harness.data.source import Source
 from harness.devices import autocast, out_of_memory
 from harness.errors import HarnessError, Interrupted
 from harness.experiment import Experiment, Loss
+from harness.graphs import Graphed, graphed
 from harness.inference import predict
 from harness.losses import composite_loss, exact_float32
 from harness.metrics import MetricMean
@@ -138,6 +140,7 @@ def fit(
     deterministic: bool = False,
     save_every: float = SAVE_SECONDS,
     auto_batch: bool = False,
+    graphs: bool = True,
     ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Trains to the end of the budget, going on from where an earlier process stopped; returns the training's summary.
@@ -151,6 +154,7 @@ def fit(
         folder: where metrics.jsonl and the checkpoints go.
         save_every: seconds between checkpoints; one is also written at every validation and when the process is told to stop.
         auto_batch: when memory runs out, add up the gradients of ever smaller parts of the batch instead of failing.
+        graphs: on CUDA, replay the network's passes from graphs; never in deterministic mode.
         ranks: the processes that train together. The others follow rank 0, which alone writes; their summary is empty.
 
     Raises:
@@ -170,6 +174,10 @@ def fit(
         )
         state = resume(folder, model, optimizer, device)
         ranks.start_equal(model, state.step)
+        network = graphed(model, device, graphs and not deterministic, progress.note)
+        if isinstance(network, Graphed):
+            stack.callback(network.drop)
+        feed = Ahead(source.train_batch, device)
         batch = Batch(ranks.share(training.batch_size), training.batch_size, auto_batch, progress.note)
         saved_at, validation = time.monotonic(), state.last_ssim
         loss = None
@@ -202,7 +210,7 @@ def fit(
                 raise Interrupted(
                     f"stopped at step {state.step} ({done:.0%}); the state is saved: run the same command again to go on"
                 )
-            loss = _step(model, optimizer, experiment, source, device, state, done, folder, batch, ranks)
+            loss = _step(network, optimizer, experiment, feed, device, state, done, folder, batch, ranks)
             if state.skipped_in_a_row > training.max_skipped:
                 keep()
                 raise HarnessError(
@@ -246,10 +254,10 @@ def progress_of(experiment: Experiment, state: State) -> float:
 
 
 def _step(
-    model: EncoderForecaster,
+    model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     experiment: Experiment,
-    source: Source,
+    feed: Ahead,
     device: torch.device,
     state: State,
     done: float,
@@ -262,7 +270,7 @@ def _step(
     started = time.perf_counter()
     torch.manual_seed(derived_seed(training.seed, state.step))  # for components that draw as they run
     horizon = data.horizon if training.curriculum is None else training.curriculum.horizon(done, data.horizon)
-    frames = source.train_batch(training.seed, state.step, training.batch_size, horizon, device)
+    frames = feed(training.seed, state.step, training.batch_size, horizon, device)
     scale = state.scale if training.precision == "float16" else 1.0
     weights = experiment.loss.at(done)
 
@@ -270,6 +278,7 @@ def _step(
         return forward_backward(model, some, data.input_frames, horizon, weights, training.precision, scale * share) * share
 
     loss = batch.add_up(model, frames, work)
+    feed.prepare(training.seed, state.step + 1, training.batch_size, horizon, device)
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     ranks.add([*gradients, loss])
     if scale != 1.0:
@@ -287,7 +296,7 @@ def _step(
         state.skipped += 1
         state.skipped_in_a_row += 1
         state.scale = max(1.0, state.scale / 2)
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=not isinstance(model, Graphed))
     seconds = time.perf_counter() - started
     state.step += 1
     state.steps_here += 1
@@ -550,10 +559,11 @@ def time_steps(experiment: Experiment, source: Source, device_name: str, steps: 
         model = build_model(full.architecture, source.channels, training.seed).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=training.max_lr, fused=device.type == "cuda")
         state, batch = State(), Batch(slice(0, training.batch_size), training.batch_size)
+        feed = Ahead(source.train_batch, device)
         for _ in range(steps + 1):
             if state.step == 1:
                 started = time.perf_counter()
-            _step(model, optimizer, full, source, device, state, 0.0, Training(Path(folder)), batch)
+            _step(model, optimizer, full, feed, device, state, 0.0, Training(Path(folder)), batch)
         step_seconds = (time.perf_counter() - started) / steps
         started = time.perf_counter()
         frames = next(iter(source.test(training.batch_size, device)))

@@ -46,6 +46,7 @@ class Job:
     third_party: bool = True
     deterministic: bool = False
     auto_batch: bool = False
+    graphs: bool = True
     save_every: float = SAVE_SECONDS
     threads: int = 0
     quiet: bool = False
@@ -84,6 +85,7 @@ def run_job(job: Job) -> Done:
             deterministic=job.deterministic,
             save_every=job.save_every,
             auto_batch=job.auto_batch,
+            graphs=job.graphs,
             progress=(lambda title: PlainLines(title, every=30.0)) if job.quiet else progress,
         )
         store = Store(job.store)

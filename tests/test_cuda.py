@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import pytest
 import torch
 
 from harness import trainer
+from harness.bench import CONTENDERS, Stepper
+from harness.data.ahead import Ahead
 from harness.data.source import Source
 from harness.devices import choose_device, resolve
 from harness.errors import Interrupted
 from harness.execute import Options, run_cell
+from harness.graphs import WARM_UPS, Graphed
 from harness.inference import predict
 from harness.losses import exact_float32
 from harness.model.forecaster import build_model
@@ -30,6 +34,14 @@ pytestmark = pytest.mark.skipif(
 
 INSTALLED = Variants(third_party=False)
 CUDA = torch.device("cuda")
+
+
+@dataclass
+class Notes(Silent):
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def cell_of(variant: str = "base", **settings: object) -> tuple[Cell, Source]:
@@ -124,3 +136,79 @@ def test_a_cell_runs_to_its_result_and_predicts_the_same_from_its_checkpoint(tmp
         for device in (CUDA, torch.device("cpu"))
     ]
     torch.testing.assert_close(*predictions, rtol=0, atol=2e-2)  # TF32 on the GPU
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+@pytest.mark.parametrize("variant", ["base", "residual+attention"])
+def test_replayed_passes_equal_those_that_are_launched(variant: str, precision: str) -> None:
+    cell, source = cell_of(variant)
+    shown, horizon, loss = 3, cell.experiment.data.horizon, cell.experiment.loss
+    architecture = cell.experiment.architecture
+    plain, under = (
+        build_model(architecture, 1, 0).to(CUDA).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for _ in range(2)
+    )
+    notes: list[str] = []
+    network = Graphed(under, notes.append)
+    for step in range(6):
+        frames = source.train_batch(0, step, 4, horizon, CUDA)
+        for model in (plain, under):
+            model.zero_grad(set_to_none=False)
+        for part in torch.split(frames, 2):  # two parts, whose gradients add up
+            expected, found = (
+                trainer.forward_backward(one, part, shown, horizon, loss, precision, 8.0) for one in (plain, network)
+            )
+            torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-3)
+        for (name, ours), theirs in zip(under.named_parameters(), plain.parameters(), strict=True):
+            assert ours.grad is not None, name
+            assert theirs.grad is not None, name
+            difference = (ours.grad - theirs.grad).norm() / (theirs.grad.norm() + 1e-6)
+            assert difference.item() < (5e-2 if precision == "bfloat16" else 1e-2), name
+    assert notes == []
+    assert len(network._graphs) == 1
+
+
+@pytest.mark.parametrize("variant", ["base", "residual+attention+curriculum"])
+def test_a_replayed_training_is_one_that_is_launched(variant: str, tmp_path: Path) -> None:
+    cell, source = cell_of(variant, steps=16, precision="float32")
+    notes = Notes()
+    launched, _ = fit(cell, source, tmp_path / "launched", graphs=False)
+    replayed, _ = fit(cell, source, tmp_path / "replayed", notes)
+    assert notes.notes == []
+    assert replayed["validation_ssim"] == pytest.approx(launched["validation_ssim"], abs=1e-2)
+
+
+def test_replayed_predictions_equal_those_that_are_launched() -> None:
+    cell, source = cell_of("attention")
+    model = build_model(cell.experiment.architecture, 1, 0).to(CUDA).eval()
+    notes: list[str] = []
+    network = Graphed(model, notes.append)
+    batches = [source.train_batch(0, step, 4, 3, CUDA)[:, :3] for step in range(5)]
+    with torch.autocast("cuda", dtype=torch.float16):
+        found = [predict(network, frames, 3, ("identity", "hflip")) for frames in batches]
+        expected = [predict(model, frames, 3, ("identity", "hflip")) for frames in batches]
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-2)
+    assert notes == []
+    assert len(network._graphs) == 1
+
+
+def test_a_batch_made_ahead_is_that_of_the_cpu() -> None:
+    _, source = cell_of()
+    feed = Ahead(source.train_batch, CUDA)
+    for step in range(4):
+        found = feed(0, step, 4, 3, CUDA)
+        feed.prepare(0, step + 1, 4, 3, CUDA)
+        assert torch.equal(found.cpu(), source.train_batch(0, step, 4, 3, "cpu"))
+
+
+def test_bench_measures_replayed_steps() -> None:
+    cell, source = cell_of()
+    frames = source.train_batch(0, 0, 4, 3, CUDA)
+    stepper = Stepper(CONTENDERS[0], build_model(cell.experiment.architecture, 1, 0), cell.experiment, CUDA)
+    for _ in range(WARM_UPS + 1):
+        stepper.step(lambda: frames)
+        stepper.infer(frames[:, :3])
+    assert isinstance(stepper.network, Graphed)
+    assert not stepper.network.off
+    assert len(stepper.network._graphs) == 2

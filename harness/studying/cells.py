@@ -75,6 +75,7 @@ class StoreCells:
     third_party: bool = True
     deterministic: bool = False
     auto_batch: bool = False
+    graphs: bool = True
     workers: int = 1
     threads: int = 0
     save_every: float = SAVE_SECONDS
@@ -105,6 +106,7 @@ class StoreCells:
             third_party=self.third_party,
             deterministic=self.deterministic,
             auto_batch=self.auto_batch,
+            graphs=self.graphs,
             save_every=self.save_every,
             threads=self.threads or share_of_cores(self.workers),
             quiet=self.workers != 1,

@@ -52,6 +52,7 @@ class Conduct:
     third_party: bool = True
     deterministic: bool = False
     auto_batch: bool = False
+    graphs: bool = True
     words: tuple[str, ...] = ()
 
     @property
@@ -130,6 +131,7 @@ def _cells(asked: Conduct, store: Store, variants: Variants, variant: str) -> St
         third_party=asked.third_party,
         deterministic=asked.deterministic,
         auto_batch=asked.auto_batch,
+        graphs=asked.graphs,
         workers=asked.workers,
         threads=asked.threads,
         save_every=asked.save_every,
