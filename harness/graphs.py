@@ -57,6 +57,14 @@ def capture(fixed: Fixed, frames_BTCHW: Tensor) -> Callable[[Tensor], Tensor]:
     An answer, and a gradient that a backward pass hands over, is overwritten by the next. Raises whatever torch raises where
     something cannot be captured.
     """
+    # What a graph keeps of autograd remembers the streams of its capture, which later captures and eager backward passes of the
+    # same weights meet: right, but for a warning, and before torch 2.13 a second capture may fail (pytorch#180090, #166136).
+    for switch, value in (
+        ("set_override_stale_capture_stream", True),
+        ("set_warn_on_accumulate_grad_stream_mismatch", False),
+    ):
+        if hasattr(torch.autograd.graph, switch):
+            getattr(torch.autograd.graph, switch)(value)
     static = frames_BTCHW.clone(memory_format=torch.contiguous_format)
     torch.cuda.empty_cache()  # what earlier calls left to their stream is of no use to the streams in here
     with torch.cuda.device(frames_BTCHW.device), torch.autocast(frames_BTCHW.device.type, enabled=False):
@@ -88,8 +96,8 @@ class Graphed(nn.Module):
     something as it runs is never graphed. By then kernels are chosen and compiled, and what is cached is cached. The second
     call is captured. If that fails, for lack of memory or whatever reason, the user is told once and all goes on without.
 
-    A graph's backward pass adds to the gradients that are there; to none it would hand over memory that it overwrites the
-    next time. So a call that finds none runs as it is: clear gradients with `zero_grad(set_to_none=False)`.
+    A graph's backward pass adds to the gradients that are there; where there is none it would hand over memory that it overwrites
+    the next time (pytorch#181723). So a call that finds none runs as it is: clear them with `zero_grad(set_to_none=False)`.
 
     Args:
         model: the network.
