@@ -21,6 +21,8 @@ from harness.execute import Options, run_cell
 from harness.graphs import WARM_UPS, Graphed
 from harness.inference import predict
 from harness.losses import exact_float32
+from harness.model import cell as plain
+from harness.model import fused
 from harness.model.forecaster import build_model
 from harness.presets import preset
 from harness.progress import Silent, Status
@@ -212,3 +214,77 @@ def test_bench_measures_replayed_steps() -> None:
     assert isinstance(stepper.network, Graphed)
     assert not stepper.network.off
     assert len(stepper.network._graphs) == 2
+
+
+def pointwise_case(dtype: torch.dtype, layout: torch.memory_format) -> tuple[torch.Tensor, ...]:
+    """Sums of the gates, cell state before, both gradients; of 64 channels, on the GPU."""
+    generator = torch.Generator().manual_seed(1)
+    shapes = ((256, dtype), (64, torch.float32), (64, dtype), (64, torch.float32))
+    return tuple(
+        torch.randn((4, count, 32, 32), generator=generator).to(CUDA, kind).contiguous(memory_format=layout)
+        for count, kind in shapes
+    )
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["NCHW", "NHWC"])
+@pytest.mark.parametrize("dtype", list(fused.TOLERANCE), ids=str)
+def test_the_fused_kernels_do_what_the_plain_code_does(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    sums, before, hidden_grad, cell_grad = pointwise_case(dtype, layout)
+    assert fused.takes(sums)
+    for first in (True, False):
+        state = None if first else before
+        made, expected = sums.clone(), sums.clone()
+        hidden, expected_hidden = torch.empty_like(hidden_grad), torch.empty_like(hidden_grad)
+        cell, expected_cell = fused.lstm_update(made, state, hidden), plain.lstm_update(expected, state, expected_hidden)
+        fused.compare([made, hidden, cell], [expected, expected_hidden, expected_cell], dtype)
+        fused.compare([fused.lstm_cell(expected, state)], [expected_cell], dtype)
+        made.copy_(expected)
+        given = state, expected_cell, hidden_grad, cell_grad
+        grad, expected_grad = fused.lstm_update_backward(made, *given), plain.lstm_update_backward(expected, *given)
+        fused.compare([made, grad], [expected, expected_grad], dtype)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_a_network_uses_the_fused_kernels(precision: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fallback(*_: Any) -> None:
+        raise AssertionError("the plain code was used")
+
+    model = build_model(preset("tiny").architecture, 1, seed=0).to(CUDA).to(memory_format=torch.channels_last)
+    assert fused.ready(CUDA, precision)  # the trial itself uses the plain code
+    for name in ("lstm_update", "lstm_cell", "lstm_update_backward"):
+        monkeypatch.setattr(plain, name, fallback)
+    with torch.autocast("cuda", dtype=precision, enabled=precision != torch.float32):
+        prediction = model(torch.rand(2, 3, 1, 16, 16, device=CUDA), 3)
+    prediction.float().square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_a_graph_captures_the_fused_kernels() -> None:
+    assert fused.ready(CUDA, torch.bfloat16)
+    sums, before, hidden_grad, cell_grad = pointwise_case(torch.bfloat16, torch.channels_last)
+    gates, hidden = sums.clone(), torch.empty_like(hidden_grad)
+
+    def step() -> list[torch.Tensor]:
+        gates.copy_(sums)
+        cell = fused.lstm_update(gates, before, hidden)
+        return [cell, fused.lstm_update_backward(gates, before, cell, hidden_grad, cell_grad), gates, hidden]
+
+    step()  # compiles
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = step()
+    sums.neg_()
+    graph.replay()
+    found = [one.clone() for one in found]
+    assert all(map(torch.equal, found, step()))
+
+
+def test_within_a_capture_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "_sound", {})
+    here = torch.zeros((), device=CUDA)
+    with torch.cuda.graph(torch.cuda.CUDAGraph()):
+        here.add_(1)
+        answer = fused.ready(CUDA, torch.float32)
+    assert not answer
+    assert fused.ready(CUDA, torch.float32)

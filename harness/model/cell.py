@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from harness.model import fused
 
 State = tuple[Tensor, Tensor]
 """Hidden and cell state, each (B, C, H, W)."""
@@ -166,6 +168,7 @@ class Recurrence(torch.autograd.Function):
                 assert hidden is not None
                 gates = _each_step(_empty_like(hidden, steps * len(hidden), weight.shape[0]), steps)
             outputs = _each_step(_empty_like(gates[0], steps * gates.shape[1], weight.shape[1]), steps)
+            ctx.pointwise = pointwise = _pointwise(gates[0])
             for step in range(steps):
                 if steady_BGHW is not None:
                     gates[step].add_(steady_BGHW)
@@ -173,7 +176,7 @@ class Recurrence(torch.autograd.Function):
                     total = F.conv2d(hidden, weight, bias, padding=padding)
                     gates[step].copy_(total) if driven_TBGHW is None else gates[step].add_(total)
                 hidden = outputs[step]
-                cell = lstm_update(gates[step], cell, hidden)
+                cell = pointwise.update(gates[step], cell, hidden)
         # Changed inputs that are saved are looked at by autograd: a second pass through the same graph raises.
         ctx.save_for_backward(weight, first, before, gates, outputs)
         ctx.has_driven, ctx.has_steady, ctx.has_bias = driven_TBGHW is not None, steady_BGHW is not None, bias is not None
@@ -187,11 +190,11 @@ class Recurrence(torch.autograd.Function):
         weight, first, before, gates, outputs = ctx.saved_tensors
         cells = [before]
         for step in range(len(gates)):
-            cells.append(lstm_cell(gates[step], cells[-1]))
+            cells.append(ctx.pointwise.cell(gates[step], cells[-1]))
         from_next: Tensor | None = None
         for step in reversed(range(len(gates))):
             hidden_grad = outputs_grad[step] if from_next is None else outputs_grad[step] + from_next
-            cell_grad = lstm_update_backward(gates[step], cells[step], cells.pop(), hidden_grad, cell_grad)
+            cell_grad = ctx.pointwise.backward(gates[step], cells[step], cells.pop(), hidden_grad, cell_grad)
             if step or first is not None:
                 from_next = _convolution_backward(gates[step], outputs[step], weight, (True, False))[0]
         # Step t's convolution read the hidden state of step t - 1.
@@ -301,6 +304,21 @@ def lstm_update_backward(
     sigmoid_grad(hidden_grad * squashed, out_gate, grad_input=out_gate)
     tanh_grad(for_candidate, candidate, grad_input=candidate)
     return before_grad
+
+
+class Pointwise(NamedTuple):
+    """The three functions above, or three that do the same."""
+
+    update: Callable[[Tensor, Tensor | None, Tensor], Tensor]
+    cell: Callable[[Tensor, Tensor | None], Tensor]
+    backward: Callable[[Tensor, Tensor | None, Tensor, Tensor, Tensor], Tensor]
+
+
+def _pointwise(gates: Tensor) -> Pointwise:
+    """What is fastest for gates like these (B, 4C, H, W)."""
+    if fused.takes(gates):
+        return Pointwise(fused.lstm_update, fused.lstm_cell, fused.lstm_update_backward)
+    return Pointwise(lstm_update, lstm_cell, lstm_update_backward)
 
 
 def plain_convlstm(
