@@ -306,7 +306,7 @@ def _assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor], message
             assert torch.equal(found[name], tensor), message.format(name)
 
 
-def _once(once: Callable[[], None], seconds: float) -> float:
-    del seconds
+def _once(once: Callable[[], None], seconds: float, **options: int) -> float:
+    del seconds, options
     once()
     return 1.0
