@@ -187,3 +187,5 @@ def _leave_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(signals.GRACE_OF_CHILDREN + 1)
+    os._exit(128 + signal.SIGTERM)  # the wish came in a job's last moment, and now it waits for another job
