@@ -149,7 +149,7 @@ class Runner:
             return None
         with understood(self.store.training(base).path / "training.json"):
             return _with_budget(
-                request, "training.seconds", max(0.1, round(summary["seconds"] + summary["warm_up_seconds"], 1))
+                request, "training.seconds", max(0.001, round(summary["seconds"] + summary["warm_up_seconds"], 3))
             )
 
     def run(self) -> list[Row]:

@@ -195,7 +195,7 @@ def test_equal_seconds_wait_for_base_and_then_take_its_time(tmp_path: Path) -> N
     summary = Store(tmp_path).training(rows[0].cell).read("training.json")  # type: ignore[arg-type]
     budget = rows[1].cell.experiment.training
     assert budget.steps is None
-    assert budget.seconds == pytest.approx(summary["seconds"] + summary["warm_up_seconds"], abs=0.06)
+    assert budget.seconds == pytest.approx(summary["seconds"] + summary["warm_up_seconds"], abs=0.001)
 
 
 def test_equal_seconds_without_a_base_say_why_cells_are_missing(tmp_path: Path) -> None:
