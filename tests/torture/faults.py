@@ -60,21 +60,33 @@ def _kind(name: str) -> str:
     return re.sub(r"[0-9a-f]{16}|[0-9]{8}", "#", re.sub(r"^\.|\.[0-9a-f]{12}\.part$", "", name))
 
 
-def sites(root: Path, work: Callable[[Store], object]) -> list[str]:
-    """The calls that write when nothing fails, in their order."""
+def _nothing(store: Store) -> None:
+    """A store may begin empty."""
+
+
+def sites(root: Path, work: Callable[[Store], object], prepare: Callable[[Store], None] = _nothing) -> list[str]:
+    """The calls that write when nothing fails, in their order. `prepare` fills the store before; its calls do not count."""
     store = Store(root / "all")
     store.root.mkdir(parents=True)
+    prepare(store)
     faults = Faults(store.root)
     with faults.injected():
         work(store)
     return faults.sites
 
 
-def fail_each(root: Path, work: Callable[[Store], Any], same: Callable[[Any], bool], numbers: Iterable[int]) -> int:
+def fail_each(
+    root: Path,
+    work: Callable[[Store], Any],
+    same: Callable[[Any], bool],
+    numbers: Iterable[int],
+    prepare: Callable[[Store], None] = _nothing,
+) -> int:
     """Lets each of these calls fail once, in a store of its own; returns how many did.
 
     Args:
         work: what is done with the store; its result is judged by `same`.
+        prepare: fills each store before; none of its calls fails.
 
     Raises AssertionError when the error is not one clear line, the store is not whole after it, or the work does not go on.
     """
@@ -82,6 +94,7 @@ def fail_each(root: Path, work: Callable[[Store], Any], same: Callable[[Any], bo
     for number in numbers:
         store = Store(root / str(number))
         store.root.mkdir(parents=True)
+        prepare(store)
         faults, told = Faults(store.root), None
         with faults.injected(number, ERRORS[number % len(ERRORS)]):
             try:

@@ -31,14 +31,19 @@ REQUEST = Request(
 INSTALLED = Variants(third_party=False)
 
 
-def works(folder: Path) -> dict[str, Callable[[Store], Any]]:
-    """Name -> what is done with a store. All but the run find their cells finished, so that only records are written."""
+Work = Callable[[Store], Any]
+
+
+def works(folder: Path) -> dict[str, tuple[Callable[[Store], None], Work]]:
+    """Name -> how a store is prepared, and what is done with it. All but the run find their cells finished, so that only
+    records are written."""
     finished = folder / "finished"
 
-    def prepared(store: Store) -> Store:
-        if not any(store.root.iterdir()):
-            shutil.copytree(finished, store.root, dirs_exist_ok=True)
-        return store
+    def empty(store: Store) -> None:
+        pass
+
+    def filled(store: Store) -> None:
+        shutil.copytree(finished, store.root, dirs_exist_ok=True)
 
     def run(store: Store) -> Any:
         cell, source = REQUEST.cell(INSTALLED, "base", 0)
@@ -47,15 +52,15 @@ def works(folder: Path) -> dict[str, Callable[[Store], Any]]:
 
     def ablate(store: Store) -> Any:
         plan = Ablation(plan="base", variants=("base",), seeds=(0,), request=REQUEST, third_party=False)
-        Runner(plan, prepared(store), lambda line: None).run()
+        Runner(plan, store, lambda line: None).run()
         return json.loads(next(store.root.glob("plans/*.json")).read_bytes())["cells"]
 
     def study(store: Store) -> Any:
         asked = Conduct(study="loss-weights", variant="base", request=REQUEST, trials=3, sampler="random", third_party=False)
-        return conduct(asked, prepared(store), lambda line: None)["trials"]
+        return conduct(asked, store, lambda line: None)["trials"]
 
     def report(store: Store) -> Any:
-        build(prepared(store), INSTALLED, store.root / "report")
+        build(store, INSTALLED, store.root / "report")
         return numbers(store.root)
 
     Store(finished).root.mkdir()
@@ -63,7 +68,7 @@ def works(folder: Path) -> dict[str, Callable[[Store], Any]]:
         make(Store(finished))
     for made in ("studies", "locks"):
         shutil.rmtree(finished / made)
-    return {"run": run, "ablate": ablate, "study": study, "report": report}
+    return {"run": (empty, run), "ablate": (filled, ablate), "study": (filled, study), "report": (filled, report)}
 
 
 def main() -> None:
@@ -74,13 +79,16 @@ def main() -> None:
     measure.median_seconds = lambda once, seconds, **options: 1.0  # type: ignore[assignment]
     document: dict[str, Any] = {"sites": {}, "failed": {}, "complaints": []}
     with tempfile.TemporaryDirectory(prefix="sites.") as place:
-        for name, work in works(Path(place)).items():
+        for name, (prepare, work) in works(Path(place)).items():
             folder = Path(place) / name
-            expected = work(_new(folder / "expected"))
-            found = sites(folder, work)
+            whole = _new(folder / "expected")
+            prepare(whole)
+            expected = work(whole)
+            found = sites(folder, work, prepare)
             document["sites"][name] = len(found)
             try:
-                document["failed"][name] = fail_each(folder, work, expected.__eq__, range(1, len(found) + 1, asked.every))
+                every = range(1, len(found) + 1, asked.every)
+                document["failed"][name] = fail_each(folder, work, expected.__eq__, every, prepare)
             except AssertionError as error:
                 document["complaints"].append(f"{name}: {error}")
     json.dump(document, sys.stdout)
