@@ -87,7 +87,10 @@ class Lease:
         with suppress(OSError):  # then it is found to be of the dead, by the next who wants the lock
             found = _read(self.path)
             if found is not None and _field(found, "token") == self._token:
-                _remove(self.path, found)
+                try:
+                    _remove(self.path, found)
+                except OSError:  # it could not be moved aside; nobody else takes it within this instant
+                    os.unlink(self.path)
 
     def _write(self) -> None:
         # In place and of one length: a holder whose lease was removed writes to a file without a name, and harms nobody's.

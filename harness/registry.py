@@ -183,7 +183,7 @@ def _one_line(error: BaseException) -> str:
     kind = "" if isinstance(error, RequestError) else f"{type(error).__name__}: "
     try:
         text = f"{kind}{error}"
-    except Exception:
+    except Exception:  # another author's __str__ may raise too
         text = f"{kind}an error that cannot say what it is"
     return " ".join(text[:1000].split())
 

@@ -176,6 +176,7 @@ def _keep_lines(store: Store, training: Training, whole: list[bytes], reason: st
 
 
 def _left_over(store: Store) -> Iterator[Finding]:
+    # mypy cannot infer a lambda whose default binds the loop's value, hence the two ignores.
     for path in sorted((store.root / "locks").glob("*.lease")):
         if locks.abandoned(path):
             yield Finding("left over", path, "the lock of a process that died", lambda path=path: _free(store, path))  # type: ignore[misc]
