@@ -8,6 +8,7 @@ the processor for one thread on the CPU. Compare ratios of one run: absolute tim
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from harness.experiment import Experiment
 from harness.graphs import WARM_UPS, Graphed, graphed
 from harness.inference import predict
 from harness.losses import composite_loss, exact_float32
-from harness.measure import forward_cost, median_seconds
+from harness.measure import forget_peak, forward_cost, median_seconds, peak_memory
 from harness.model.article import ArticleForecaster
 from harness.model.forecaster import EncoderForecaster, build_model
 from harness.presets import preset
@@ -106,7 +107,8 @@ def bench(
             measured = stepper.step(partial(source.train_batch, 0, max(turn, 0), size, experiment.data.horizon, device))
             if turn > 0:
                 times[name].append(measured)
-    peaks = measure_peaks(device, experiment.training.precision)
+    peaks = measure_peaks(device, sorted({stepper.precision for stepper in steppers.values()}))
+    most = {name: peaks["flops_per_second"][stepper.precision] for name, stepper in steppers.items()}
     training = []
     for one in chosen:
         totals = [sum(step[phase] for phase in PHASES) for step in times[one.name]]
@@ -123,7 +125,7 @@ def bench(
                 "ms_slowest": 1e3 * max(totals),
                 "ms": {phase: 1e3 * statistics.median(step[phase] for step in times[one.name]) for phase in PHASES},
                 "flops_per_second": 3 * flops * size / compute,
-                "share_of_peak": 3 * flops * size / compute / peaks["flops_per_second"],
+                "share_of_peak": 3 * flops * size / compute / most[one.name],
                 **memory_of(one.name, preset_name, size, device_name, digits),
             }
         )
@@ -151,7 +153,7 @@ def bench(
                     "ms_fastest": 1e3 * min(seconds[one.name]),
                     "ms_slowest": 1e3 * max(seconds[one.name]),
                     "flops_per_second": flops * count / middle,
-                    "share_of_peak": flops * count / middle / peaks["flops_per_second"],
+                    "share_of_peak": flops * count / middle / most[one.name],
                 }
             )
     return {
@@ -256,13 +258,10 @@ class Stepper:
         return CLOCKS[clock_of(self.device)]()
 
 
-def measure_peaks(device: torch.device, precision: str) -> dict[str, float]:
-    """What the device reaches here and now: a large matrix product in the precision given (FLOP/s), a large copy (bytes/s)."""
+def measure_peaks(device: torch.device, precisions: Sequence[str]) -> dict[str, Any]:
+    """What the device reaches here and now: a large matrix product in each precision (FLOP/s), a large copy (bytes/s)."""
     on_gpu = device.type == "cuda"
-    side, kind = (8192 if on_gpu else 2048), getattr(torch, precision)
-    a, b = torch.randn(side, side, device=device, dtype=kind), torch.randn(side, side, device=device, dtype=kind)
-    source = torch.empty((2**30 if on_gpu else 2**28) // 4, device=device)
-    target = torch.empty_like(source)
+    side = 8192 if on_gpu else 2048
 
     def timed(call: Callable[[], object]) -> float:
         def once() -> None:
@@ -272,8 +271,14 @@ def measure_peaks(device: torch.device, precision: str) -> dict[str, float]:
 
         return median_seconds(once, 1.0, warm_up=2)
 
+    def product(precision: str) -> float:
+        a, b = (torch.randn(side, side, device=device, dtype=getattr(torch, precision)) for _ in range(2))
+        return 2 * side**3 / timed(lambda: torch.mm(a, b))
+
+    source = torch.empty((2**30 if on_gpu else 2**28) // 4, device=device)
+    target = torch.empty_like(source)
     return {
-        "flops_per_second": 2 * side**3 / timed(lambda: torch.mm(a, b)),
+        "flops_per_second": {precision: product(precision) for precision in precisions},
         "bytes_per_second": 2 * source.numel() * 4 / timed(lambda: target.copy_(source)),
         "matrix": side,
     }
@@ -282,8 +287,8 @@ def measure_peaks(device: torch.device, precision: str) -> dict[str, float]:
 def memory_of(name: str, preset_name: str, batch: int, device_name: str, digits: Path | None) -> dict[str, int | None]:
     """Peak memory of a contender's training step, measured in a process of its own.
 
-    On a GPU what tensors took (`memory_bytes`) and the allocator reserved; on the CPU how much the process grew in its second
-    step and before, over what it was when the network and the batch stood ready.
+    On a GPU what tensors took (`memory_bytes`) and the allocator reserved; on the CPU how much the process grew over what it
+    was when the network and the batch stood ready.
     """
     words = [sys.executable, "-m", "harness.bench", name, preset_name, str(batch), device_name, str(digits or "")]
     done = subprocess.run(words, capture_output=True, text=True)
@@ -294,27 +299,21 @@ def memory_of(name: str, preset_name: str, batch: int, device_name: str, digits:
 
 
 def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digits: str) -> dict[str, int | None]:
-    import resource
-
     experiment = resolve(preset(preset_name), device_name).replace({"training.batch_size": batch})
     device = torch.device(device_name)
     source = open_source(experiment.data, Path(digits) if digits else None)
     stepper = Stepper(_contender(name), build_model(experiment.architecture, source.channels, 0), experiment, device)
     frames = source.train_batch(0, 0, batch, experiment.data.horizon, device)
+    before = 0
+    if device.type == "cpu":
+        before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    forget_peak(device)
+    for _ in range(1 if device.type == "cpu" else WARM_UPS + 1):
+        stepper.step(lambda: frames)
+    found = peak_memory(device)
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        for _ in range(WARM_UPS + 1):
-            stepper.step(lambda: frames)
-        return {
-            "memory_bytes": torch.cuda.max_memory_allocated(device),
-            "reserved_bytes": torch.cuda.max_memory_reserved(device),
-        }
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    stepper.step(lambda: frames)
-    return {
-        "memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before,
-        "reserved_bytes": None,
-    }
+        return {"memory_bytes": found["allocated_bytes"], "reserved_bytes": found["reserved_bytes"]}
+    return {"memory_bytes": (found["host_peak_bytes"] or 0) - before, "reserved_bytes": None}
 
 
 def check(document: dict[str, Any], recorded: Path) -> list[str]:

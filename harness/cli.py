@@ -227,6 +227,7 @@ def ablate(
     import shlex
 
     from harness.ablation import Ablation, Runner
+    from harness.executing.factory import executors
     from harness.executing.place import place
     from harness.masking import redact
     from harness.plan import parse_seeds
@@ -255,7 +256,7 @@ def ablate(
         command=redact(shlex.join(["harness", *sys.argv[1:]])),
     )
     root = store_root(store)
-    runner = Runner(ablation, Store(root), note, where.executors(root, note))
+    runner = Runner(ablation, Store(root), note, executors(where, root, note))
     rows = runner.prepare() if dry_run else runner.run()
     document: dict[str, Any] = {
         "plan": plan,
@@ -529,6 +530,7 @@ def study(
     as_json: JsonOption = False,
 ) -> None:
     """Search a study's settings by validation SSIM; goes on where it was interrupted."""
+    from harness.executing.factory import executors
     from harness.executing.place import place
     from harness.request import store_root
     from harness.store import Store
@@ -568,7 +570,7 @@ def study(
         ),
         Store(root),
         note,
-        where.executors(root, note),
+        executors(where, root, note),
     )
     if as_json:
         emit(document)

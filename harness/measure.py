@@ -1,10 +1,13 @@
-"""What a variant costs: parameters, floating-point operations, and frames predicted a second."""
+"""What a variant costs: parameters, floating-point operations, frames predicted a second, and memory."""
 
 from __future__ import annotations
 
+import resource
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -91,3 +94,25 @@ def training_flops(experiment: Experiment, channels: int, height: int, width: in
         horizons = [training.curriculum.horizon(step / training.steps, data.horizon) for step in range(training.steps)]
     cost = {horizon: forward_cost(experiment, channels, height, width, horizon)[1] for horizon in set(horizons)}
     return 3.0 * training.batch_size * sum(cost[horizon] for horizon in horizons)
+
+
+def forget_peak(device: torch.device) -> None:
+    """Starts the measurement of peak memory anew: a process that runs many cells must not charge one with another's peak."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):  # not Linux, or not allowed: the peak is then that of the process's whole life
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(device: torch.device) -> dict[str, int | None]:
+    """Peak memory since `forget_peak`, bytes: what tensors took and the allocator reserved on the GPU, and the host's process."""
+    on_gpu = device.type == "cuda"
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        host = int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+    return {
+        "allocated_bytes": torch.cuda.max_memory_allocated(device) if on_gpu else None,
+        "reserved_bytes": torch.cuda.max_memory_reserved(device) if on_gpu else None,
+        "host_peak_bytes": host,
+    }

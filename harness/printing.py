@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -154,7 +155,8 @@ def print_bench(document: dict[str, Any]) -> None:
     peaks = document["peaks"]
     how = f"{document['rounds']} rounds, {document['clock']} time"
     say(f"preset {document['preset']}, batch {document['batch']}, {how}, on {document['device']}")
-    say(f"peak here: {peaks['flops_per_second'] / 1e9:,.0f} GFLOP/s, {peaks['bytes_per_second'] / 1e9:,.1f} GB/s")
+    reached = [f"{flops / 1e9:,.0f} GFLOP/s in {precision}" for precision, flops in peaks["flops_per_second"].items()]
+    say(f"peak here: {', '.join(reached)}; {peaks['bytes_per_second'] / 1e9:,.1f} GB/s")
     header = (
         "training",
         "precision",
@@ -175,7 +177,7 @@ def print_bench(document: dict[str, Any]) -> None:
             (
                 row["contender"],
                 row["precision"],
-                f"{row['sequences_per_second']:.1f}",
+                _three(row["sequences_per_second"]),
                 f"{row['ms_per_step']:.1f}",
                 f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
                 *(f"{row['ms'][phase]:.1f}" for phase in row["ms"]),
@@ -194,7 +196,7 @@ def print_bench(document: dict[str, Any]) -> None:
                 row["contender"],
                 row["precision"],
                 str(row["batch"]),
-                f"{row['frames_per_second']:.0f}",
+                _three(row["frames_per_second"]),
                 f"{row['ms']:.1f}",
                 f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
                 f"{row['flops_per_second'] / 1e9:,.0f}",
@@ -206,6 +208,11 @@ def print_bench(document: dict[str, Any]) -> None:
     for pair, by_kind in document["ratios"].items():
         words = ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in by_kind.items())
         say(f"{pair}: {words}")
+
+
+def _three(figure: float) -> str:
+    """Three digits at least, none of a power of ten."""
+    return f"{figure:,.{max(0, 2 - math.floor(math.log10(figure)))}f}" if figure > 0 else "0"
 
 
 def print_quality(document: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from harness.experiment import Experiment, Loss
 from harness.graphs import Graphed, graphed
 from harness.inference import predict
 from harness.losses import composite_loss, exact_float32
+from harness.measure import forget_peak, peak_memory
 from harness.metrics import MetricMean
 from harness.model.forecaster import EncoderForecaster, build_model, derived_seed
 from harness.progress import Progress, Status
@@ -166,7 +167,7 @@ def fit(
         stack.enter_context(_backends(device, deterministic, training.precision))
         stop = stack.enter_context(stop_signals())
         model = build_model(experiment.architecture, source.channels, training.seed).to(device)
-        _forget_peak(device)
+        forget_peak(device)
         if device.type == "cuda":
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(
@@ -236,7 +237,7 @@ def fit(
         "stopped_early": progress_of(experiment, state) < 1,
         "best_step": state.best_step,
         "validation_ssim": state.best_ssim,
-        "memory": _memory(device),
+        "memory": peak_memory(device),
         "processes": ranks.count,
         "sequences_at_once": batch.at_once,
         "checkpoint": checkpoint,
@@ -522,30 +523,6 @@ def _best_name(step: int) -> str:
     return f"best-{step:08d}.safetensors"
 
 
-def _forget_peak(device: torch.device) -> None:
-    """Starts the measurement of peak memory anew: a process that runs many cells must not charge one with another's peak."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    with suppress(OSError):  # not Linux, or not allowed: the peak is then that of the process's whole life
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _memory(device: torch.device) -> dict[str, int | None]:
-    """Peak memory since `_forget_peak`, bytes: what tensors took and the allocator reserved on the GPU, and the host's process."""
-    import resource
-
-    on_gpu = device.type == "cuda"
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        host = int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
-    return {
-        "allocated_bytes": torch.cuda.max_memory_allocated(device) if on_gpu else None,
-        "reserved_bytes": torch.cuda.max_memory_reserved(device) if on_gpu else None,
-        "host_peak_bytes": host,
-    }
-
-
 def time_steps(experiment: Experiment, source: Source, device_name: str, steps: int = 2) -> tuple[float, float, int]:
     """Measures a few training steps at the full horizon, after one to warm up, and one test batch; keeps nothing.
 
@@ -574,5 +551,5 @@ def time_steps(experiment: Experiment, source: Source, device_name: str, steps: 
         mean.update(prediction, frames[:, shown:])
         mean.overall()
         test_seconds = time.perf_counter() - started
-    memory = _memory(device)
+    memory = peak_memory(device)
     return step_seconds, test_seconds, memory["reserved_bytes"] or memory["host_peak_bytes"] or 0

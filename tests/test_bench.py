@@ -61,6 +61,14 @@ def test_every_contender_has_its_rows_and_figures(document: dict[str, Any]) -> N
     json.dumps(document, allow_nan=False)
 
 
+def test_a_contenders_memory_is_its_own_and_not_that_of_who_measures() -> None:
+    large = torch.ones(2**28)  # a new process inherits its parent's peak in what getrusage says
+    del large
+    found = bench.memory_of("article-float32", "tiny", 2, "cpu", None)["memory_bytes"]
+    assert found is not None
+    assert 0 < found < 2**29
+
+
 def test_ratios_are_of_the_medians(document: dict[str, Any]) -> None:
     fast, article = document["training"]
     assert document["ratios"]["fast over article-float32"]["training"] == pytest.approx(

@@ -21,8 +21,8 @@ from harness.execute import Options, run_cell
 from harness.graphs import WARM_UPS, Graphed
 from harness.inference import predict
 from harness.losses import exact_float32
-from harness.model import cell as plain
 from harness.model import fused
+from harness.model import pointwise as plain
 from harness.model.forecaster import build_model
 from harness.presets import preset
 from harness.progress import Silent, Status

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 import harness.model
-from harness.model import cell as plain
 from harness.model import fused
+from harness.model import pointwise as plain
 from harness.model.cell import ConvLSTM
 
 pytestmark = pytest.mark.skipif(

@@ -1,15 +1,13 @@
-"""From the words of the command line (executor, workers, CPUs and GPUs a cell) to an executor."""
+"""The words of the command line about where cells run: executor, workers, CPUs and GPUs a cell."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from harness.devices import choose_device
 from harness.errors import RequestError, unknown
-from harness.executors import Executor, Executors, Processes
 
 EXECUTORS = ("processes", "ray", "slurm")
 QUEUED = 8
@@ -41,22 +39,6 @@ class Place:
     def threads(self) -> int:
         """Threads of a cell: the same on every machine, for their number decides the last bits. 0: the runner's choice."""
         return 0 if self.cpus is None else max(1, int(self.cpus))
-
-    def executors(self, store: Path, note: Callable[[str], None]) -> Executors:
-        """What makes the executor, for work on that store."""
-        if self.executor == "processes":
-            return Processes
-
-        def make(slots: int) -> Executor:
-            if self.executor == "ray":
-                from harness.executing.on_ray import Ray
-
-                return Ray(self, store, note, slots)
-            from harness.executing.on_slurm import Slurm
-
-            return Slurm(self, store, note, slots)
-
-        return make
 
 
 def place(

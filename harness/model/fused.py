@@ -1,6 +1,6 @@
 """The pointwise part of a ConvLSTM step as two Triton kernels: on CUDA, where Triton is, and where they prove right.
 
-The functions here do what those of the same name in `harness.model.cell` do, in one launch each, and take the same arguments.
+The functions here do what those of the same name in `harness.model.pointwise` do, in one launch each, and take the same arguments.
 They neither wait for the device nor let data decide what is allocated, so that a CUDA graph can capture them.
 """
 
@@ -11,6 +11,8 @@ from itertools import product
 
 import torch
 from torch import Tensor
+
+from harness.model import pointwise as plain
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 """By how much the kernels may differ from the plain code, absolute and relative: the types' rounding, a few times."""
@@ -56,12 +58,12 @@ def ready(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def lstm_update(gates: Tensor, cell: Tensor | None, hidden: Tensor) -> Tensor:
-    """As `harness.model.cell.lstm_update`; `hidden` has the layout of the gates."""
+    """As `harness.model.pointwise.lstm_update`; `hidden` has the layout of the gates."""
     return _update(gates, cell, hidden)
 
 
 def lstm_cell(gates: Tensor, cell: Tensor | None) -> Tensor:
-    """As `harness.model.cell.lstm_cell`."""
+    """As `harness.model.pointwise.lstm_cell`."""
     return _update(gates, cell, None)
 
 
@@ -84,7 +86,7 @@ def _update(gates: Tensor, before: Tensor | None, hidden: Tensor | None) -> Tens
 def lstm_update_backward(
     gates: Tensor, before: Tensor | None, cell: Tensor, hidden_grad: Tensor, cell_grad: Tensor
 ) -> Tensor:
-    """As `harness.model.cell.lstm_update_backward`."""
+    """As `harness.model.pointwise.lstm_update_backward`."""
     from harness.model import kernels
 
     layout, inner, count = _shape(gates)
@@ -98,6 +100,9 @@ def lstm_update_backward(
         )
     torch.autograd.graph.increment_version(gates)  # so that a second pass through the graph is refused, as by plain code
     return before_grad
+
+
+POINTWISE = plain.Pointwise(lstm_update, lstm_cell, lstm_update_backward)
 
 
 def _layout(gates: Tensor) -> torch.memory_format | None:
@@ -129,8 +134,6 @@ def _laid_out(values: Tensor, like: Tensor) -> Tensor:
 @torch.no_grad()
 def _try(device: torch.device, dtype: torch.dtype) -> None:
     """Raises when the kernels do not do what the plain code does; does not touch the global random state."""
-    from harness.model import cell as plain
-
     generator = torch.Generator().manual_seed(0)
 
     def noise(layout: torch.memory_format, kind: torch.dtype, *shape: int) -> Tensor:
