@@ -655,11 +655,24 @@ def _usage(error: Any) -> str:
     return f"error: {message.rstrip('.')}; see `{context.command_path if context else 'harness'} --help`"
 
 
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+"""How threads wait for one another: a few microseconds awake, then asleep. A training step on two cores, two threads:
+
+    =====================  ==========  ===========================
+    libgomp's spin count   idle cores  one core busy with others
+    =====================  ==========  ===========================
+    0 (asleep at once)     113-130 ms  126-128 ms
+    1000                   72-79 ms    160-163 ms
+    5000                   62-84 ms    282-294 ms
+    300,000 (its default)  76 ms       344 ms, and up to 2 s at 100,000
+    =====================  ==========  ===========================
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `harness` command. Ends the process with the exit code."""
-    # Threads that spin while they wait for one another take the time that others need: on a machine that is shared, training
-    # was three times slower. Read once, when torch is imported; a value set by the user stays.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if not WAITING.keys() & os.environ.keys():  # read once, when torch is imported; what the user set stays
+        os.environ.update(WAITING)
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

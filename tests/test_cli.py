@@ -140,6 +140,19 @@ def test_force_trains_anew_and_the_old_run_is_kept_and_listed(harness: Command, 
         assert harness("predict", row, "--store", store, "--out", store / "x.png").code == 0
 
 
+def test_threads_hardly_spin_while_they_wait_unless_the_user_says_how(
+    harness: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    assert harness("--help")[0] == 0
+    assert (os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"]) == ("passive", "1000")
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert harness("--help")[0] == 0
+    assert (os.environ["OMP_WAIT_POLICY"], os.environ.get("GOMP_SPINCOUNT")) == ("active", None)
+
+
 def test_dry_run_resolves_and_counts_and_writes_nothing(harness: Command, tmp_path: Path) -> None:
     words = ("run", "--dry-run", "--variant", "residual+tta", "--preset", "tiny", "--set", "training.epochs=2")
     answer = harness(*words, "--store", tmp_path / "store", "--json")

@@ -20,7 +20,7 @@ from harness.workers import Done, Task
 
 LOSSES = 5
 """How often a task whose machine was lost is given to another one before that is an error."""
-CARRIED = ("HARNESS_DIGITS", "OMP_WAIT_POLICY")
+CARRIED = ("HARNESS_DIGITS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 VERSIONS = (__version__, NUMERICS)
 STOPPED = Done("", error="stopped", stopped=True)
 
