@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness import files, locks
 from harness.errors import HarnessError
 from harness.store import QUARANTINE, DamagedRecord, Folder, Run, Store, Training
+from harness.studying import database
 
 if TYPE_CHECKING:
     from harness.registry import Variants
@@ -51,6 +52,8 @@ def findings(store: Store) -> Iterator[Finding]:
     for kind in ("plans", "studies"):
         for path in sorted((store.root / kind).glob("*.json")):
             yield from _record(store, Folder(path.parent), path.name)
+    if (reason := database.damage(path := store.root / database.FOLDER / database.NAME)) is not None:
+        yield Finding("damaged", path, reason, lambda: _aside_database(store))
     yield from _left_over(store)
     for kind, known in (("runs", store.runs()), ("trainings", store.trainings())):
         ours = {folder.path for folder in known}
@@ -164,6 +167,12 @@ def _damaged(store: Store, folder: Folder, path: Path, reason: str) -> Finding:
             return f"set aside in {store.quarantine(path, reason).relative_to(store.root)}{_command(folder)}"
 
     return Finding("damaged", path, reason, aside)
+
+
+def _aside_database(store: Store) -> str:
+    lines: list[str] = []
+    database.ensure_whole(store, lines.append)
+    return lines[0] if lines else "another process set it aside"
 
 
 def _keep_lines(store: Store, training: Training, whole: list[bytes], reason: str) -> str:

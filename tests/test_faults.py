@@ -273,6 +273,26 @@ def test_a_stopped_command_says_how_to_go_on_and_goes_on(
     assert saved["step"] >= 10
 
 
+def test_a_stopped_report_leaves_the_last_one_whole(asked: tuple[Cell, Source], tmp_path: Path) -> None:
+    cell, source = asked
+    run_cell(cell, Store(tmp_path), source, Options())
+    words = ["report", "--store", str(tmp_path), "--out", str(out := tmp_path / "report")]
+    done = subprocess.run([*COMMAND, *words], env=ONE_THREAD, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    before = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    process = started(*words, when=lambda: True)
+    while "matplotlib" not in Path(f"/proc/{process.pid}/maps").read_text():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "run the same command again" in err
+    assert "Traceback" not in err
+    assert {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
 def test_a_step_that_takes_too_long_is_not_waited_for(tmp_path: Path) -> None:
     """What was saved before is kept; the command does not outstay the time that a scheduler gives it."""
     plugin = tmp_path / "slow.py"

@@ -19,7 +19,8 @@ from harness.store import Store
 from harness.study import Study
 from harness.studying.cells import StoreCells
 from harness.studying.confirm import confirm, statistics
-from harness.studying.search import FOLDER, Plan, Search
+from harness.studying.database import FOLDER, ensure_whole
+from harness.studying.search import Plan, Search
 from harness.studying.storage import Storage, open_storage
 
 GROUP = "harness.studies"
@@ -91,6 +92,8 @@ def conduct(asked: Conduct, store: Store, note: Callable[[str], None], executors
     cells = {name: _cells(asked, store, variants, name) for name in names}
     starts = {name: one.experiment() for name, one in cells.items()}
     documents = []
+    if asked.storage is None:
+        ensure_whole(store, note)
     with closing(open_storage(asked.storage, store.root / FOLDER)) as storage, closing(executors(asked.workers)) as executor:
         searches = [Search(plan, store, storage, cells[plan.variant], starts[plan.variant], note) for plan in plans]
         for search in searches:

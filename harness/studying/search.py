@@ -34,6 +34,7 @@ from harness.store import DamagedRecord, Folder, Store, key_of
 from harness.study import Arm, Params, Scalar, Space, Study, validation_ssim
 from harness.studying import proposing
 from harness.studying.cells import Cells
+from harness.studying.database import FOLDER
 from harness.studying.files import to_toml
 from harness.studying.storage import GRACE_SECONDS, HEARTBEAT_SECONDS, Patience, Storage, experiments
 from harness.workers import Done
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FOLDER = "studies"
 MARK = "harness"
 """The user attribute of a trial that says whose it is and what it runs."""
 COUNTED = ("COMPLETE", "PRUNED")
@@ -168,8 +168,10 @@ class Search:
         self.pruner: optuna.pruners.BasePruner | None = None
         self.patiently = Patience(storage, note)
         self.confirmed: dict[str, Any] | None = None
+        record: dict[str, Any] = {}
         try:
-            self.confirmed = (self.folder.read_or_none(f"{self.id}.json") or {}).get("confirm")
+            record = self.folder.read_or_none(f"{self.id}.json") or {}
+            self.confirmed = record.get("confirm")
         except DamagedRecord as error:  # the trials are in the storage, their results in the store
             aside = store.quarantine(self.folder.path / f"{self.id}.json", str(error))
             note(f"damaged: {error}. It is kept in {aside} and written anew")
@@ -181,6 +183,8 @@ class Search:
         self._saved = self._beaten = self._watched = -math.inf
         self._optuna = self._open()
         self._storage = storage.optuna
+        if record.get("trials") and not self.patiently(lambda: self._optuna.get_trials(deepcopy=False)):
+            note(f"the storage {storage.shown} knows no trial of the study {self.id!r}, which has a record: it begins anew")
         self._study_id = self.patiently(lambda: self._storage.get_study_id_from_name(self.id))
 
     # --- what was asked for ---

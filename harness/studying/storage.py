@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import HarnessError, RequestError
 from harness.masking import public_url, without_secrets
+from harness.studying.database import NAME
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -94,7 +95,7 @@ def open_storage(url: str | None, folder: Path) -> Storage:
             raise HarnessError(
                 f"cannot write {folder}: {error.strerror or error}; choose a writable store (--store, HARNESS_STORE)"
             ) from error
-        url = f"sqlite:///{folder / 'optuna.sqlite3'}"
+        url = f"sqlite:///{folder / NAME}"
     shown = public_url(url)
     if url.startswith(JOURNAL):
         from optuna.storages import JournalStorage
