@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-lowest lint bench bench-check torture ablation setup clean
+.PHONY: demo test test-lowest lint bench bench-check torture audit ablation setup clean
 
 setup: $(READY)
 
@@ -45,13 +45,18 @@ lint: $(READY)
 torture: $(READY)
 	$(BIN)/python tests/torture/everything.py
 
+# Known vulnerabilities of what is pinned. It asks an advisory service, hence a part of a release and not of .ci/run.
+audit: $(READY)
+	test -x .venv-audit/bin/pip-audit || { $(BIN)/python -m venv .venv-audit && .venv-audit/bin/python -m pip --quiet install pip-audit; }
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
 bench: $(READY)
 	$(BIN)/python benchmarks/reliability.py
 	$(BIN)/python benchmarks/generator.py
 	$(BIN)/python benchmarks/statistics_simulation.py
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/study_overhead.py
-	$(BIN)/harness bench --preset cpu --contenders fast,oracle-float32,article-float32
+	$(BIN)/harness bench --preset cpu --contenders fast,fast-bf16,oracle-float32,article-float32,article-bf16
 
 # One thread: two that wait for each other on a busy machine measure the others.
 bench-check: $(READY)
@@ -62,4 +67,4 @@ ablation: $(READY)
 	$(BIN)/harness report
 
 clean:
-	rm -rf .venv .venv-lowest build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-lowest .venv-audit build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -109,6 +109,10 @@ def bench(
                 times[name].append(measured)
     peaks = measure_peaks(device, sorted({stepper.precision for stepper in steppers.values()}))
     most = {name: peaks["flops_per_second"][stepper.precision] for name, stepper in steppers.items()}
+    memory = {}
+    for one in chosen:
+        note(f"memory: {one.name}")
+        memory[one.name] = memory_of(one.name, preset_name, size, device_name, digits)
     training = []
     for one in chosen:
         totals = [sum(step[phase] for phase in PHASES) for step in times[one.name]]
@@ -126,10 +130,9 @@ def bench(
                 "ms": {phase: 1e3 * statistics.median(step[phase] for step in times[one.name]) for phase in PHASES},
                 "flops_per_second": 3 * flops * size / compute,
                 "share_of_peak": 3 * flops * size / compute / most[one.name],
-                **memory_of(one.name, preset_name, size, device_name, digits),
+                **memory[one.name]["training"],
             }
         )
-        note(f"memory of a training step: {one.name}")
     inference = []
     for count in dict.fromkeys((1, size)):
         frames = source.train_batch(0, 0, count, 1, device)[:, : experiment.data.input_frames]
@@ -154,6 +157,7 @@ def bench(
                     "ms_slowest": 1e3 * max(seconds[one.name]),
                     "flops_per_second": flops * count / middle,
                     "share_of_peak": flops * count / middle / most[one.name],
+                    **memory[one.name][f"inference at batch {count}"],
                 }
             )
     return {
@@ -284,8 +288,10 @@ def measure_peaks(device: torch.device, precisions: Sequence[str]) -> dict[str, 
     }
 
 
-def memory_of(name: str, preset_name: str, batch: int, device_name: str, digits: Path | None) -> dict[str, int | None]:
-    """Peak memory of a contender's training step, measured in a process of its own.
+def memory_of(
+    name: str, preset_name: str, batch: int, device_name: str, digits: Path | None
+) -> dict[str, dict[str, int | None]]:
+    """Peak memory of a contender's training step and of its inference, measured in a process of its own.
 
     On a GPU what tensors took (`memory_bytes`) and the allocator reserved; on the CPU how much the process grew over what it
     was when the network and the batch stood ready.
@@ -294,26 +300,33 @@ def memory_of(name: str, preset_name: str, batch: int, device_name: str, digits:
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         raise HarnessError(f"the memory of {name!r} could not be measured: {(done.stderr or 'no message').splitlines()[-1]}")
-    found: dict[str, int | None] = json.loads(done.stdout)
+    found: dict[str, dict[str, int | None]] = json.loads(done.stdout)
     return found
 
 
-def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digits: str) -> dict[str, int | None]:
+def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digits: str) -> dict[str, dict[str, int | None]]:
     experiment = resolve(preset(preset_name), device_name).replace({"training.batch_size": batch})
     device = torch.device(device_name)
     source = open_source(experiment.data, Path(digits) if digits else None)
     stepper = Stepper(_contender(name), build_model(experiment.architecture, source.channels, 0), experiment, device)
     frames = source.train_batch(0, 0, batch, experiment.data.horizon, device)
+    shown = frames[:, : experiment.data.input_frames]
     before = 0
     if device.type == "cpu":
         before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    forget_peak(device)
-    for _ in range(1 if device.type == "cpu" else WARM_UPS + 1):
-        stepper.step(lambda: frames)
-    found = peak_memory(device)
-    if device.type == "cuda":
-        return {"memory_bytes": found["allocated_bytes"], "reserved_bytes": found["reserved_bytes"]}
-    return {"memory_bytes": (found["host_peak_bytes"] or 0) - before, "reserved_bytes": None}
+
+    def measured(work: Callable[[], object]) -> dict[str, int | None]:
+        forget_peak(device)
+        for _ in range(1 if device.type == "cpu" else WARM_UPS + 1):
+            work()
+        found = peak_memory(device)
+        if device.type == "cuda":
+            return {"memory_bytes": found["allocated_bytes"], "reserved_bytes": found["reserved_bytes"]}
+        return {"memory_bytes": (found["host_peak_bytes"] or 0) - before, "reserved_bytes": None}
+
+    # From the smallest to the largest: what the allocator keeps of one is then used by the next.
+    found = {f"inference at batch {count}": measured(lambda: stepper.infer(shown[:count])) for count in sorted({1, batch})}  # noqa: B023  # called at once
+    return found | {"training": measured(lambda: stepper.step(lambda: frames))}
 
 
 def check(document: dict[str, Any], recorded: Path) -> list[str]:

@@ -137,6 +137,9 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Train anew; the old run is kept.")] = False,
     auto_batch: AutoBatchOption = False,
     no_graphs: NoGraphsOption = False,
+    oracle: Annotated[
+        bool, typer.Option("--oracle", help="Train with the plain reading of the equations, to check the fast path (slow).")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Resolve and count, train nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -164,6 +167,7 @@ def run(
             force=force,
             auto_batch=auto_batch,
             graphs=not no_graphs,
+            oracle=oracle,
             ranks=ranks,
             progress=progress,
             note=note,

@@ -39,7 +39,7 @@ PRINTED_PARTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to run a cell; nothing here can change its result, so nothing here is part of its identity."""
+    """How to run a cell; nothing here changes its result by more than rounding, so nothing here is part of its identity."""
 
     device: str = "cpu"
     digits: Path | None = None
@@ -48,6 +48,7 @@ class Options:
     force: bool = False
     auto_batch: bool = False
     graphs: bool = True
+    oracle: bool = False
     ranks: Ranks = ALONE
     progress: Callable[[str], Progress] = lambda title: Silent()
     note: Callable[[str], None] = lambda text: None
@@ -177,6 +178,7 @@ def train_cell(cell: Cell, folder: Training, source: Source, options: Options) -
                     save_every=options.save_every,
                     auto_batch=options.auto_batch,
                     graphs=options.graphs,
+                    oracle=options.oracle,
                     ranks=options.ranks,
                 )
             except DamagedRecord as error:
@@ -210,6 +212,7 @@ def assist(cell: Cell, store: Store, source: Source, options: Options) -> None:
                 deterministic=options.deterministic,
                 auto_batch=options.auto_batch,
                 graphs=options.graphs,
+                oracle=options.oracle,
                 ranks=options.ranks,
             )
 
@@ -285,7 +288,7 @@ def evaluate_cell(
 
     device = torch.device(options.device)
     experiment = cell.experiment
-    model = load_model(experiment, source.channels, training.check(summary), device)
+    model = load_model(experiment, source.channels, training.check(summary), device).use_oracle(options.oracle)
     network = graphed(model, device, options.graphs and not options.deterministic, options.note)
     scores = score(network, experiment, source, device)
     sequences = {"ssim": scores.pop("ssim_per_sequence")}

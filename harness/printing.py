@@ -161,6 +161,7 @@ def print_bench(document: dict[str, Any]) -> None:
         "training",
         "precision",
         "seq/s",
+        "frames/s",
         "ms/step",
         "fastest-slowest",
         "data",
@@ -178,29 +179,31 @@ def print_bench(document: dict[str, Any]) -> None:
                 row["contender"],
                 row["precision"],
                 _three(row["sequences_per_second"]),
+                _three(row["frames_per_second"]),
                 f"{row['ms_per_step']:.1f}",
                 f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
                 *(f"{row['ms'][phase]:.1f}" for phase in row["ms"]),
                 f"{row['flops_per_second'] / 1e9:,.0f}",
                 f"{row['share_of_peak']:.0%}",
-                f"{(row['memory_bytes'] or 0) / 2**20:,.0f}"
-                + (f"/{row['reserved_bytes'] / 2**20:,.0f}" if row["reserved_bytes"] else ""),
+                _mebibytes(row),
             )
             for row in document["training"]
         ],
     )
     print_table(
-        ("inference", "precision", "batch", "frames/s", "ms", "fastest-slowest", "GFLOP/s", "of peak"),
+        ("inference", "precision", "batch", "seq/s", "frames/s", "ms", "fastest-slowest", "GFLOP/s", "of peak", "MiB"),
         [
             (
                 row["contender"],
                 row["precision"],
                 str(row["batch"]),
+                _three(row["sequences_per_second"]),
                 _three(row["frames_per_second"]),
                 f"{row['ms']:.1f}",
                 f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
                 f"{row['flops_per_second'] / 1e9:,.0f}",
                 f"{row['share_of_peak']:.0%}",
+                _mebibytes(row),
             )
             for row in document["inference"]
         ],
@@ -208,6 +211,12 @@ def print_bench(document: dict[str, Any]) -> None:
     for pair, by_kind in document["ratios"].items():
         words = ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in by_kind.items())
         say(f"{pair}: {words}")
+
+
+def _mebibytes(row: dict[str, Any]) -> str:
+    """Allocated, and reserved where that is known."""
+    reserved = f"/{row['reserved_bytes'] / 2**20:,.0f}" if row["reserved_bytes"] else ""
+    return f"{(row['memory_bytes'] or 0) / 2**20:,.0f}{reserved}"
 
 
 def _three(figure: float) -> str:

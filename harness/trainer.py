@@ -142,6 +142,7 @@ def fit(
     save_every: float = SAVE_SECONDS,
     auto_batch: bool = False,
     graphs: bool = True,
+    oracle: bool = False,
     ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Trains to the end of the budget, going on from where an earlier process stopped; returns the training's summary.
@@ -156,6 +157,7 @@ def fit(
         save_every: seconds between checkpoints; one is also written at every validation and when the process is told to stop.
         auto_batch: when memory runs out, add up the gradients of ever smaller parts of the batch instead of failing.
         graphs: on CUDA, replay the network's passes from graphs; never in deterministic mode.
+        oracle: run the plain reading of every ConvLSTM layer instead of the fast one.
         ranks: the processes that train together. The others follow rank 0, which alone writes; their summary is empty.
 
     Raises:
@@ -166,7 +168,7 @@ def fit(
     with ExitStack() as stack:
         stack.enter_context(_backends(device, deterministic, training.precision))
         stop = stack.enter_context(stop_signals())
-        model = build_model(experiment.architecture, source.channels, training.seed).to(device)
+        model = build_model(experiment.architecture, source.channels, training.seed).use_oracle(oracle).to(device)
         forget_peak(device)
         if device.type == "cuda":
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -57,14 +57,21 @@ def test_every_contender_has_its_rows_and_figures(document: dict[str, Any]) -> N
         assert set(row["ms"]) == set(bench.PHASES)
         assert row["ms_fastest"] <= row["ms_per_step"] <= row["ms_slowest"]
         assert row["sequences_per_second"] == pytest.approx(2e3 / row["ms_per_step"])
+    for row in (*document["training"], *document["inference"]):
+        assert row["frames_per_second"] == pytest.approx(row["sequences_per_second"] * preset("tiny").data.horizon)
+        assert row["share_of_peak"] == pytest.approx(
+            row["flops_per_second"] / document["peaks"]["flops_per_second"][row["precision"]]
+        )
         assert row["memory_bytes"] > 0
+    assert document["peaks"]["bytes_per_second"] > 0
+    assert document["environment"]["packages"]["torch"]
     json.dumps(document, allow_nan=False)
 
 
 def test_a_contenders_memory_is_its_own_and_not_that_of_who_measures() -> None:
     large = torch.ones(2**28)  # a new process inherits its parent's peak in what getrusage says
     del large
-    found = bench.memory_of("article-float32", "tiny", 2, "cpu", None)["memory_bytes"]
+    found = bench.memory_of("article-float32", "tiny", 2, "cpu", None)["training"]["memory_bytes"]
     assert found is not None
     assert 0 < found < 2**29
 

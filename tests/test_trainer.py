@@ -673,6 +673,27 @@ def test_global_switches_are_set_and_put_back(deterministic: bool, fails: bool, 
     assert switches() == before
 
 
+def test_the_oracle_trains_and_tests_the_same_cell_but_for_rounding(
+    source: Source, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.model import cell as layers
+
+    cell, _ = cell_of(source=source)
+    fast = run_cell(cell, Store(tmp_path / "fast"), source, Options()).result
+    called: list[bool] = []
+    plain = layers.plain_convlstm
+
+    def counted(*args: Any, **options: Any) -> Any:
+        called.append(torch.is_grad_enabled())
+        return plain(*args, **options)
+
+    monkeypatch.setattr(layers, "plain_convlstm", counted)
+    oracle = run_cell(cell, Store(tmp_path / "oracle"), source, Options(oracle=True)).result
+    assert {*called} == {True, False}
+    assert oracle["run_id"] == fast["run_id"]
+    assert oracle["metrics"] == pytest.approx(fast["metrics"], rel=1e-3)
+
+
 def test_deterministic_mode_changes_nothing_on_the_cpu(source: Source, tmp_path: Path) -> None:
     cell, _ = cell_of({"training.steps": 3}, "attention", source)
     _, one = train(cell, source, tmp_path / "a")
