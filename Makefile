@@ -63,7 +63,7 @@ bench-check: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/harness bench --preset cpu --rounds 15 --contenders fast,article-float32 --check benchmarks/recorded.json
 
 ablation: $(READY)
-	$(BIN)/harness ablate --plan add-one --seeds 3 --preset cpu
+	$(BIN)/harness ablate --plan add-one --seeds 5 --preset cpu
 	$(BIN)/harness report
 
 clean:
