@@ -379,7 +379,8 @@ def report(
     builder: Report = Plugins("harness.reports", Report, third_party=not no_plugins).get(name)
     options = builder.options(builder.build, margin=margin)
     where = Store(store_root(store))
-    out = out or where.root / "report"
+    if out is None and (out := where.root / "report").is_symlink():
+        raise RequestError(f"{out} is a link, which may lead out of the store; remove it, or name the folder with --out")
     first, *others = builder.build(where, _variants(plugin, no_plugins), out, **options)
     say(str(first))
     note(f"and {len(others)} more files in {out}: Markdown, and every table, plot and picture by itself")

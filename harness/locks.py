@@ -19,6 +19,7 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 import threading
 import time
 import uuid
@@ -35,6 +36,10 @@ BEAT = 10.0
 PATIENCE = 60.0
 """A lease that shows no sign of life for so many seconds is taken for dead."""
 POLL = 0.2
+MAX_BYTES = 4096
+"""More of a file is not read: a lease has some 200 bytes."""
+_OWN = os.O_NOFOLLOW | os.O_NONBLOCK
+"""How a file is opened that may be anyone's: a link is not followed, and a pipe is not waited for."""
 NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """What `flock` answers on file systems that have none."""
 
@@ -107,12 +112,18 @@ class Lease:
 
 @contextmanager
 def hold(folder: Path, key: str, *, wait: bool = True, waiting: Callable[[], None] = lambda: None) -> Iterator[Lease | None]:
-    """Holds the lock of a key; yields its lease, or None when another has it and `wait` is False. Raises OSError.
+    """Holds the lock of a key; yields its lease, or None when another has it and `wait` is False.
 
-    Calls `waiting` once when another has it. A process that died holding it is waited for `PATIENCE` seconds at most.
+    Raises OSError, and HarnessError when the lock is a link. Calls `waiting` once when another has it. A process that died holding it is waited for `PATIENCE` seconds at most.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / f"{key}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    path = folder / f"{key}.lock"
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | _OWN, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise HarnessError(f"{path} is not a file but a link, which may lead out of the store; remove the link") from None
     lease = None
     try:
         lease = _acquire(folder / f"{key}.lease", handle, wait, waiting)
@@ -126,7 +137,7 @@ def hold(folder: Path, key: str, *, wait: bool = True, waiting: Callable[[], Non
 def abandoned(path: Path) -> bool:
     """Whether a lease is there whose holder is certainly dead. Changes nothing."""
     try:
-        handle = os.open(path.with_suffix(".lock"), os.O_RDWR)
+        handle = os.open(path.with_suffix(".lock"), os.O_RDWR | _OWN)
     except OSError:
         return False
     try:
@@ -194,10 +205,19 @@ def _of_the_dead(lease: bytes, flocked: bool | None) -> bool:
 
 
 def _read(path: Path) -> bytes | None:
+    """A lease's content; None when there is none. Empty, as of a torn one, for what is no file: a link, a pipe, a folder."""
     try:
-        return path.read_bytes()
+        handle = os.open(path, os.O_RDONLY | _OWN)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            return b""
+        raise
+    try:
+        return os.read(handle, MAX_BYTES) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+    finally:
+        os.close(handle)
 
 
 def _field(content: bytes, name: str) -> object:

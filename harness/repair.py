@@ -50,9 +50,9 @@ def findings(store: Store) -> Iterator[Finding]:
     for training in store.trainings():
         yield from _of_training(store, training)
     for kind in ("plans", "studies"):
-        for path in sorted((store.root / kind).glob("*.json")):
+        for path in sorted(store.part(kind).glob("*.json")):
             yield from _record(store, Folder(path.parent), path.name)
-    if (reason := database.damage(path := store.root / database.FOLDER / database.NAME)) is not None:
+    if (reason := database.damage(path := store.part(database.FOLDER) / database.NAME)) is not None:
         yield Finding("damaged", path, reason, lambda: _aside_database(store))
     yield from _left_over(store)
     for kind, known in (("runs", store.runs()), ("trainings", store.trainings())):
@@ -60,7 +60,7 @@ def findings(store: Store) -> Iterator[Finding]:
         for path in sorted((store.root / kind).glob("*")):
             if path not in ours:
                 yield Finding("foreign", path, f"no folder of a name that {kind} have; passed over")
-    for path in sorted((store.root / QUARANTINE).glob("*/why.json")):
+    for path in sorted(store.part(QUARANTINE).glob("*/why.json")):
         try:
             reason = str(Folder(path.parent).read(path.name).get("reason"))
         except (HarnessError, FileNotFoundError) as error:
@@ -186,7 +186,7 @@ def _keep_lines(store: Store, training: Training, whole: list[bytes], reason: st
 
 def _left_over(store: Store) -> Iterator[Finding]:
     # mypy cannot infer a lambda whose default binds the loop's value, hence the two ignores.
-    for path in sorted((store.root / "locks").glob("*.lease")):
+    for path in sorted(store.part("locks").glob("*.lease")):
         if locks.abandoned(path):
             yield Finding("left over", path, "the lock of a process that died", lambda path=path: _free(store, path))  # type: ignore[misc]
     now = _now(store.root)

@@ -24,7 +24,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,6 +40,9 @@ FORMAT = 2
 _KEY = re.compile(r"[0-9a-f]{16}(~[0-9]{1,6})?")
 MAX_RECORD_BYTES = 32 * 2**20
 MAX_LINES_BYTES = 256 * 2**20
+MAX_TABLE_BYTES = 8 * 2**20
+"""Of a checkpoint's header: room for 50,000 tensors."""
+_PIECE = 2**20
 QUARANTINE = "quarantine"
 _LINE_DIGEST = "sha256"
 REDO = "its run's command sets it aside and makes it anew"
@@ -347,7 +350,7 @@ class Training(Folder):
         size = int.from_bytes(content[:8], "little")
         table, data = json.loads(content[8 : 8 + size]), memoryview(content)[8 + size :]
         table["__metadata__"] = {**header, "training": self._place(name).partition("/")[0], "format": str(FORMAT)}
-        table["__metadata__"]["sha256"] = _checkpoint_digest(table, data)
+        table["__metadata__"]["sha256"] = _checkpoint_digest(table, [data])
         text = canonical_json(table).encode()
         text += b" " * (-len(text) % 8)
         self.write_bytes(name, len(text).to_bytes(8, "little"), text, data)
@@ -360,14 +363,19 @@ class Training(Folder):
         path = self.path / name
         try:
             with self.opened(name) as file:
-                content = file.read()
-            size = int.from_bytes(content[:8], "little")
-            if len(content) < 8 + size:
-                raise DamagedRecord(f"{path} is truncated; {REDO}", path)
-            table = json.loads(content[8 : 8 + size])
-            header = table["__metadata__"]
-            digest, written = header.pop("sha256", None), header.get("format")
-            whole = digest == _checkpoint_digest(table, memoryview(content)[8 + size :])
+                there = os.fstat(file.fileno()).st_size
+                size = int.from_bytes(file.read(8), "little")
+                if size > MAX_TABLE_BYTES:
+                    raise DamagedRecord(f"{path} is not a checkpoint of this store; {REDO}", path)
+                table = json.loads(file.read(size))
+                header = table["__metadata__"]
+                tensors = [entry for key, entry in table.items() if key != "__metadata__"]
+                # Before anything of it is read: a file that is not as long as it says may be of any length.
+                claimed = 8 + size + max((entry["data_offsets"][1] for entry in tensors), default=0)
+                if there != claimed:
+                    raise DamagedRecord(f"{path} is of {there:,} bytes, but says that it has {claimed:,}; {REDO}", path)
+                digest, written = header.pop("sha256", None), header.get("format")
+                whole = digest == _checkpoint_digest(table, iter(lambda: file.read(_PIECE), b""))
         except OSError as error:
             raise _cannot_read(path, error) from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -391,11 +399,11 @@ class Store:
 
     def training(self, cell: Cell) -> Training:
         """The folder of a cell's training, which need not exist yet."""
-        return Training(self._part("trainings") / cell.training_key)
+        return Training(self.part("trainings") / cell.training_key)
 
     def run(self, cell: Cell) -> Run:
         """The folder of a cell's run, which need not exist yet."""
-        return Run(self._part("runs") / cell.run_id)
+        return Run(self.part("runs") / cell.run_id)
 
     def record_of(self, run: Run) -> dict[str, Any]:
         """The record of a run's cell: its own or, before it was tested, that of its training.
@@ -424,7 +432,7 @@ class Store:
         if tested is None:
             if not _KEY.fullmatch(key):
                 raise DamagedRecord(f"{run.path} names the training {key[:80]!r}, which is not a key of this store")
-            return Training(self._part("trainings") / key)
+            return Training(self.part("trainings") / key)
         trainings = [training for training in self.trainings() if training.path.name.partition("~")[0] == key]
         for training in trainings:
             summary = training.read_or_none("training.json")
@@ -443,14 +451,14 @@ class Store:
         """All training folders, in the same manner."""
         return map(Training, self._folders("trainings"))
 
-    def _part(self, kind: str) -> Path:
+    def part(self, kind: str) -> Path:
         """A folder of the store. Raises DamagedRecord when it is a link: the store itself may be one, what is in it may not."""
         if (path := self.root / kind).is_symlink():
             raise DamagedRecord(f"{path} is a link; name the store that it leads to with --store, or move its target here")
         return path
 
     def _folders(self, kind: str) -> Iterator[Path]:
-        folder = self._part(kind)
+        folder = self.part(kind)
         try:
             names = sorted(os.listdir(folder))
         except FileNotFoundError:
@@ -478,7 +486,7 @@ class Store:
                 f"{what} with the id {prefix!r} in {self.root}; {'matches' if matches else 'there'}: {known}"
                 + ("" if matches else "; `harness list runs` shows all")
             )
-        return Run(self._part("runs") / matches[0])
+        return Run(self.part("runs") / matches[0])
 
     def _begun(self) -> Iterator[str]:
         """The ids of the runs that trainings are for; damaged ones are passed over."""
@@ -498,7 +506,7 @@ class Store:
         """
         with ExitStack() as stack:
             try:
-                lease = stack.enter_context(locks.hold(self._part("locks"), key, wait=wait, waiting=waiting))
+                lease = stack.enter_context(locks.hold(self.part("locks"), key, wait=wait, waiting=waiting))
             except OSError as error:
                 raise HarnessError(
                     f"cannot write to the store {self.root}: {error.strerror or error}; "
@@ -518,11 +526,15 @@ class Store:
         """Moves a damaged file or folder of the store out of the way and keeps it, with the reason; returns where it is."""
         inside = path.relative_to(self.root)
         name = ".".join(inside.parts)
+        for above in inside.parents:  # what a link leads to is not the store's to move
+            if above.name and (self.root / above).is_symlink():
+                raise DamagedRecord(f"{self.root / above} is a link, so {path} is left alone; remove the link")
+        quarantine = self.part(QUARANTINE)
         try:
-            (self.root / QUARANTINE).mkdir(parents=True, exist_ok=True)
+            quarantine.mkdir(parents=True, exist_ok=True)
             number = 1
             while True:
-                place = self.root / QUARANTINE / f"{name}~{number}"
+                place = quarantine / f"{name}~{number}"
                 try:
                     place.mkdir()
                     break
@@ -587,8 +599,9 @@ def check_format(path: Path, found: object) -> None:
         raise DamagedRecord(f"{path} has no known format ({found!r}); {REDO}", path)
 
 
-def _checkpoint_digest(table: Mapping[str, Any], data: memoryview) -> str:
-    """SHA-256 of a safetensors file's table, its own digest left out, and its data."""
+def _checkpoint_digest(table: Mapping[str, Any], data: Iterable[bytes | memoryview]) -> str:
+    """SHA-256 of a safetensors file's table, its own digest left out, and its data, given in pieces."""
     found = hashlib.sha256(canonical_json(table).encode())
-    found.update(data)
+    for piece in data:
+        found.update(piece)
     return found.hexdigest()

@@ -575,6 +575,8 @@ def _nothing(store: Store, found: Records) -> str:
 
 def _refuse_foreign(path: Path) -> None:
     """Raises HarnessError when a file of somebody else has the name of the report's data."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise HarnessError(f"cannot write {path}: it is not a file; move it away or choose another folder (--out)")
     try:
         with path.open("rb") as file:
             start = file.read(4096)

@@ -33,6 +33,10 @@ from reports.page import Figure, Page, Picture, Table
 MANIFEST = "report-files.json"
 """Lists the files of the last report in a folder, so that the next one can remove those that it no longer writes."""
 
+FOLDERS = ("tables", "figures", "pictures")
+"""The folders in a report's own, for what is shown on its page."""
+
+MAX_MANIFEST_BYTES = 2**20
 MAX_PAGE_BYTES = 5_000_000
 """Size of index.html above which its largest images are left out, each with a link to its file in their place."""
 
@@ -64,7 +68,8 @@ def write(page: Page, out: Path) -> list[Path]:
 
     Raises:
         RequestError: `out` is a file.
-        HarnessError: the page is malformed, `out` cannot be written, or holds a file of the same name that no report wrote.
+        HarnessError: the page is malformed, `out` cannot be written, or holds a file of the same name that no report wrote,
+            or a link in the place of one of its folders.
     """
     contents = _contents(page)
     names = [*contents, MANIFEST]
@@ -72,6 +77,12 @@ def write(page: Page, out: Path) -> list[Path]:
     try:
         if out.exists() and not out.is_dir():
             raise RequestError(f"cannot write the report to {out}: it is a file; remove it or choose another folder (--out)")
+        for folder in FOLDERS:
+            if (out / folder).is_symlink():
+                raise HarnessError(
+                    f"cannot write the report to {out}: its {folder} is a link, which may lead to files of others; remove the "
+                    "link or choose another folder (--out)"
+                )
         earlier = _manifest(out)
         for name in contents:
             if name not in earlier and (out / name).exists():
@@ -402,7 +413,10 @@ def _contents(page: Page) -> dict[str, bytes]:
 def _manifest(out: Path) -> set[str]:
     """The files that the last report wrote to `out`. Names that no report writes are ignored: a listing may be damaged."""
     try:
-        listed = json.loads((out / MANIFEST).read_bytes())["files"]
+        path = out / MANIFEST
+        if not path.is_file() or path.stat().st_size > MAX_MANIFEST_BYTES:
+            return set()
+        listed = json.loads(path.read_bytes())["files"]
         return {name for name in listed if isinstance(name, str) and _OURS.fullmatch(name)}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return set()

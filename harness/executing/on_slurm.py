@@ -19,6 +19,7 @@ from typing import Any
 from harness.errors import HarnessError, RequestError
 from harness.executing.place import Place
 from harness.executing.remote import STOPPED, Errand, Lost, Remote, Way, one_line
+from harness.store import Store
 from harness.workers import Done
 
 FOLDER = "jobs"
@@ -65,9 +66,10 @@ class Slurm(Remote):
                 "--executor slurm needs SLURM's sbatch, which is not on the PATH; run it on a login node, or try it here with "
                 "--slurm cluster=local"
             )
+        folder = Store(store).part(FOLDER)
         super().__init__(store, note)
-        (store / FOLDER).mkdir(exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(dir=(store / FOLDER).absolute()))
+        folder.mkdir(exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(dir=folder.absolute()))
         self._failed = False
         self._closing.callback(self._tidy)
         try:

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness import NUMERICS, __version__
 from harness.errors import HarnessError
+from harness.store import Store
 from harness.workers import Done, Task
 
 LOSSES = 5
@@ -90,7 +91,7 @@ class Remote(ABC):
         self._note, self._closing = note, ExitStack()
         self._way: dict[int, Way] = {}
         self._tickets = 0
-        self._mark = store.absolute() / "locks" / f"executor-{uuid.uuid4().hex}"
+        self._mark = Store(store.absolute()).part("locks") / f"executor-{uuid.uuid4().hex}"
         try:
             self._mark.parent.mkdir(parents=True, exist_ok=True)
             self._mark.touch()

@@ -94,7 +94,8 @@ def conduct(asked: Conduct, store: Store, note: Callable[[str], None], executors
     documents = []
     if asked.storage is None:
         ensure_whole(store, note)
-    with closing(open_storage(asked.storage, store.root / FOLDER)) as storage, closing(executors(asked.workers)) as executor:
+    folder = store.part(FOLDER)
+    with closing(open_storage(asked.storage, folder)) as storage, closing(executors(asked.workers)) as executor:
         searches = [Search(plan, store, storage, cells[plan.variant], starts[plan.variant], note) for plan in plans]
         for search in searches:
             if asked.each:
@@ -166,7 +167,7 @@ def serve_dashboard(store: Store, url: str | None, port: int, note: Callable[[st
         from optuna_dashboard import run_server
     except ImportError:
         raise RequestError("--dashboard needs optuna-dashboard; pip install 'ablation-harness[dashboard]'") from None
-    storage: Storage = open_storage(url, store.root / FOLDER)
+    storage: Storage = open_storage(url, store.part(FOLDER))
     note(f"dashboard of {storage.shown} on http://127.0.0.1:{port}/ (Ctrl-C ends it)")
     try:
         run_server(storage.optuna, host="127.0.0.1", port=port)

@@ -37,7 +37,7 @@ def damage(path: Path) -> str | None:
 
 def set_aside(store: Store, reason: str) -> Path:
     """Moves the file into quarantine, and what lies beside it; returns where it is."""
-    path = store.root / FOLDER / NAME
+    path = store.part(FOLDER) / NAME
     kept = store.quarantine(path, reason)
     for suffix in BESIDE:
         if (beside := Path(f"{path}{suffix}")).exists():
@@ -47,7 +47,7 @@ def set_aside(store: Store, reason: str) -> Path:
 
 def ensure_whole(store: Store, note: Callable[[str], None]) -> None:
     """Sets a damaged file aside, so that studies begin anew; their cells are in the store and not trained again."""
-    path = store.root / FOLDER / NAME
+    path = store.part(FOLDER) / NAME
     if damage(path) is None:
         return
     with store.lock(NAME):

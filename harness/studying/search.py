@@ -761,7 +761,7 @@ class Search:
     @property
     def folder(self) -> Folder:
         """Where studies' records are."""
-        return Folder(self.store.root / FOLDER)
+        return Folder(self.store.part(FOLDER))
 
     def _save(self) -> None:
         self._saved = time.monotonic()
@@ -775,7 +775,7 @@ class Search:
         """
         record = self.record()
         if (best := record["best"]) is not None:
-            folder = Folder(self.store.root / FOLDER / self.plan.study.name)
+            folder = Folder(self.folder.path / self.plan.study.name)
             path = folder.path / f"{self.id}.toml"
             text = redact(to_toml(best["settings"], self._comments(best, path)))
             folder.write_bytes(path.name, text.encode())
