@@ -158,6 +158,7 @@ class Runner:
         Raises Interrupted when the process was told to stop: the state of all cells under way is saved.
         """
         self.prepare()
+        self._keep_damaged()
         self._save()
         ends = None if self.ablation.max_hours is None else time.monotonic() + self.ablation.max_hours * 3600
         todo = [row for row in self.rows if row.status != "finished"]
@@ -282,11 +283,28 @@ class Runner:
             if again:
                 todo.append(row)
 
-    def _save(self) -> None:
-        """Writes the plan's record: the report finds there what belongs together and what is missing."""
+    def _keep_damaged(self) -> None:
+        """Puts an earlier record of this plan that is damaged into quarantine. Raises NewerFormat for one not to be touched."""
+        folder, name = self._folder, self._name
+        try:
+            folder.read_or_none(name)
+        except DamagedRecord as error:
+            aside = self.store.quarantine(folder.path / name, str(error))
+            self.note(f"damaged: {error}. It is kept in {aside} and written anew")
+
+    @property
+    def _folder(self) -> Folder:
+        return Folder(self.store.part("plans"))
+
+    @property
+    def _name(self) -> str:
+        return f"{key_of(self._spec())}.json"
+
+    def _spec(self) -> dict[str, Any]:
+        """What makes the plan another one."""
         ablation = self.ablation
         settings = {**(ablation.request.config or {}), **(ablation.request.settings or {})}
-        spec = {
+        return {
             "plan": ablation.plan,
             "match": ablation.match,
             "preset": ablation.request.preset,
@@ -294,12 +312,15 @@ class Runner:
             "seeds": list(ablation.seeds),
             "settings": {path: str(value) for path, value in settings.items()},
         }
-        record = spec | {
+
+    def _save(self) -> None:
+        """Writes the plan's record: the report finds there what belongs together and what is missing."""
+        record = self._spec() | {
             "reference": REFERENCE,
-            "command": ablation.command,
+            "command": self.ablation.command,
             "cells": [row.record() for row in self.rows],
         }
-        Folder(self.store.root / "plans").write(f"{key_of(spec)}.json", record)
+        self._folder.write(self._name, record)
 
     def _counts(self) -> str:
         counts = {status: sum(row.status == status for row in self.rows) for status in ("finished", "failed", "stopped")}

@@ -192,6 +192,8 @@ def read_validations(store: Store, run: RunRecord) -> dict[int, tuple[float, flo
 def read_document(path: Path) -> Records:
     """The records that a report's data.json holds. Raises HarnessError when it is not one, or is damaged."""
     try:
+        if path.is_fifo():
+            raise DamagedRecord(f"{path} is not a file but a pipe; rebuild the report")
         if path.stat().st_size > MAX_DATA_BYTES:
             raise DamagedRecord(f"{path} is larger than {MAX_DATA_BYTES >> 20} MiB; it is not a report's data")
         body = json.loads(path.read_bytes())

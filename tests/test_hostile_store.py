@@ -16,10 +16,13 @@ from conftest import Command
 from study_cells import AtOnce, Lab
 
 from harness.errors import HarnessError
-from harness.store import DamagedRecord, Folder, Training
+from harness.registry import Variants
+from harness.store import DamagedRecord, Folder, Store, Training
 from harness.studying.confirm import statistics
-from reports import render
+from reports import ablation, records, render
+from reports.page import Page
 
+PAGE = Page("A report", (), ())
 TINY = ["--preset", "tiny", "--no-plugins"]
 
 
@@ -64,6 +67,17 @@ def linked(path: Path, target: Path) -> None:
     path.symlink_to(target)
 
 
+def made(path: Path) -> Path:
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def beside_a_damaged_result(store: Path) -> Path:
+    for result in (store / "runs").glob("*/result.json"):
+        result.write_text("{")
+    return made(store / "quarantine")
+
+
 LINKS: dict[str, Callable[[Path], Path]] = {
     "the folder of runs": lambda store: store / "runs",
     "the folder of trainings": lambda store: store / "trainings",
@@ -76,6 +90,23 @@ LINKS: dict[str, Callable[[Path], Path]] = {
     "a checkpoint": lambda store: next(iter((store / "trainings").glob("*/best-*.safetensors"))),
     "a lock": lambda store: next(iter((store / "locks").iterdir())),
 }
+OF_ONE_COMMAND: dict[str, tuple[Callable[[Path], Path], list[list[str]]]] = {
+    "the quarantine": (beside_a_damaged_result, [["run", *TINY], ["doctor", "--repair", "--no-plugins"]]),
+    "the folder of studies": (
+        lambda store: made(store / "studies"),
+        [["study", "loss-weights", *TINY, "--trials", "1"], ["doctor", "--repair", "--no-plugins"]],
+    ),
+    "the folder of plans": (
+        lambda store: made(store / "plans"),
+        [["ablate", "--plan", "base,tta", "--seeds", "1", *TINY], ["doctor", "--repair", "--no-plugins"]],
+    ),
+    "the folder of jobs": (
+        lambda store: made(store / "jobs"),
+        [["ablate", "--plan", "base,tta", "--seeds", "1", *TINY, "--executor", "slurm", "--slurm", "cluster=local"]],
+    ),
+    "the report": (lambda store: made(store / "report"), [["report", "--no-plugins"]]),
+}
+"""What is linked, and the commands that would write there."""
 
 
 @pytest.mark.parametrize("what", LINKS)
@@ -89,6 +120,45 @@ def test_links_lead_nowhere(what: str, harness: Command, quick: None, store: Pat
         assert answer.code in (0, 1, 2)
         assert "Traceback" not in answer.err
         assert untouched(outside), words
+
+
+@pytest.mark.parametrize("what", OF_ONE_COMMAND)
+def test_no_command_writes_or_moves_anything_behind_a_link(
+    what: str, harness: Command, quick: None, store: Path, outside: Path
+) -> None:
+    make, commands = OF_ONE_COMMAND[what]
+    linked(make(store), outside)
+    for words in commands:
+        answer = harness(*words, "--store", store)
+        assert answer.code in (1, 2), words
+        assert "is a link" in answer.error
+        assert untouched(outside), words
+
+
+@pytest.mark.parametrize("name", ["nothing", "victim"])
+def test_a_lock_that_is_a_link_is_named_and_makes_no_file(
+    name: str, harness: Command, store: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.trainer.fit", lambda *args, **options: pytest.fail("trained"))
+    for lock in (store / "locks").glob("*.lock"):
+        linked(lock, outside / name)
+    answer = harness("run", *TINY, "--store", store)
+    assert answer.code == 1
+    assert "is not a file but a link" in answer.error
+    assert harness("doctor", "--no-plugins", "--store", store).code == 0
+    assert untouched(outside)
+
+
+@pytest.mark.parametrize("kind", ["plans", "studies", "trainings"])
+def test_what_lies_behind_a_link_is_not_set_aside(kind: str, tmp_path: Path, outside: Path) -> None:
+    """A foreign record there is damage by every sign, and somebody's file."""
+    store = Store(tmp_path / "store")
+    (store.root / "trainings").mkdir(parents=True)
+    place = store.root / kind / ("a" * 16) if kind == "trainings" else store.root / kind
+    linked(place, outside)
+    with pytest.raises(DamagedRecord, match="is a link, so"):
+        store.quarantine(place / "victim", "no record of ours")
+    assert untouched(outside)
 
 
 def test_an_unfinished_training_is_not_continued_through_a_link(
@@ -141,6 +211,41 @@ def test_a_reports_list_of_files_removes_nothing_of_others(tmp_path: Path, outsi
     (out / render.MANIFEST).write_text(json.dumps({"files": names}))
     assert render._manifest(out) == set()
     assert untouched(outside)
+
+
+@pytest.mark.parametrize("name", render.FOLDERS)
+def test_a_report_is_not_written_through_a_link_in_its_folder(name: str, tmp_path: Path, outside: Path) -> None:
+    """What it lists there as its own is somebody's file, to be replaced or removed by no report."""
+    (out := tmp_path / "report").mkdir()
+    (out / name).symlink_to(outside)
+    (outside / "victim").rename(listed := outside / "mine.png")
+    (out / render.MANIFEST).write_text(json.dumps({"files": [f"{name}/mine.png"]}))
+    with pytest.raises(HarnessError, match=f"its {name} is a link"):
+        render.write(PAGE, out)
+    assert sorted(path.name for path in out.iterdir()) == sorted([name, render.MANIFEST])
+    listed.rename(outside / "victim")
+    assert untouched(outside)
+
+
+def test_a_report_may_be_written_where_a_link_of_the_users_own_leads(tmp_path: Path, outside: Path) -> None:
+    (tmp_path / "mine").symlink_to(outside)
+    render.write(PAGE, tmp_path / "mine")
+    assert (outside / "index.html").exists()
+    assert (outside / "victim").read_text() == "mine\n"
+
+
+def test_a_report_waits_for_no_pipe_and_reads_no_endless_list(tmp_path: Path) -> None:
+    os.mkfifo(listing := tmp_path / render.MANIFEST)
+    assert render._manifest(tmp_path) == set()
+    listing.unlink()
+    with listing.open("wb") as file:
+        file.truncate(10**12)
+    assert render._manifest(tmp_path) == set()
+    os.mkfifo(data := tmp_path / records.DATA_FILE)
+    with pytest.raises(HarnessError, match="it is not a file"):
+        ablation.build(Store(tmp_path), Variants(third_party=False), tmp_path)
+    with pytest.raises(HarnessError, match="but a pipe"):
+        records.read_document(data)
 
 
 # --- third parties

@@ -11,12 +11,13 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import locks
+from harness import locks, repair
 from harness.errors import HarnessError
 from harness.store import Folder, Store
 
@@ -140,6 +141,43 @@ def test_a_lease_that_is_torn_or_foreign_blocks_nobody_for_long(content: bytes, 
     with locks.hold(tmp_path, KEY) as lease:
         assert lease is not None
         lease.check()
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(10**12)
+
+
+def dangling(path: Path) -> None:
+    path.symlink_to(path.with_name("nothing"))
+
+
+def led_elsewhere(path: Path) -> None:
+    """To what would be the lease of a dead process."""
+    path.symlink_to(leave_behind(path.parent).rename(path.with_name("elsewhere")))
+
+
+@pytest.mark.parametrize("make", [pipe, huge, dangling, led_elsewhere, Path.mkdir], ids=lambda make: make.__name__)
+def test_what_is_no_lease_is_neither_waited_for_nor_followed(
+    make: Callable[[Path], None], tmp_path: Path, quickly: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    store = Store(tmp_path)
+    (folder := tmp_path / "locks").mkdir()
+    make(path := folder / f"{KEY}.lease")
+    (folder / f"{KEY}.lock").touch()
+    assert not locks.abandoned(path)
+    assert [one for one in repair.findings(store) if one.kind == "left over"] == []
+    assert not held(folder), "it is treated as a torn one: its holder may be alive"
+    with locks.hold(folder, KEY) as lease:
+        assert lease is not None
+        lease.check()
+    assert not (folder / "nothing").exists()
+    assert make is not led_elsewhere or (folder / "elsewhere").exists()
 
 
 def test_clocks_and_host_names_change_nothing(tmp_path: Path, quickly: None, monkeypatch: pytest.MonkeyPatch) -> None:

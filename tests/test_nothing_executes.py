@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import ast
 import gzip
+import hashlib
+import http.server
 import io
 import json
 import os
 import pickle
 import shutil
 import sqlite3
+import threading
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Command
+
+from harness import bench, locks
+from harness.data import digits
+from harness.errors import HarnessError
+from harness.studying.database import FOLDER, NAME
 
 HOUSE = Path(__file__).resolve().parents[1]
 PACKAGES = ("harness", "variants", "studies", "reports")
@@ -202,6 +210,68 @@ def test_a_training_is_not_resumed_from_a_pickle(
     answer = harness("run", "--preset", "tiny", "--store", store, "--no-plugins")
     assert answer.code in (0, 1)
     assert "last.safetensors" in answer.err  # named as damaged
+    assert not mark.exists()
+
+
+def test_a_lease_and_recorded_ratios(
+    harness: Command, store: Path, tmp_path: Path, mark: Path, payload: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    keys = [path.stem for path in (store / "locks").glob("*.lock")]
+    for key in keys:
+        (store / "locks" / f"{key}.lease").write_bytes(payload)
+    assert harness("doctor", "--store", store, "--no-plugins").code == 0
+    assert harness("run", "--preset", "tiny", "--store", store, "--no-plugins").code == 0  # it was waited for, as a torn one
+    (recorded := tmp_path / "recorded.json").write_bytes(payload)
+    monkeypatch.setattr(bench, "bench", lambda *args, **options: {"preset": "tiny", "ratios": {}})
+    answer = harness("bench", "--preset", "tiny", "--json", "--check", recorded)
+    assert answer.code == 2
+    assert "cannot read the recorded ratios" in answer.error
+    assert not mark.exists()
+
+
+def test_the_storages_of_studies(harness: Command, tmp_path: Path, mark: Path, payload: bytes) -> None:
+    (path := tmp_path / "storage").write_bytes(payload + b"\n")
+    words = ["study", "loss-weights", "--preset", "tiny", "--trials", "1", "--no-plugins", "--store", tmp_path / "store"]
+    for url in (f"sqlite:///{path}", f"journal:{path}"):
+        assert harness(*words, f"--storage={url}").code in (1, 2)
+    (own := tmp_path / "store" / FOLDER / NAME).parent.mkdir(parents=True, exist_ok=True)
+    own.write_bytes(payload)
+    answer = harness("doctor", "--repair", "--store", tmp_path / "store", "--no-plugins")
+    assert f"{own} is damaged" in answer.err
+    assert (tmp_path / "store" / "quarantine" / f"{FOLDER}.{NAME}~1" / NAME).read_bytes() == payload
+    assert not mark.exists()
+
+
+def test_a_mirror_s_answer(
+    harness: Command, tmp_path: Path, mark: Path, payload: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused by its digest; and where that is taken for the published one, by the reader of digits."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        mirror = f"http://127.0.0.1:{server.server_port}/"
+        for content in (payload, gzip.compress(payload)):
+            with pytest.raises(HarnessError, match="could not be fetched"):
+                digits.fetch_digits(tmp_path / "refused", [mirror])
+        published = digits.Published(len(payload), hashlib.sha256(payload).hexdigest())
+        monkeypatch.setattr(digits, "MNIST", dict.fromkeys(digits.MNIST, published))
+        folder = digits.fetch_digits(tmp_path / "taken", [mirror])
+        server.shutdown()
+    assert (folder / digits.TRAIN_IMAGES).read_bytes() == payload
+    assert harness("data", "verify", "--digits", folder).code == 1
+    assert harness("run", "--preset", "tiny", "--digits", folder, "--dry-run").code == 2
     assert not mark.exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,13 +12,16 @@ from typing import Any
 
 import pytest
 from conftest import Command
+from study_cells import AtOnce, Lab
 
 from harness import repair
+from harness.ablation import Ablation, Runner
 from harness.errors import HarnessError
 from harness.execute import Options, run_cell
 from harness.registry import Variants
 from harness.request import Request
-from harness.store import FORMAT, DamagedRecord, NewerFormat, Store, Training
+from harness.store import FORMAT, DamagedRecord, Folder, NewerFormat, Store, Training
+from reports.records import read_store
 
 INSTALLED = Variants(third_party=False)
 
@@ -48,7 +52,12 @@ def replace_with_a_folder(path: Path, other: Path) -> None:
     path.mkdir()
 
 
-SPOILS: list[Spoil] = [truncate, flip, empty, swap, replace_with_a_folder]
+def foreign(path: Path, other: Path) -> None:
+    """Another program's file: JSON in the place of JSON, else a picture."""
+    path.write_bytes(b'{"name": "package", "format": 2}\n' if path.suffix == ".json" else b"\x89PNG\r\n\x1a\n" + bytes(99))
+
+
+SPOILS: list[Spoil] = [truncate, flip, empty, swap, foreign, replace_with_a_folder]
 FILES = [
     *(f"runs/{name}" for name in ("result.json", "experiment.json", "environment.json", "sequences.json")),
     *(f"trainings/{name}" for name in ("training.json", "experiment.json", "environment.json", "metrics.jsonl")),
@@ -116,6 +125,93 @@ def test_what_is_damaged_is_named_kept_and_mended(
     assert json.loads((aside[0] / "why.json").read_bytes())["reason"]
     run_cell(cell, store, source, Options())
     assert numbers(store) == numbers(Store(two))
+
+
+# --- what holds no numbers: the records of plans and studies
+
+
+def damaged(store: Store) -> list[Path]:
+    return [one.path for one in repair.findings(store) if one.kind == "damaged"]
+
+
+def mended(store: Store, path: Path, content: Path) -> None:
+    """Repair moves the damaged record, which equals `content`, into quarantine."""
+    assert damaged(store) == [path]
+    assert damaged(store) == [path], "looking changes nothing"
+    repair.mend(store, INSTALLED, "cpu", None, lambda line: None)
+    assert damaged(store) == []
+    assert not path.exists()
+    (aside,) = (store.root / "quarantine").iterdir()
+    assert str(path) in json.loads((aside / "why.json").read_bytes())["reason"]
+    assert (aside / path.name).is_dir() if content.is_dir() else (aside / path.name).read_bytes() == content.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def planned(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A store with finished cells and the records of two plans of them; the names of these."""
+    root = Path(shutil.copytree(tiny_store, tmp_path_factory.mktemp("planned") / "store"))
+    for plan in ("base,tta", "tta,base"):
+        run_plan(root, plan)
+    names = sorted(path.name for path in (root / "plans").iterdir())
+    assert len(names) == 2
+    return root, names
+
+
+def run_plan(root: Path, plan: str) -> list[str]:
+    """Runs a plan whose cells are finished; returns what was said."""
+    notes: list[str] = []
+    asked = Ablation(plan=plan, variants=("tta",), seeds=(0,), request=Request(preset="tiny"), third_party=False)
+    rows = Runner(asked, Store(root), notes.append).run()
+    assert all(row.cached for row in rows)
+    return notes
+
+
+@pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
+def test_a_plan_s_record_that_is_damaged_is_named_kept_and_written_anew(
+    spoil: Spoil, planned: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    store = Store(Path(shutil.copytree(planned[0], tmp_path / "store")))
+    path, other = (store.root / "plans" / name for name in planned[1])
+    record = Folder(path.parent).read(path.name)
+    spoil(path, other)
+    assert [one.where for one in read_store(store).troubles] == [f"plans/{path.name}"]
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "copy")))
+    mended(copy, copy.root / "plans" / path.name, path)
+    notes = run_plan(store.root, record["plan"])
+    assert [note for note in notes if "damaged" in note and str(path) in note and "quarantine" in note]
+    assert Folder(path.parent).read(path.name) == record
+    assert damaged(store) == []
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A store with two studies; the names of their records."""
+    with contextlib.closing(Lab(tmp_path_factory.mktemp("studied") / "store")) as lab:
+        names = []
+        for name in ("one", "other"):
+            (search := lab.search(trials=3, study_name=name)).run(AtOnce())
+            search.save()
+            names.append(f"{search.id}.json")
+    return lab.root, names
+
+
+@pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
+def test_a_study_s_record_that_is_damaged_is_named_kept_and_written_anew(
+    spoil: Spoil, studied: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    store = Store(Path(shutil.copytree(studied[0], tmp_path / "store")))
+    path, other = (store.root / "studies" / name for name in studied[1])
+    record = Folder(path.parent).read(path.name)
+    spoil(path, other)
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "copy")))
+    mended(copy, copy.root / "studies" / path.name, path)
+    with contextlib.closing(Lab(store.root)) as lab:
+        (search := lab.search(trials=3, study_name="one")).run(AtOnce())
+        search.save()
+    assert [note for note in lab.notes if "damaged" in note and str(path) in note and "quarantine" in note]
+    assert Folder(path.parent).read(path.name)["trials"] == record["trials"]
+    assert set(lab.trainings()) == {1}, "nothing is trained again"
+    assert damaged(store) == []
 
 
 def test_repair_tests_a_whole_training_again_and_trains_nothing(

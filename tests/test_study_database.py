@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -69,6 +70,12 @@ def test_damage_is_named_kept_and_found_by_doctor(spoil: Callable[[Path], None],
     assert (aside / NAME).read_bytes() == content
     assert str(path) in json.loads((aside / "why.json").read_bytes())["reason"]
     assert [one for one in repair.findings(store) if one.kind == "damaged"] == []
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_damage_and_not_waited_for(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(path := tmp_path / NAME)
+    assert damage(path) == f"{path} is not a file"
 
 
 def test_a_database_that_is_in_use_or_was_left_by_a_kill_is_whole(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ def damage(path: Path) -> str | None:
         return f"{path} is not a file but a link"
     if not path.exists():
         return None
+    if not path.is_file():  # SQLite would wait for a pipe
+        return f"{path} is not a file"
     # Where nobody has it open nothing lies beside it, and SQLite need not put anything there to read it.
     used = Path(f"{path}{BESIDE[0]}").exists()
     where = f"file:{quote(str(path.absolute()))}?mode=ro{'' if used else '&immutable=1'}"

@@ -32,7 +32,7 @@ from fake_store import cell as fake_cell  # noqa: E402
 from fake_store import without_sync, write_plan, write_run  # noqa: E402
 from study_cells import AtOnce, Lab  # noqa: E402
 
-from harness import bench, listing, trainer  # noqa: E402
+from harness import bench, listing, locks, trainer  # noqa: E402
 from harness.cli import main  # noqa: E402
 from harness.data import digits, sequences  # noqa: E402
 from harness.errors import HarnessError, RequestError  # noqa: E402
@@ -322,6 +322,20 @@ def _records(place: Path) -> Iterator[Reader]:
 
     listed = {"files": ["index.html", "tables/a.csv", "../x", "/etc/passwd", "tables/../../x.csv"]}
     yield Reader("a report's list of files", cases(listed), read_manifest, 0.02)
+
+    (place / "locks").mkdir()
+    holder = {"token": "0" * 32, "kernel": locks.kernel(), "flock": True, "pid": 1, "count": f"{0:012}"}
+
+    def read_lease(content: Any) -> object:
+        path = place / "locks" / "a.lease"
+        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        path.with_suffix(".lock").touch()
+        dead = locks.abandoned(path)
+        with locks.hold(path.parent, path.stem, wait=False) as lease:
+            assert (lease is not None) == dead
+        return dead
+
+    yield Reader("leases", cases(holder), read_lease, 0.01)
 
     def ratios(content: Any) -> object:
         (place / "ratios.json").write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())

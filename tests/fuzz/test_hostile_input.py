@@ -21,9 +21,10 @@ from campaign import MEMORY, campaign
 
 from harness.data.digits import TEST_IMAGES, TRAIN_IMAGES, load_digits
 from harness.data.sequences import open_frames
+from harness.doctor import _records
 from harness.errors import HarnessError
 from harness.request import read_config
-from harness.store import Folder
+from harness.store import Folder, Training
 from reports.records import read_document
 
 
@@ -93,11 +94,13 @@ def traced(read: Callable[[Path], object]) -> Callable[[Path], object]:
     return call
 
 
-def sparse(name: str, read: Callable[[Path], object]) -> Callable[[Path], object]:
-    """A file of a terabyte of nothing."""
+def sparse(name: str, read: Callable[[Path], object], start: bytes = b"") -> Callable[[Path], object]:
+    """A file that starts so and goes on with a terabyte of nothing."""
 
     def call(folder: Path) -> object:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with (folder / name).open("wb") as file:
+            file.write(start)
             file.truncate(10**12)
         tracemalloc.start()
         return read(folder / name)
@@ -105,6 +108,12 @@ def sparse(name: str, read: Callable[[Path], object]) -> Callable[[Path], object
     return call
 
 
+def checked(path: Path) -> object:
+    return Training(path.parent).check_checkpoint(path.name)
+
+
+LAST = f"trainings/{'a' * 16}/last.safetensors"
+TABLE = json.dumps({"__metadata__": {}, "x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
 LONG_HEADER = b"\x93NUMPY\x02\x00" + struct.pack("<I", 60 << 20)
 BOMBS = {
     "gzip of more digits than announced": digits(
@@ -128,6 +137,10 @@ BOMBS = {
     "lines of a terabyte": sparse("metrics.jsonl", lambda path: Folder(path.parent).lines(path.name)),
     "a report's data of a terabyte": sparse("data.json", read_document),
     "a config of a terabyte": sparse("config.toml", read_config),
+    "a state of a terabyte": sparse(LAST, checked),
+    "a state of a terabyte that says that it has 4 bytes": sparse(LAST, checked, struct.pack("<Q", len(TABLE)) + TABLE),
+    "a state whose header has a terabyte": sparse(LAST, checked, struct.pack("<Q", 10**12 - 8)),
+    "a state of a terabyte, looked at by doctor": sparse(LAST, lambda path: _records(path.parents[2])),
     "a config that never ends": traced(lambda folder: read_config(Path("/dev/zero"))),
 }
 
