@@ -114,7 +114,9 @@ class Lease:
 def hold(folder: Path, key: str, *, wait: bool = True, waiting: Callable[[], None] = lambda: None) -> Iterator[Lease | None]:
     """Holds the lock of a key; yields its lease, or None when another has it and `wait` is False.
 
-    Raises OSError, and HarnessError when the lock is a link. Calls `waiting` once when another has it. A process that died holding it is waited for `PATIENCE` seconds at most.
+    Calls `waiting` once when another has it. A process that died holding it is waited for `PATIENCE` seconds at most.
+
+    Raises OSError, and HarnessError when the lock is a link.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key}.lock"

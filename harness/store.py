@@ -373,7 +373,7 @@ class Training(Folder):
                 # Before anything of it is read: a file that is not as long as it says may be of any length.
                 claimed = 8 + size + max((entry["data_offsets"][1] for entry in tensors), default=0)
                 if there != claimed:
-                    raise DamagedRecord(f"{path} is of {there:,} bytes, but says that it has {claimed:,}; {REDO}", path)
+                    raise DamagedRecord(f"{path} has {there:,} bytes, not as many as its header says; {REDO}", path)
                 digest, written = header.pop("sha256", None), header.get("format")
                 whole = digest == _checkpoint_digest(table, iter(lambda: file.read(_PIECE), b""))
         except OSError as error:

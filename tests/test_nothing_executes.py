@@ -249,10 +249,12 @@ def test_a_mirror_s_answer(
     """Refused by its digest; and where that is taken for the published one, by the reader of digits."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        content = b""
+
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(content)
+            self.wfile.write(self.content)
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -262,7 +264,7 @@ def test_a_mirror_s_answer(
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         mirror = f"http://127.0.0.1:{server.server_port}/"
-        for content in (payload, gzip.compress(payload)):
+        for Handler.content in (payload, gzip.compress(payload)):
             with pytest.raises(HarnessError, match="could not be fetched"):
                 digits.fetch_digits(tmp_path / "refused", [mirror])
         published = digits.Published(len(payload), hashlib.sha256(payload).hexdigest())
