@@ -77,10 +77,10 @@ def write(page: Page, out: Path) -> list[Path]:
     try:
         if out.exists() and not out.is_dir():
             raise RequestError(f"cannot write the report to {out}: it is a file; remove it or choose another folder (--out)")
-        for folder in FOLDERS:
-            if (out / folder).is_symlink():
+        for part in FOLDERS:
+            if (out / part).is_symlink():
                 raise HarnessError(
-                    f"cannot write the report to {out}: its {folder} is a link, which may lead to files of others; remove the "
+                    f"cannot write the report to {out}: its {part} is a link, which may lead to files of others; remove the "
                     "link or choose another folder (--out)"
                 )
         earlier = _manifest(out)
