@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from harness import files
 from harness.data.ahead import Ahead
 from harness.data.source import Source
 from harness.devices import autocast, out_of_memory
@@ -391,9 +392,11 @@ def save_checkpoint(folder: Training, model: EncoderForecaster, optimizer: torch
     folder.sync("metrics.jsonl")  # what the state is known to have measured
     folder.write_checkpoint("last.safetensors", save(tensors), {"state": json.dumps(dataclasses.asdict(state))})
     # Only now is an older best checkpoint needed by nobody.
-    for old in folder.path.glob("best-*.safetensors"):
-        if state.best_step is None or old.name != _best_name(state.best_step):
-            old.unlink(missing_ok=True)
+    files.discard(
+        old
+        for old in folder.path.glob("best-*.safetensors")
+        if state.best_step is None or old.name != _best_name(state.best_step)
+    )
 
 
 def resume(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Optimizer, device: torch.device) -> State:

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torture import faults as fault_injection
 
-from harness import repair, trainer
+from harness import repair, signals, trainer
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted
 from harness.execute import Options, Outcome, run_cell
@@ -76,10 +76,10 @@ def test_a_write_may_fail_anywhere(asked: tuple[Cell, Source], undisturbed: Outc
     sample = kinds[::3]
     assert len(found) > 80
     assert len(sample) > 8
-    failed = fault_injection.fail_each(
+    missed = fault_injection.fail_each(
         tmp_path, work, lambda outcome: same_numbers(outcome.result, undisturbed.result), sample
     )
-    assert failed == len(sample)
+    assert missed == []
 
 
 @pytest.fixture
@@ -291,6 +291,12 @@ def test_a_stopped_report_leaves_the_last_one_whole(asked: tuple[Cell, Source], 
     assert "run the same command again" in err
     assert "Traceback" not in err
     assert {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_command_is_gone_before_a_scheduler_kills_it_and_its_children_before_it() -> None:
+    """Schedulers that send SIGTERM give 5 s or more; benchmarks/reliability.py measures what a training needs of them."""
+    assert signals.GRACE < 5
+    assert signals.GRACE_OF_CHILDREN < signals.GRACE
 
 
 def test_a_step_that_takes_too_long_is_not_waited_for(tmp_path: Path) -> None:

@@ -302,6 +302,8 @@ def _fetch(folder: Path, name: str, published: Published, mirrors: Sequence[str]
             )
             return
         except (HarnessError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the folder: those of a mirror have none
+                raise
             failures.append(f"{mirror}: {error}")
         except ValueError:
             failures.append(f"{mirror}: corrupted (its digest is not MNIST's)")

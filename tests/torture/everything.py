@@ -51,22 +51,27 @@ def main() -> None:
     figures: dict[str, Any] = {name: sum(one.get(name, 0) for one in answers) for name in ("kills", "rounds", *FAULTS)}
     for stage in ("run", "ablate", "study", "report"):
         figures[f"kills of {stage}"] = sum(one.get(f"kills of {stage}", 0) for one in answers)
+    for work, count in written.get("sites", {}).items():
+        figures[f"write sites of {work}"] = count
     figures["write sites"] = sum(written.get("sites", {}).values())
     figures["write sites failed"] = sum(written.get("failed", {}).values())
     figures["bad inputs"] = read.get("cases", 0)
     figures["bad inputs unexpected"] = read.get("unexpected", 0)
     figures["seconds"] = round(time.monotonic() - began)
     figures["seed"] = asked.seed
-    complaints = [line for one in (*answers, written, read) for line in one.get("complaints", [])]
+    unreached = [f"not reached: {line}" for line in written.get("unreached", [])]
+    complaints = [line for one in (*answers, written, read) for line in one.get("complaints", [])] + unreached
     for name, value in figures.items():
-        print(f"{name:<24}{value:>8}", file=sys.stderr)
+        print(f"{name:<26}{value:>8}", file=sys.stderr)
     for line in complaints:
         print(line, file=sys.stderr)
     document = json.dumps(figures | {"complaints": complaints})
     print(document)
     if asked.json:
         asked.json.write_text(document + "\n")
-    enough = figures["kills"] >= asked.kills and figures["bad inputs"] >= asked.inputs
+    enough = figures["kills"] >= asked.kills and figures["bad inputs"] >= asked.inputs and figures["write sites failed"] > 0
+    if asked.every == 1:
+        enough = enough and figures["write sites failed"] == figures["write sites"]
     wrong = complaints or any(figures[name] for name in (*FAULTS, "bad inputs unexpected")) or not enough
     raise SystemExit(bool(wrong))
 

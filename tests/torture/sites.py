@@ -1,13 +1,23 @@
-"""What writes: a run, a plan's record, a study's records and file, a report. Every call of each fails once."""
+"""What writes: a run in all its ways, a plan's record, a study's records and file, a report, a repair, a picture, fetched digits.
+Every call of each fails once."""
 
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
+import http.server
 import json
+import math
+import os
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +25,17 @@ import torch
 from torture.faults import fail_each, sites
 from torture.kills import numbers
 
-from harness import measure
+from harness import measure, repair
 from harness.ablation import Ablation, Runner
+from harness.data import digits
+from harness.errors import Interrupted
 from harness.execute import Options, run_cell
+from harness.pictures import draw_run
+from harness.progress import Silent, Status
 from harness.registry import Variants
 from harness.request import Request
 from harness.store import Store
+from harness.studying import search
 from harness.studying.command import Conduct, conduct
 from reports.ablation import build
 
@@ -29,15 +44,25 @@ REQUEST = Request(
     settings={"training.steps": 3, "training.validate_every": 2, "data.test_sequences": 4, "data.validation_sequences": 4},
 )
 INSTALLED = Variants(third_party=False)
+CONTENT = {name: name.encode() * 100 for name in digits.MNIST}
+"""A stand-in for the files of MNIST."""
 
 
 Work = Callable[[Store], Any]
 
 
-def works(folder: Path) -> dict[str, tuple[Callable[[Store], None], Work]]:
-    """Name -> how a store is prepared, and what is done with it. All but the run find their cells finished, so that only
-    records are written."""
-    finished = folder / "finished"
+class Stopping(Silent):
+    """Has a training stopped after its second step, before the validation that is due then."""
+
+    def update(self, status: Status) -> None:
+        if status.step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None], Work]]:
+    """Name -> how a store is prepared, and what is done with it. Ablate, study and report find their cells finished, so that
+    only records are written."""
+    finished, unfinished = folder / "finished", folder / "unfinished"
 
     def empty(store: Store) -> None:
         pass
@@ -45,10 +70,44 @@ def works(folder: Path) -> dict[str, tuple[Callable[[Store], None], Work]]:
     def filled(store: Store) -> None:
         shutil.copytree(finished, store.root, dirs_exist_ok=True)
 
-    def run(store: Store) -> Any:
+    def begun(store: Store) -> None:
+        shutil.copytree(unfinished, store.root, dirs_exist_ok=True)
+
+    def damaged(store: Store) -> None:
+        """The result, and the weights that it was made with."""
+        (weights,) = spoiled(store).glob("best-*")
+        weights.write_bytes(weights.read_bytes()[:-1])
+
+    def shabby(store: Store) -> None:
+        """What `doctor --repair` mends: a result, lines, and what a process that died left of a file and of a lock."""
+        training = spoiled(store)
+        with (training / "metrics.jsonl").open("a") as lines:
+            lines.write("torn")
+        (training / f".training.json.{0:012x}.part").write_text("{")
+        lease = store.root / "locks" / f"{training.name}.lease"
+        with store.lock(training.name):
+            content = lease.read_bytes()
+        lease.write_bytes(content)
+
+    def spoiled(store: Store) -> Path:
+        """A store whose one result is torn; returns the training that it is of."""
+        filled(store)
+        (result,) = store.root.glob("runs/*/result.json")
+        result.write_bytes(result.read_bytes()[:-100])
+        return store.root / "trainings" / json.loads(result.with_name("experiment.json").read_bytes())["training_key"]
+
+    def run(store: Store, **options: Any) -> Any:
         cell, source = REQUEST.cell(INSTALLED, "base", 0)
-        run_cell(cell, store, source, Options(save_every=0))
+        run_cell(cell, store, source, Options(save_every=0, **options))
         return numbers(store.root)
+
+    def force(store: Store) -> Any:
+        """What was there is kept, once; what is new has its numbers."""
+        cell, source = REQUEST.cell(INSTALLED, "base", 0)
+        outcome = run_cell(cell, store, source, Options(save_every=0, force=True))
+        before = (finished / "runs" / cell.run_id / "result.json").read_bytes()
+        kept = [path.read_bytes() for path in store.root.glob("runs/*~*/result.json")].count(before)
+        return kept, [outcome.result[name] for name in ("metrics", "metrics_per_frame", "baselines", "run_id")]
 
     def ablate(store: Store) -> Any:
         plan = Ablation(plan="base", variants=("base",), seeds=(0,), request=REQUEST, third_party=False)
@@ -63,34 +122,97 @@ def works(folder: Path) -> dict[str, tuple[Callable[[Store], None], Work]]:
         build(store, INSTALLED, store.root / "report")
         return numbers(store.root)
 
+    def mend(store: Store) -> Any:
+        """As `doctor --store --repair`. What a repair that failed has set aside, its command makes anew."""
+        repair.mend(store, INSTALLED, "cpu", None, lambda line: None)
+        return run(store)
+
+    def predict(store: Store) -> Any:
+        draw_run(store, next(store.runs()), INSTALLED, out := store.root / "sample.png", 0, "cpu", None)
+        return hashlib.sha256(out.read_bytes()).hexdigest()
+
+    def fetch(store: Store) -> Any:
+        target = digits.fetch_digits(store.root / "mnist", [mirror])
+        return {name: (target / name).read_bytes() for name in CONTENT}
+
     Store(finished).root.mkdir()
     for make in (run, study):
         make(Store(finished))
     for made in ("studies", "locks"):
         shutil.rmtree(finished / made)
-    return {"run": (empty, run), "ablate": (filled, ablate), "study": (filled, study), "report": (filled, report)}
+    try:
+        run(Store(unfinished), progress=lambda title: Stopping())
+    except Interrupted:
+        shutil.rmtree(unfinished / "locks")
+    return {
+        "run": (empty, run),
+        "resume": (begun, run),
+        "force": (filled, force),
+        "quarantine": (damaged, run),
+        "ablate": (filled, ablate),
+        "study": (filled, study),
+        "report": (filled, report),
+        "repair": (shabby, mend),
+        "predict": (filled, predict),
+        "fetch": (empty, fetch),
+    }
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers with the stand-ins."""
+
+    def do_GET(self) -> None:
+        body = CONTENT[self.path.rsplit("/", 1)[-1].removesuffix(".gz")]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def mirror() -> Iterator[str]:
+    """A mirror on this machine, whose files are taken for MNIST's; its address."""
+    published = {name: digits.Published(len(body), hashlib.sha256(body).hexdigest()) for name, body in CONTENT.items()}
+    digits.MNIST = published  # type: ignore[misc]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=functools.partial(httpd.serve_forever, poll_interval=0.02), daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}/"
+        httpd.shutdown()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="Only every so many-th call.")
+    parser.add_argument("--works", help="Only these, by name and joined by commas.")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     measure.median_seconds = lambda once, seconds, **options: 1.0  # type: ignore[assignment]
-    document: dict[str, Any] = {"sites": {}, "failed": {}, "complaints": []}
-    with tempfile.TemporaryDirectory(prefix="sites.") as place:
-        for name, (prepare, work) in works(Path(place)).items():
+    search.SAVE_SECONDS = math.inf  # a record every 2 s would give a slow study more calls than a fast one
+    document: dict[str, Any] = {"sites": {}, "failed": {}, "seconds": {}, "unreached": [], "complaints": []}
+    with tempfile.TemporaryDirectory(prefix="sites.") as place, mirror() as address:
+        for name, (prepare, work) in works(Path(place), address).items():
+            if asked.works and name not in asked.works.split(","):
+                continue
+            began = time.monotonic()
             folder = Path(place) / name
             whole = _new(folder / "expected")
             prepare(whole)
             expected = work(whole)
             found = sites(folder, work, prepare)
-            document["sites"][name] = len(found)
-            try:
-                every = range(1, len(found) + 1, asked.every)
-                document["failed"][name] = fail_each(folder, work, expected.__eq__, every, prepare)
-            except AssertionError as error:
-                document["complaints"].append(f"{name}: {error}")
+            document["sites"][name], document["failed"][name] = len(found), 0
+            for number in range(1, len(found) + 1, asked.every):
+                try:
+                    if fail_each(folder, work, expected.__eq__, [number], prepare):
+                        document["unreached"].append(f"{name}: call {number} of {len(found)}, {found[number - 1]}")
+                        continue
+                except AssertionError as error:
+                    document["complaints"].append(f"{name}: {error}")
+                document["failed"][name] += 1
+            document["seconds"][name] = round(time.monotonic() - began)
     json.dump(document, sys.stdout)
 
 
