@@ -6,14 +6,17 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from conftest import Command
+from study_cells import AtOnce, Lab
 
 from harness import repair
+from harness.errors import HarnessError
 from harness.store import Store
 from harness.studying.database import FOLDER, NAME, damage, ensure_whole
 
@@ -124,3 +127,51 @@ def test_a_study_begins_anew_and_its_cells_are_answered_from_the_store(
         assert results == [(one["params"], one["value"]) for one in first.document["trials"]]
     assert sorted((tmp_path / "trainings").iterdir()) == trainings
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")} == weights
+
+
+@contextmanager
+def full_after(pages: int) -> Iterator[None]:
+    """Within, SQLite answers as on a full disk when a database would have more pages, or more than it has already."""
+
+    def limit(connection: sqlite3.Connection, record: object) -> None:
+        connection.execute(f"PRAGMA max_page_count={pages}").close()
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", limit)
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "connect", limit)
+
+
+def test_a_study_meets_a_full_disk_and_goes_on_when_there_is_room(harness: Command, tmp_path: Path, quick: None) -> None:
+    where = ["--preset", "tiny", "--no-plugins", "--device", "cpu", "--store", tmp_path]
+    words = ["study", "loss-weights", "--trials", "2", "--sampler", "random", *where, "--json"]
+    undisturbed = harness(*words).document["trials"]
+    trainings = sorted((tmp_path / "trainings").iterdir())
+    for pages in (1, 5, 20):  # no table, some tables
+        shutil.rmtree(tmp_path / FOLDER)
+        with full_after(pages):
+            full = harness(*words)
+        assert full.code == 1, full.err
+        assert f"cannot open the storage sqlite:///{tmp_path}" in full.error
+        assert "database or disk is full; free some space" in full.error
+        assert "server" not in full.error
+        again = harness(*words)
+        assert again.code == 0, again.err
+        assert again.document["trials"] == undisturbed
+    assert sorted((tmp_path / "trainings").iterdir()) == trainings
+
+
+def test_a_study_whose_database_cannot_grow_stops_and_goes_on_when_it_can(tmp_path: Path) -> None:
+    with closing(Lab(tmp_path / "whole")) as lab:
+        whole = lab.search(trials=40, sampler="random")
+        whole.run(AtOnce())
+    with closing(Lab(tmp_path / "full")) as lab:
+        lab.search(trials=1, sampler="random").run(AtOnce())
+        with full_after(1), pytest.raises(HarnessError, match="refused: database or disk is full; .* kept: free some space"):
+            lab.search(trials=40, sampler="random").run(AtOnce())
+        assert 1 <= len(lab.trainings()) < 40
+        again = lab.search(trials=40, sampler="random")
+        again.run(AtOnce())
+        assert again.record()["counts"] == whole.record()["counts"]
+        assert set(lab.trainings()) == {1}

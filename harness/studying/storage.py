@@ -31,6 +31,8 @@ PATIENCE_SECONDS = 600.0
 MAX_RETRIES = 10
 """A trial whose process dies this often is given up: it may be what kills it."""
 JOURNAL = "journal:"
+FREE = "free some space or make the file and its folder writable,"
+"""What helps when SQLite cannot write: it has no server."""
 
 
 @contextmanager
@@ -142,10 +144,12 @@ def _open_database(url: str, shown: str) -> RDBStorage:
             "pip install 'ablation-harness[postgresql]' for postgresql+psycopg://"
         ) from None
     except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-        raise HarnessError(
-            f"cannot open the storage {shown}: {_reason(error, url)}; check that the server runs and that user, password "
-            "(best in PGPASSWORD or ~/.pgpass) and database are right"
-        ) from None
+        hint = (
+            f"{FREE} or choose another with --storage, then run the same command again"
+            if kind == "sqlite"
+            else "check that the server runs and that user, password (best in PGPASSWORD or ~/.pgpass) and database are right"
+        )
+        raise HarnessError(f"cannot open the storage {shown}: {_reason(error, url)}; {hint}") from None
     except RuntimeError as error:  # Optuna's tables of another version
         raise RequestError(
             f"the storage {shown} is not one for this version of Optuna: {without_secrets(str(error), url)}"
@@ -202,14 +206,16 @@ class Patience:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
                 away = isinstance(cause, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError)
                 reason = _reason(cause or error, self.storage.url)
-                if self.storage.url.startswith("sqlite"):  # a file does not come back, but for another process's lock
+                sqlite = self.storage.url.startswith("sqlite")
+                if sqlite:  # a file does not come back, but for another process's lock
                     away = away and "locked" in reason
                 spent = time.monotonic() - started
                 if not away or spent > self.seconds:
                     what = f"gave no answer for {spent:.0f} s" if away else "refused"
+                    hint = f"{FREE} then " if sqlite and not away else ""
                     raise HarnessError(
-                        f"the storage {self.storage.shown} {what}: {reason}; what is finished is kept: run the same command "
-                        "again to go on"
+                        f"the storage {self.storage.shown} {what}: {reason}; what is finished is kept: {hint}run the same "
+                        "command again to go on"
                     ) from None
             except _FOREIGN as error:
                 raise _foreign(error, self.storage.shown, self.storage.url) from error
