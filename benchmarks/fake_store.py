@@ -49,6 +49,7 @@ class Fake:
     """Fields of result.json that replace what is made here."""
     test_sequences: int | None = None
     sequences: list[float] | None = None
+    skipped_steps: int = 0
 
 
 @contextmanager
@@ -123,7 +124,7 @@ def write_run(root: Path, made: Cell, fake: Fake = Fake()) -> str:
         },
         "training": {
             "steps": steps,
-            "skipped_steps": 0,
+            "skipped_steps": fake.skipped_steps,
             "seconds": seconds,
             "warm_up_seconds": 1.5,
             "sequences_per_second": steps * experiment.training.batch_size / seconds,

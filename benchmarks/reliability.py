@@ -1,15 +1,22 @@
-"""What it costs to lose nothing: the share of a training's time that goes into locks, leases, digests, syncing and checkpoints.
+"""What it costs to lose nothing: the share of a training's time that goes into locks, leases, digests, syncing and checkpoints;
+and how long a training that is told to stop takes to save its state and go.
 
-    python benchmarks/reliability.py [--preset cpu] [--steps 200] [--json]
+    python benchmarks/reliability.py [--preset cpu] [--steps 200] [--stops 5] [--json]
 
 One training runs as `harness run` runs it, in a store on this disk. The time inside everything that a training would do without if
 it need not survive anything is added up while it runs, so that numerator and denominator are of one run. Exit code 1 above 2%.
+
+Then `harness run` is sent SIGTERM in mid-training, at moments spread over its steps, and the time until it has ended is taken.
+What it must not exceed is `harness.signals.GRACE`, which ends it by force.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +28,7 @@ from harness import execute, locks, trainer
 from harness.execute import Options, train_cell
 from harness.registry import Variants
 from harness.request import Request
+from harness.signals import GRACE
 from harness.store import Folder, Store, Training
 
 MOST = 0.02
@@ -49,10 +57,30 @@ class Clock:
         setattr(owner, name, timed)
 
 
+def seconds_to_stop(preset: str, store: Path, wait: float) -> float:
+    """Seconds from SIGTERM to the end of a training that has run for `wait` seconds since its first logged step."""
+    words = ["run", "--preset", preset, "--store", str(store), "--no-plugins", "--set", "training.steps=1000000"]
+    command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not any(store.glob("trainings/*/metrics.jsonl")):
+        if process.poll() is not None:
+            sys.exit(f"the training ended by itself: {process.communicate()[1]}")
+        time.sleep(0.05)
+    time.sleep(wait)
+    began = time.perf_counter()
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate()[1]
+    seconds = time.perf_counter() - began
+    if process.returncode != 143 or not any(store.glob("trainings/*/last.safetensors")):
+        sys.exit(f"the training was not stopped in time (exit code {process.returncode}): {said}")
+    return seconds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="cpu")
     parser.add_argument("--steps", type=int, default=200, help="at preset cpu, one validation is due every 200")
+    parser.add_argument("--stops", type=int, default=5, help="trainings that are told to stop")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     cell, source = Request(preset=asked.preset, settings={"training.steps": asked.steps}).cell(
@@ -77,12 +105,22 @@ def main() -> None:
         seconds = time.perf_counter() - started
     share = clock.seconds / (seconds - clock.seconds)
     figures = {"preset": asked.preset, "steps": asked.steps, "seconds": seconds, "of_it": clock.seconds, "share": share}
+    stops = []
+    for number in range(asked.stops):
+        with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".reliability.") as folder:
+            stops.append(seconds_to_stop(asked.preset, Path(folder), number / asked.stops))
+    figures |= {"seconds_to_stop": statistics.median(stops), "seconds_to_stop_most": max(stops)} if stops else {}
     if asked.json:
         print(json.dumps(figures))
     else:
         print(
             f"losing nothing costs {share:.2%} of training at preset {asked.preset} ({clock.seconds:.2f} s of {seconds:.1f} s)"
         )
+        if stops:
+            print(
+                f"SIGTERM to exit: {statistics.median(stops):.2f} s in the median of {len(stops)} trainings at preset "
+                f"{asked.preset}, {max(stops):.2f} s at most ({GRACE:g} s are allowed)"
+            )
     sys.exit(share > MOST)
 
 

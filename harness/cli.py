@@ -61,7 +61,8 @@ MarginOption = Annotated[
     float | None, typer.Option("--margin", help="Smallest SSIM difference of interest; the report's default if not given.")
 ]
 AutoBatchOption = Annotated[
-    bool, typer.Option("--auto-batch", help="When memory runs out, add up gradients of smaller parts of the same batch.")
+    bool,
+    typer.Option("--auto-batch", help="When memory runs out, train, validate and test on smaller parts of the same batch."),
 ]
 NoGraphsOption = Annotated[bool, typer.Option("--no-graphs", help="On a GPU, launch every kernel by itself.")]
 ExecutorOption = Annotated[

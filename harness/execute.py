@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.data.source import Source
+    from harness.trainer import Portions
 
 BASELINES = ("blank", "repeat_last")
 NOTHING_TO_TRAIN = "nothing to train"
@@ -126,7 +127,8 @@ def run_cell(cell: Cell, store: Store, source: Source, options: Options) -> Outc
     with store.own(run):
         if (outcome := _finished_or_set_aside(store, cell, run, options)) is not None:
             return outcome
-        result = evaluate_cell(cell, training, summary, run, source, options)
+        with _memory_errors(cell, options, "testing"):
+            result = evaluate_cell(cell, training, summary, run, source, options)
     return Outcome(result, run.path, resumed=resumed)
 
 
@@ -158,7 +160,7 @@ def train_cell(cell: Cell, folder: Training, source: Source, options: Options) -
         options.ranks.hear(NOTHING_TO_TRAIN)
         return summary, False
     resumed = (folder.path / "last.safetensors").exists()
-    with _memory_errors(cell, options):
+    with _memory_errors(cell, options, "training"):
         if not resumed:
             rehearse(cell.experiment, source)
             folder.write("experiment.json", cell.record())
@@ -202,7 +204,7 @@ def assist(cell: Cell, store: Store, source: Source, options: Options) -> None:
     from harness.trainer import fit
 
     if options.ranks.hear("") != NOTHING_TO_TRAIN:
-        with _memory_errors(cell, options):
+        with _memory_errors(cell, options, "training"):
             fit(
                 cell.experiment,
                 source,
@@ -257,7 +259,7 @@ def _set_aside(folder: Folder, error: DamagedRecord, options: Options) -> None:
 
 
 @contextmanager
-def _memory_errors(cell: Cell, options: Options) -> Iterator[None]:
+def _memory_errors(cell: Cell, options: Options, doing: str) -> Iterator[None]:
     """Says in one line what to lower when memory runs out, on the GPU or here."""
     from harness.devices import out_of_memory
 
@@ -269,7 +271,7 @@ def _memory_errors(cell: Cell, options: Options) -> Iterator[None]:
         size = cell.experiment.training.batch_size
         hint = "" if options.auto_batch else "use --auto-batch (smaller parts of the same batch, the same cell), or "
         raise HarnessError(
-            f"out of memory on {options.device} while training {cell.variant!r} with training.batch_size={size}; "
+            f"out of memory on {options.device} while {doing} {cell.variant!r} with training.batch_size={size}; "
             f"{hint}lower training.batch_size, architecture.widths or data.canvas"
         ) from error
 
@@ -277,22 +279,31 @@ def _memory_errors(cell: Cell, options: Options) -> Iterator[None]:
 def evaluate_cell(
     cell: Cell, training: Training, summary: Mapping[str, Any], run: Run, source: Source, options: Options
 ) -> dict[str, Any]:
-    """Tests the cell's checkpoint, and the baselines on the same sequences; writes and returns the result."""
+    """Tests the cell's checkpoint, and the baselines on the same sequences; writes and returns the result.
+
+    With `options.auto_batch` as many sequences at once as fit into memory.
+    """
     import torch
 
     from harness.environment import describe_device, environment
     from harness.graphs import graphed
     from harness.measure import flops_per_sequence, frames_per_second
     from harness.model.forecaster import count_parameters
-    from harness.trainer import load_model
+    from harness.trainer import Portions, load_model
 
     device = torch.device(options.device)
     experiment = cell.experiment
+    size = experiment.training.batch_size
+    portions = Portions(size, options.auto_batch, lambda text: options.note(f"testing {cell.variant!r}: {text}"))
     model = load_model(experiment, source.channels, training.check(summary), device).use_oracle(options.oracle)
     network = graphed(model, device, options.graphs and not options.deterministic, options.note)
-    scores = score(network, experiment, source, device)
+    scores = score(network, experiment, source, device, portions)
     sequences = {"ssim": scores.pop("ssim_per_sequence")}
-    batch = next(iter(source.test(experiment.training.batch_size, device)))
+    batch = next(iter(source.test(size, device)))
+    # Of as many sequences at once as were tested; when that is too much, of fewer.
+    speed, measured = next(
+        portions.each(network, batch, lambda some: (frames_per_second(network, experiment, some), len(some)))
+    )
     result = {
         "run_id": cell.run_id,
         "variant": cell.variant,
@@ -304,8 +315,8 @@ def evaluate_cell(
         **scores,
         "training": {key: value for key, value in summary.items() if key not in ("memory", "checkpoint")},
         "inference": {
-            "frames_per_second": frames_per_second(network, experiment, batch),
-            "batch_size": int(batch.shape[0]),
+            "frames_per_second": speed,
+            "batch_size": measured,
             "frames_per_second_batch_1": frames_per_second(network, experiment, batch[:1]),
         },
         "memory": summary["memory"],
@@ -323,21 +334,31 @@ def evaluate_cell(
     return run.read("result.json")
 
 
-def score(model: torch.nn.Module, experiment: Experiment, source: Source, device: torch.device) -> dict[str, Any]:
+def score(
+    model: torch.nn.Module, experiment: Experiment, source: Source, device: torch.device, portions: Portions
+) -> dict[str, Any]:
     """Metrics of the model and of the baselines on the test sequences: overall, by predicted frame, and by sequence."""
     from harness.devices import autocast
     from harness.inference import predict
-    from harness.metrics import MetricMean, blank, repeat_last
+    from harness.metrics import MetricMean, blank, frame_metrics, repeat_last
 
     shown, horizon = experiment.data.input_frames, experiment.data.horizon
     means = {name: MetricMean() for name in ("model", *BASELINES)}
-    for frames in source.test(experiment.training.batch_size, device):
+
+    def measured(frames: torch.Tensor) -> dict[str, dict[str, torch.Tensor]]:
         inputs, target = frames[:, :shown], frames[:, shown:]
         with autocast(experiment.training.precision, device):
             prediction = predict(model, inputs, horizon, experiment.inference.views)
-        means["model"].update(prediction, target)
-        means["blank"].update(blank(inputs, horizon), target)
-        means["repeat_last"].update(repeat_last(inputs, horizon), target)
+        return {
+            "model": frame_metrics(prediction, target),
+            "blank": frame_metrics(blank(inputs, horizon), target),
+            "repeat_last": frame_metrics(repeat_last(inputs, horizon), target),
+        }
+
+    for frames in source.test(experiment.training.batch_size, device):
+        for found in portions.each(model, frames, measured):
+            for name, metrics_BT in found.items():
+                means[name].add(metrics_BT)
     return {
         "metrics": means["model"].overall(),
         "metrics_per_frame": means["model"].per_frame(),

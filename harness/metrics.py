@@ -116,9 +116,14 @@ class MetricMean:
         Raises:
             RequestError: as `frame_metrics`, or T is not that of the first batch.
         """
-        if self._batches and (expected := self._batches[0]["ssim"].shape[1]) != prediction_BTCHW.shape[1]:
-            raise RequestError(f"a batch has {prediction_BTCHW.shape[1]} frames a sequence; those before it had {expected}")
-        self._batches.append(frame_metrics(prediction_BTCHW, target_BTCHW))
+        self.add(frame_metrics(prediction_BTCHW, target_BTCHW))
+
+    def add(self, metrics_BT: dict[str, Tensor]) -> None:
+        """Adds a batch that `frame_metrics` measured. Raises RequestError when T is not that of the first batch."""
+        frames = metrics_BT["ssim"].shape[1]
+        if self._batches and (expected := self._batches[0]["ssim"].shape[1]) != frames:
+            raise RequestError(f"a batch has {frames} frames a sequence; those before it had {expected}")
+        self._batches.append(metrics_BT)
 
     def _all(self, name: str) -> Tensor:
         if name not in METRICS:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -30,7 +30,7 @@ from harness.graphs import Graphed, graphed
 from harness.inference import predict
 from harness.losses import composite_loss, exact_float32
 from harness.measure import forget_peak, peak_memory
-from harness.metrics import MetricMean
+from harness.metrics import MetricMean, frame_metrics
 from harness.model.forecaster import EncoderForecaster, build_model, derived_seed
 from harness.progress import Progress, Status
 from harness.ranks import ALONE, Ranks
@@ -38,6 +38,8 @@ from harness.request import SAVE_SECONDS
 from harness.schedules import NOMINAL_TOTAL, one_cycle
 from harness.signals import stop_signals
 from harness.store import DamagedRecord, Training
+
+T = TypeVar("T")
 
 WARM_UP_STEPS = 3
 """Steps at the start of a process that do not count in the times: kernels are chosen and memory is first touched there."""
@@ -93,8 +95,55 @@ class State:
             self.__dict__.update(json.loads(ranks.hear(json.dumps(dataclasses.asdict(self)))))
 
 
-class Batch:
-    """How this process works through its part of every batch.
+class Portions:
+    """How many sequences go through the network at once: ever fewer, where that is allowed, when memory runs out.
+
+    Args:
+        at_once: sequences to begin with.
+        auto: whether fewer are taken when memory runs out.
+        note: tells the user.
+    """
+
+    def __init__(self, at_once: int, auto: bool = False, note: Callable[[str], None] = lambda text: None) -> None:
+        self.at_once, self.auto, self.note = at_once, auto, note
+
+    def each(self, model: torch.nn.Module, frames_BTCHW: Tensor, work: Callable[[Tensor], T]) -> Iterator[T]:
+        """What `work` makes of each portion of a batch, in their order. One for which memory ran out is begun anew with fewer.
+
+        For work without gradients. Every sequence is predicted by itself, so that nothing but rounding depends on the portions.
+        """
+        done = 0
+        while done < len(frames_BTCHW):
+            some = frames_BTCHW[done : done + self.at_once]
+            try:
+                answer = work(some)
+            except (RuntimeError, MemoryError) as error:
+                if not self.may_take_fewer(error):
+                    raise
+            else:
+                done += len(some)
+                yield answer
+                continue
+            if isinstance(model, Graphed):
+                model.drop()
+            self.take_fewer(frames_BTCHW)
+
+    def may_take_fewer(self, error: BaseException) -> bool:
+        """Whether that is what helps, is allowed, and can be done."""
+        return self.auto and self.at_once > 1 and out_of_memory(error)
+
+    def take_fewer(self, frames_BTCHW: Tensor) -> None:
+        """Halves the portions of a batch. To be called where the exception is gone: its traceback holds the failed work's tensors."""
+        if frames_BTCHW.is_cuda:
+            torch.cuda.empty_cache()
+        self.at_once = -(-min(self.at_once, len(frames_BTCHW)) // 2)
+        self.note(
+            f"out of memory: from now on {self.at_once} of {len(frames_BTCHW)} sequences at once; the result stays the same cell"
+        )
+
+
+class Batch(Portions):
+    """How this process works through its part of every training batch.
 
     Args:
         part: the sequences of the batch that are this process's.
@@ -106,8 +155,8 @@ class Batch:
     """
 
     def __init__(self, part: slice, size: int, auto: bool = False, note: Callable[[str], None] = lambda text: None) -> None:
-        self.part, self.size, self.auto, self.note = part, size, auto, note
-        self.at_once: int = part.stop - part.start
+        super().__init__(part.stop - part.start, auto, note)
+        self.part, self.size = part, size
 
     def add_up(self, model: torch.nn.Module, frames_BTCHW: Tensor, work: Callable[[Tensor, float], Tensor]) -> Tensor:
         """Calls `work` (frames, their share of the whole batch) -> loss for each part, and returns the sum of the losses.
@@ -120,16 +169,10 @@ class Batch:
                 losses = [work(some, len(some) / self.size) for some in torch.split(mine, self.at_once)]
                 return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
             except (RuntimeError, MemoryError) as error:
-                if not self.auto or self.at_once == 1 or not out_of_memory(error):
+                if not self.may_take_fewer(error):
                     raise
-            # Only here are the failed step's tensors, which the exception's traceback held, free again.
             model.zero_grad(set_to_none=True)
-            if mine.is_cuda:
-                torch.cuda.empty_cache()
-            self.at_once = -(-self.at_once // 2)
-            self.note(
-                f"out of memory: from now on {self.at_once} of {len(mine)} sequences at once; the result stays the same cell"
-            )
+            self.take_fewer(mine)
 
 
 def fit(
@@ -156,7 +199,8 @@ def fit(
         experiment: resolved: precision and budget are explicit (see `harness.devices.resolve`).
         folder: where metrics.jsonl and the checkpoints go.
         save_every: seconds between checkpoints; one is also written at every validation and when the process is told to stop.
-        auto_batch: when memory runs out, add up the gradients of ever smaller parts of the batch instead of failing.
+        auto_batch: when memory runs out, add up the gradients of ever smaller parts of the batch, and validate ever fewer
+            sequences at once, instead of failing.
         graphs: on CUDA, replay the network's passes from graphs; never in deterministic mode.
         oracle: run the plain reading of every ConvLSTM layer instead of the fast one.
         ranks: the processes that train together. The others follow rank 0, which alone writes; their summary is empty.
@@ -183,6 +227,7 @@ def fit(
             stack.callback(network.drop)
         feed = Ahead(source.train_batch, device)
         batch = Batch(ranks.share(training.batch_size), training.batch_size, auto_batch, progress.note)
+        portions = Portions(training.batch_size, auto_batch, lambda text: progress.note(f"validation: {text}"))
         saved_at, validation = time.monotonic(), state.last_ssim
         loss = None
 
@@ -200,7 +245,7 @@ def fit(
             due = state.step % training.validate_every == 0 and state.step > 0
             if (due or finished) and state.step > state.validated and not stopping:
                 if ranks.leads:
-                    validate(model, experiment, source, folder, device, state, stop)
+                    validate(model, experiment, source, folder, device, state, stop, portions)
                 state.follow(ranks)
                 saved_at = keep()
                 validation, stopping = state.last_ssim, state.step > state.validated  # a stop cuts a validation short
@@ -352,6 +397,7 @@ def validate(
     device: torch.device,
     state: State,
     stop: threading.Event,
+    portions: Portions,
 ) -> bool:
     """Measures the model on the validation sequences, logs it, and keeps the weights when its SSIM is the best so far.
 
@@ -359,14 +405,19 @@ def validate(
     """
     shown = experiment.data.input_frames
     mean = MetricMean()
+
+    def measured(frames: Tensor) -> dict[str, Tensor]:
+        with autocast(experiment.training.precision, device):
+            prediction = predict(model, frames[:, :shown], experiment.data.horizon)
+        return frame_metrics(prediction, frames[:, shown:])
+
     model.eval()
     for frames in source.validation(experiment.training.batch_size, device):
         if stop.is_set():
             model.train()
             return False
-        with autocast(experiment.training.precision, device):
-            prediction = predict(model, frames[:, :shown], experiment.data.horizon)
-        mean.update(prediction, frames[:, shown:])
+        for metrics_BT in portions.each(model, frames, measured):
+            mean.add(metrics_BT)
     model.train()
     metrics = mean.overall()
     ssim = metrics["ssim"]
@@ -438,6 +489,8 @@ def resume(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Op
     except DamagedRecord:
         raise
     except (SafetensorError, OSError, LookupError, ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+        if out_of_memory(error):  # the file may be whole
+            raise
         reason = _first_line(error)
         raise DamagedRecord(
             f"{path} cannot be resumed from ({reason}); its run's command sets it aside and trains anew"
@@ -455,6 +508,8 @@ def load_model(experiment: Experiment, channels: int, path: Any, device: torch.d
         model = build_model(experiment.architecture, channels, experiment.training.seed)
         model.load_state_dict(load_file(path))
     except (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
+        if out_of_memory(error):  # as above
+            raise
         raise DamagedRecord(f"{path} does not hold this experiment's network: {_first_line(error)}") from error
     model = model.to(device)
     if device.type == "cuda":

@@ -19,9 +19,11 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+import torch
 from conftest import Command
 from PIL import Image
 
+from harness import inference
 from harness.errors import Interrupted
 from harness.presets import PRESETS
 from harness.store import Folder, Store
@@ -676,6 +678,29 @@ def test_memory_that_runs_out_is_one_line(harness: Command, tmp_path: Path, monk
     monkeypatch.setattr("harness.trainer.fit", too_much)
     answer = harness("run", "--preset", "tiny", "--store", tmp_path, "--json")
     refused(answer, "out of memory on cpu while training 'base' with training.batch_size=4; use --auto-batch", code=1)
+
+
+def test_memory_that_runs_out_in_testing_is_one_line_and_nothing_is_trained_twice(
+    harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    words = ("run", "--preset", "tiny", "--store", tmp_path, "--json")
+    whole = inference.predict
+
+    def too_much(model: Any, inputs: Any, *args: Any) -> Any:
+        if len(inputs) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(model, inputs, *args)
+
+    with monkeypatch.context() as full:
+        full.setattr(inference, "predict", too_much)
+        said = "out of memory on cpu while testing 'base' with training.batch_size=4; use --auto-batch"
+        refused(harness(*words), said, "lower training.batch_size", code=1)
+    (training,) = tmp_path.glob("trainings/*/training.json")
+    before = training.stat().st_mtime_ns
+    answer = harness(*words)
+    assert answer.code == 0, answer.err
+    assert training.stat().st_mtime_ns == before
+    assert not (tmp_path / "quarantine").exists()
 
 
 def test_saying_nothing_prints_the_help(harness: Command) -> None:

@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from harness import trainer
+from harness import inference, measure, trainer
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.execute import Options, Outcome, run_cell
@@ -770,6 +770,53 @@ def test_auto_batch_gives_up_when_one_sequence_does_not_fit(
     with pytest.raises(HarnessError, match=r"out of memory.*batch_size=4; lower training\.batch_size"):
         run_cell(cell_of(source=source)[0], Store(tmp_path), source, Options(auto_batch=True))
     assert memory.tried == [4, 2, 1]
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_auto_batch_validates_and_tests_fewer_sequences_at_once_with_the_same_numbers(
+    most: int, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, _ = cell_of({"training.steps": 4, "training.validate_every": 2}, source=source)
+    whole = run_cell(cell, Store(tmp_path / "whole"), source, Options())
+    predict = inference.predict
+
+    def limited(model: Any, inputs: Tensor, *args: Any) -> Tensor:
+        if len(inputs) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return predict(model, inputs, *args)
+
+    for module in (inference, measure, trainer):
+        monkeypatch.setattr(module, "predict", limited)
+    notes, progress = Notes(), Notes()
+    options = Options(auto_batch=True, progress=lambda title: progress, note=notes.note)
+    parts = run_cell(cell, Store(tmp_path / "parts"), source, options)
+    assert parts.result["metrics"] == pytest.approx(whole.result["metrics"], abs=1e-5)
+    found = [json.loads((one.path / "sequences.json").read_bytes())["ssim"] for one in (whole, parts)]
+    assert found[1] == pytest.approx(found[0], abs=1e-5)
+    assert (whole.result["inference"]["batch_size"], parts.result["inference"]["batch_size"]) == (4, most)
+    assert parts.result["training"]["sequences_at_once"] == 4  # a step did fit
+    assert [text for text in notes.notes if text.startswith("testing 'base'") and f"{most} of 4 sequences" in text]
+    assert [text for text in progress.notes if text.startswith("validation: ") and f"{most} of 4 sequences" in text]
+
+
+def test_a_state_that_does_not_fit_into_memory_is_not_taken_for_damaged(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(status: Status) -> None:
+        if status.step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def full(*words: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    cell, store = cell_of(source=source)[0], Store(tmp_path)
+    with pytest.raises(Interrupted):
+        run_cell(cell, store, source, Options(progress=lambda title: Watched(stop)))
+    with monkeypatch.context() as patch, pytest.raises(HarnessError, match="out of memory on cpu while training 'base'"):
+        patch.setattr(trainer, "load_file", full)
+        run_cell(cell, store, source, Options())
+    assert not (tmp_path / "quarantine").exists()
+    assert run_cell(cell, store, source, Options()).resumed
 
 
 def test_another_error_is_not_taken_for_lack_of_memory(
