@@ -143,13 +143,15 @@ def _open_database(url: str, shown: str) -> RDBStorage:
             f"the storage {shown} needs a driver that is not installed ({without_secrets(str(cause), url)}); "
             "pip install 'ablation-harness[postgresql]' for postgresql+psycopg://"
         ) from None
-    except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError) as error:
         hint = (
-            f"{FREE} or choose another with --storage, then run the same command again"
+            f"{FREE} then run the same command again, or choose another with --storage"
             if kind == "sqlite"
             else "check that the server runs and that user, password (best in PGPASSWORD or ~/.pgpass) and database are right"
         )
-        raise HarnessError(f"cannot open the storage {shown}: {_reason(error, url)}; {hint}") from None
+        internal = isinstance(error, optuna.exceptions.StorageInternalError)
+        reason = _reason(error.__cause__ or error if internal else error, url)
+        raise HarnessError(f"cannot open the storage {shown}: {reason}; {hint}") from None
     except RuntimeError as error:  # Optuna's tables of another version
         raise RequestError(
             f"the storage {shown} is not one for this version of Optuna: {without_secrets(str(error), url)}"
