@@ -133,7 +133,7 @@ class Portions:
         return self.auto and self.at_once > 1 and out_of_memory(error)
 
     def take_fewer(self, frames_BTCHW: Tensor) -> None:
-        """Halves the portions of a batch. To be called where the exception is gone: its traceback holds the failed work's tensors."""
+        """Halves the portions of a batch. For where the exception is gone: its traceback holds the failed work's tensors."""
         if frames_BTCHW.is_cuda:
             torch.cuda.empty_cache()
         self.at_once = -(-min(self.at_once, len(frames_BTCHW)) // 2)

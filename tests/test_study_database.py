@@ -168,7 +168,7 @@ def test_a_study_whose_database_cannot_grow_stops_and_goes_on_when_it_can(tmp_pa
         whole.run(AtOnce())
     with closing(Lab(tmp_path / "full")) as lab:
         lab.search(trials=1, sampler="random").run(AtOnce())
-        with full_after(1), pytest.raises(HarnessError, match="refused: database or disk is full; .* kept: free some space"):
+        with full_after(1), pytest.raises(HarnessError, match=r"disk is full; .* kept: free some space"):
             lab.search(trials=40, sampler="random").run(AtOnce())
         assert 1 <= len(lab.trainings()) < 40
         again = lab.search(trials=40, sampler="random")
