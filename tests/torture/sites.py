@@ -70,6 +70,11 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
     def filled(store: Store) -> None:
         shutil.copytree(finished, store.root, dirs_exist_ok=True)
 
+    def reported(store: Store) -> None:
+        """With the folder of the report, whose others are made in an order that differs from path to path: with it or without."""
+        filled(store)
+        (store.root / "report").mkdir()
+
     def begun(store: Store) -> None:
         shutil.copytree(unfinished, store.root, dirs_exist_ok=True)
 
@@ -151,7 +156,7 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         "quarantine": (damaged, run),
         "ablate": (filled, ablate),
         "study": (filled, study),
-        "report": (filled, report),
+        "report": (reported, report),
         "repair": (shabby, mend),
         "predict": (filled, predict),
         "fetch": (empty, fetch),
