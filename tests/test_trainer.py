@@ -589,8 +589,8 @@ def test_without_one_finite_validation_the_last_weights_are_the_result(
 
 def script_validation(monkeypatch: pytest.MonkeyPatch, answers: Iterator[float]) -> None:
     class Scripted:
-        def update(self, prediction: Tensor, target: Tensor) -> None:
-            assert not torch.is_grad_enabled() or not prediction.requires_grad
+        def add(self, metrics_BT: dict[str, Tensor]) -> None:
+            assert not any(one.requires_grad for one in metrics_BT.values())
 
         def overall(self) -> dict[str, float]:
             return {"ssim": next(answers)}
