@@ -110,7 +110,8 @@ class Portions:
     def each(self, model: torch.nn.Module, frames_BTCHW: Tensor, work: Callable[[Tensor], T]) -> Iterator[T]:
         """What `work` makes of each portion of a batch, in their order. One for which memory ran out is begun anew with fewer.
 
-        For work without gradients. Every sequence is predicted by itself, so that nothing but rounding depends on the portions.
+        For work without gradients. Every sequence is predicted by itself, so that nothing but rounding depends on the portions:
+        a convolution's kernel is chosen by the batch, and in float32 on a CPU a sequence's SSIM moved by 5e-9 at most.
         """
         done = 0
         while done < len(frames_BTCHW):

@@ -154,16 +154,16 @@ def test_a_study_meets_a_full_disk_and_goes_on_when_there_is_room(harness: Comma
     assert "server" not in full.error
     again = harness(*words)
     assert again.code == 0, again.err
-    assert [one["state"] for one in again.document["trials"]] == ["COMPLETE"]
+    assert again.document["counts"]["complete"] == 1
 
 
 def test_a_study_whose_database_cannot_grow_stops_and_goes_on_when_it_can(tmp_path: Path) -> None:
     with closing(Lab(tmp_path)) as lab:
         lab.search(trials=1, sampler="random").run(AtOnce())
         with full_after(1), pytest.raises(HarnessError, match=r"disk is full; .* kept: free some space"):
-            lab.search(trials=30, sampler="random").run(AtOnce())
-        assert 1 <= len(lab.trainings()) < 30
-        again = lab.search(trials=30, sampler="random")
+            lab.search(trials=50, sampler="random").run(AtOnce())
+        assert 1 <= len(lab.trainings()) < 50
+        again = lab.search(trials=50, sampler="random")
         again.run(AtOnce())
-        assert again.record()["counts"] == {"complete": 30, "pruned": 0, "failed": 0, "running": 0, "waiting": 0}
+        assert again.record()["counts"] == {"complete": 50, "pruned": 0, "failed": 0, "running": 0, "waiting": 0}
         assert set(lab.trainings()) == {1}
