@@ -46,21 +46,28 @@ def main() -> None:
         for stages in ("ablate,report", "run,study")
     ]
     answers = [answer(lane) for lane in lanes]
-    lanes = [start("sites.py", "--every", str(asked.every)), start("inputs.py", str(asked.inputs), str(asked.seed))]
-    written, read = map(answer, lanes)
+    every = ("--every", str(asked.every))
+    lanes = [
+        start("sites.py", *every, "--works", "report"),  # it takes as long as all others
+        start("sites.py", *every, "--without", "report"),
+        start("inputs.py", str(asked.inputs), str(asked.seed)),
+    ]
+    *written, read = map(answer, lanes)
+    sites = {work: count for one in written for work, count in one.get("sites", {}).items()}
+    failed = {work: count for one in written for work, count in one.get("failed", {}).items()}
     figures: dict[str, Any] = {name: sum(one.get(name, 0) for one in answers) for name in ("kills", "rounds", *FAULTS)}
     for stage in ("run", "ablate", "study", "report"):
         figures[f"kills of {stage}"] = sum(one.get(f"kills of {stage}", 0) for one in answers)
-    for work, count in written.get("sites", {}).items():
+    for work, count in sites.items():
         figures[f"write sites of {work}"] = count
-    figures["write sites"] = sum(written.get("sites", {}).values())
-    figures["write sites failed"] = sum(written.get("failed", {}).values())
+    figures["write sites"] = sum(sites.values())
+    figures["write sites failed"] = sum(failed.values())
     figures["bad inputs"] = read.get("cases", 0)
     figures["bad inputs unexpected"] = read.get("unexpected", 0)
     figures["seconds"] = round(time.monotonic() - began)
     figures["seed"] = asked.seed
-    unreached = [f"not reached: {line}" for line in written.get("unreached", [])]
-    complaints = [line for one in (*answers, written, read) for line in one.get("complaints", [])] + unreached
+    complaints = [line for one in (*answers, *written, read) for line in one.get("complaints", [])]
+    complaints += [f"not reached: {line}" for one in written for line in one.get("unreached", [])]
     for name, value in figures.items():
         print(f"{name:<26}{value:>8}", file=sys.stderr)
     for line in complaints:

@@ -193,6 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="Only every so many-th call.")
     parser.add_argument("--works", help="Only these, by name and joined by commas.")
+    parser.add_argument("--without", default="", help="Not these.")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     measure.median_seconds = lambda once, seconds, **options: 1.0  # type: ignore[assignment]
@@ -200,7 +201,7 @@ def main() -> None:
     document: dict[str, Any] = {"sites": {}, "failed": {}, "seconds": {}, "unreached": [], "complaints": []}
     with tempfile.TemporaryDirectory(prefix="sites.") as place, mirror() as address:
         for name, (prepare, work) in works(Path(place), address).items():
-            if asked.works and name not in asked.works.split(","):
+            if (asked.works and name not in asked.works.split(",")) or name in asked.without.split(","):
                 continue
             began = time.monotonic()
             folder = Path(place) / name
