@@ -7,9 +7,11 @@ files, leases) is removed.
 
 from __future__ import annotations
 
+import os
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,8 +181,13 @@ def _keep_lines(store: Store, training: Training, whole: list[bytes], reason: st
     with store.lock(training.path.name, wait=False) as lease:
         if lease is None:
             return "left alone: another process works on it"
-        aside = store.quarantine(training.path / "metrics.jsonl", reason)
-        training.write_bytes("metrics.jsonl", b"".join(line + b"\n" for line in whole))
+        aside = store.quarantine(lines := training.path / "metrics.jsonl", reason)
+        try:
+            training.write_bytes(lines.name, b"".join(line + b"\n" for line in whole))
+        except HarnessError:  # the next repair has to find them
+            with suppress(OSError):
+                os.replace(aside, lines)
+            raise
         return f"its {len(whole)} whole lines are kept; the file as it was is {aside.relative_to(store.root)}"
 
 
