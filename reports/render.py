@@ -89,7 +89,7 @@ def write(page: Page, out: Path) -> list[Path]:
                 raise HarnessError(
                     f"cannot write the report to {out}: no report wrote its {name}; move it away or choose another folder (--out)"
                 )
-        for folder in {(out / name).parent for name in names}:
+        for folder in sorted({(out / name).parent for name in names}):
             folder.mkdir(parents=True, exist_ok=True)
         staged = [(_stage(out / name, content, temporary), out / name) for name, content in contents.items()]
         # Both reports' files are listed while either may be there, so that an interrupted run leaves nothing unlisted.
