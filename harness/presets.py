@@ -21,7 +21,7 @@ PRESETS: dict[str, tuple[str, Experiment]] = {
                 validation_sequences=100,
                 test_sequences=500,
             ),
-            architecture=Architecture(widths=(32, 64), kernels=(3, 3), patch=4, forget_bias=1.0, gain=3.5),
+            architecture=Architecture(widths=(32, 64), kernels=(3, 3), patch=4),
             loss=Loss(ssim_from=0.2, ssim_ramp=0.4),
             training=Training(batch_size=8, steps=800, max_lr=5e-3, pct_start=0.15, precision="float32", validate_every=200),
         ),

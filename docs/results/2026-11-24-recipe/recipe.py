@@ -1,20 +1,19 @@
-"""Preset `cpu` with one of its departures from the article's recipe taken back at a time, as variants.
+"""Parts of a recipe for preset `cpu`, as variants: what it has and the article's has not, taken back; and what it had, put back.
 
-harness ablate --plan add-one --seeds 3 --preset cpu --plugin recipe.py \
-    --variants article-gain,article-forget-bias,article-ssim,article-rate
-harness report --plugin recipe.py
+harness ablate --plan add-one --seeds 3 --preset cpu --plugin recipe.py --variants article-ssim,article-rate,gain,forget-bias
+harness report
 """
 
-from harness.quality import ARTICLE
 from harness.variant import Variant
 
 
-def taken_back(name: str, summary: str, *paths: str) -> Variant:
-    """A variant that has the article's values there."""
-    return Variant(name=name, summary=summary, source="preset cpu", changes={path: ARTICLE[path] for path in paths})
+def part(name: str, summary: str, **changes: float) -> Variant:
+    """A variant that changes these settings."""
+    paths = {path.replace("__", "."): value for path, value in changes.items()}
+    return Variant(name=name, summary=summary, source="preset cpu", changes=paths)
 
 
-GAIN = taken_back("article-gain", "torch's own initial weights, not 3.5 times as large", "architecture.gain")
-BIAS = taken_back("article-forget-bias", "no forget bias at first, not 1", "architecture.forget_bias")
-SSIM = taken_back("article-ssim", "the SSIM term from the first step, not ramped up", "loss.ssim_from", "loss.ssim_ramp")
-RATE = taken_back("article-rate", "OneCycle to 3e-3 at 30%, not to 5e-3 at 15%", "training.max_lr", "training.pct_start")
+SSIM = part("article-ssim", "the SSIM term from the first step, not ramped up", loss__ssim_from=0.0, loss__ssim_ramp=0.0)
+RATE = part("article-rate", "OneCycle to 3e-3 at 30%, not to 5e-3 at 15%", training__max_lr=3e-3, training__pct_start=0.3)
+GAIN = part("gain", "first weights 3.5 times as large", architecture__gain=3.5)
+BIAS = part("forget-bias", "a forget bias of 1 at first", architecture__forget_bias=1.0)
