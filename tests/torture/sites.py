@@ -71,7 +71,7 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         shutil.copytree(finished, store.root, dirs_exist_ok=True)
 
     def reported(store: Store) -> None:
-        """With the folder of the report, whose others are made in an order that differs from path to path: with it or without."""
+        """With the report's own folder, so that the calls are those of a report that is made anew."""
         filled(store)
         (store.root / "report").mkdir()
 
@@ -181,7 +181,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def mirror() -> Iterator[str]:
     """A mirror on this machine, whose files are taken for MNIST's; its address."""
     published = {name: digits.Published(len(body), hashlib.sha256(body).hexdigest()) for name, body in CONTENT.items()}
-    digits.MNIST = published  # type: ignore[misc]
+    digits.MNIST = published
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
         threading.Thread(target=functools.partial(httpd.serve_forever, poll_interval=0.02), daemon=True).start()
