@@ -56,7 +56,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/statistics_simulation.py
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/study_overhead.py
-	$(BIN)/harness bench --preset cpu --contenders fast,fast-bf16,oracle-float32,article-float32,article-bf16
+	$(BIN)/harness bench --preset cpu --contenders fast,fast-bf16,reference-float32,article-float32,article-bf16
 
 # One thread: two that wait for each other on a busy machine measure the others.
 bench-check: $(READY)

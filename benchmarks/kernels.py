@@ -17,16 +17,16 @@ from typing import Any
 
 import torch
 
-from harness.bench import CONTENDERS, Stepper, measure_peaks
+from harness.bench.speed import CONTENDERS, Stepper, measure_peaks
 from harness.data.source import open_source
-from harness.devices import resolve
-from harness.environment import environment
-from harness.graphs import WARM_UPS, Graphed
-from harness.measure import median_seconds
+from harness.evaluation.cost import median_seconds
 from harness.model import fused, pointwise
 from harness.model.cell import ConvLSTM
 from harness.model.forecaster import build_model
+from harness.model.graphs import WARM_UPS, Graphed
 from harness.presets import preset
+from harness.system.devices import resolve
+from harness.system.environment import environment
 
 LAYOUTS = {"NHWC": torch.channels_last, "NCHW": torch.contiguous_format}
 

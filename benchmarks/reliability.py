@@ -7,7 +7,7 @@ One training runs as `harness run` runs it, in a store on this disk. The time in
 it need not survive anything is added up while it runs, so that numerator and denominator are of one run. Exit code 1 above 2%.
 
 Then `harness run` is sent SIGTERM in mid-training, at moments spread over its steps, and the time until it has ended is taken.
-What it must not exceed is `harness.signals.GRACE`, which ends it by force.
+What it must not exceed is `harness.system.signals.GRACE`, which ends it by force.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import execute, locks, trainer
-from harness.execute import Options, train_cell
 from harness.registry import Variants
-from harness.request import Request
-from harness.signals import GRACE
-from harness.store import Folder, Store, Training
+from harness.runs import execute
+from harness.runs.execute import Options, train_cell
+from harness.runs.request import Request
+from harness.store.store import Folder, Store, Training
+from harness.system import locks
+from harness.system.signals import GRACE
+from harness.training import trainer
 
 MOST = 0.02
 
@@ -60,7 +62,7 @@ class Clock:
 def seconds_to_stop(preset: str, store: Path, wait: float) -> float:
     """Seconds from SIGTERM to the end of a training that has run for `wait` seconds since its first logged step."""
     words = ["run", "--preset", preset, "--store", str(store), "--no-plugins", "--set", "training.steps=1000000"]
-    command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
+    command = [sys.executable, "-c", "from harness.cli.app import main; main()", *words]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not any(store.glob("trainings/*/metrics.jsonl")):
         if process.poll() is not None:

@@ -27,7 +27,7 @@ def measure(words: list[str], environment: dict[str, str]) -> tuple[float, float
     """Seconds on the clock, seconds of processor time and peak memory in bytes of a `harness` command."""
     started = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+        [sys.executable, "-m", "harness.cli.app", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
     ) as process:
         assert process.stderr is not None
         errors = process.stderr.read().decode()

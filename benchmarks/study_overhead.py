@@ -35,14 +35,14 @@ from typing import Any
 
 from sqlalchemy import event
 
-from harness.executors import Processes
+from harness.executors.processes import Done
+from harness.executors.protocol import Processes
 from harness.presets import preset
-from harness.request import Request
-from harness.store import Store
+from harness.runs.request import Request
+from harness.store.store import Store
 from harness.study import Arm, Float, Study
-from harness.studying.search import FOLDER, Plan, Search
-from harness.studying.storage import open_storage
-from harness.workers import Done
+from harness.tuning.search import FOLDER, Plan, Search
+from harness.tuning.storage import open_storage
 
 
 @dataclass(frozen=True)

@@ -27,17 +27,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness import measure
-from harness.devices import resolve
 from harness.errors import HarnessError
-from harness.execute import Options, run_cell
+from harness.evaluation import cost as measure
+from harness.evaluation.views import VIEWS, predict
 from harness.experiment import Experiment
-from harness.inference import VIEWS, predict
 from harness.model.forecaster import EncoderForecaster, build_model
 from harness.presets import PRESETS, preset
 from harness.registry import Variants
-from harness.request import Request
-from harness.store import Cell, Store
+from harness.runs.execute import Options, run_cell
+from harness.runs.request import Request
+from harness.store.store import Cell, Store
+from harness.system.devices import resolve
 from harness.variant import Composition, CompositionError, Variant
 
 SIDE = 16
@@ -182,16 +182,18 @@ class VariantContract:
 
     def test_the_fast_path_equals_the_oracle(self) -> None:
         """In float32 the layers as they train agree with their plain reading, in predictions and in gradients."""
-        fast, oracle = self._network(), self._network().use_oracle()
+        fast, reference = self._network(), self._network().use_reference()
         full = self._experiment.data.horizon
-        ours, theirs = fast(_frames(), full), oracle(_frames(), full)
+        ours, theirs = fast(_frames(), full), reference(_frames(), full)
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
         for prediction in (ours, theirs):
             prediction.square().mean().backward()
-        for (name, one), other in zip(fast.named_parameters(), oracle.parameters(), strict=True):
+        for (name, one), other in zip(fast.named_parameters(), reference.parameters(), strict=True):
             if one.grad is not None and other.grad is not None:
                 difference = float((one.grad - other.grad).abs().max() / (other.grad.abs().max() + 1e-6))
-                assert difference < 1e-3, f"the gradient of {name} differs from the oracle's by {difference:.1e} of its size"
+                assert difference < 1e-3, (
+                    f"the gradient of {name} differs from the reference's by {difference:.1e} of its size"
+                )
 
     # --- training and inference
 

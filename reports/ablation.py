@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, files
-from harness.conventions import METRICS
+from harness import __version__
+from harness.ablation.plan import REFERENCE
 from harness.errors import HarnessError, RequestError
-from harness.plan import REFERENCE
+from harness.evaluation.conventions import METRICS
 from harness.registry import Variants
 from harness.report import Report
-from harness.store import Store
+from harness.store.store import Store
+from harness.system import files
 from reports import analysis, records, studies, tables
 from reports.analysis import MATCHES, Analysis, Group, Method, shorten
 from reports.compare import compare

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
-from harness.conventions import HEADLINE
+from harness.ablation.plan import REFERENCE
+from harness.evaluation.conventions import HEADLINE
 from harness.experiment import BUDGETS
-from harness.plan import REFERENCE
 from harness.presets import PRESETS
-from harness.request import set_options
+from harness.runs.request import set_options
 from reports import statistics
 from reports.records import SEED, PlanRecord, Records, RunRecord, distinct
 from reports.statistics import Comparison, Effect, Estimate

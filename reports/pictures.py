@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from harness.errors import HarnessError
 from harness.registry import Variants
-from harness.store import Run, Store, Training
+from harness.store.store import Run, Store, Training
 from reports.analysis import Group, Method
 from reports.page import Picture
 from reports.plots import chosen, label
@@ -129,10 +129,10 @@ class _Predictor:
         import torch
 
         from harness.data.source import open_source
-        from harness.devices import autocast, choose_device, resolve
-        from harness.execute import stored_experiment
-        from harness.inference import predict
-        from harness.trainer import load_model
+        from harness.evaluation.views import predict
+        from harness.runs.execute import stored_experiment
+        from harness.system.devices import autocast, choose_device, resolve
+        from harness.training.trainer import load_model
 
         run = Run(self.store.root / "runs" / method.first.run_id)
         experiment = stored_experiment(self.store, run, self.components)

@@ -20,7 +20,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from harness.conventions import METRICS
+from harness.evaluation.conventions import METRICS
 from reports.analysis import MATCHES, Factorial, Group, Method, pareto, shorten
 from reports.page import Figure
 from reports.statistics import Estimate, Kind

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from harness.conventions import METRICS
 from harness.errors import HarnessError
-from harness.store import DamagedRecord, Folder, Run, Store, Training
+from harness.evaluation.conventions import METRICS
+from harness.store.store import DamagedRecord, Folder, Run, Store, Training
 
 FORMAT = 1
 DATA_FILE = "data.json"

@@ -25,9 +25,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
 
-from harness import files
 from harness.errors import HarnessError, RequestError
-from harness.masking import redact
+from harness.system import files
+from harness.system.secrets import redact
 from reports.page import Figure, Page, Picture, Table
 
 MANIFEST = "report-files.json"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.conventions import METRICS
+from harness.evaluation.conventions import METRICS
 from harness.registry import Variants
 from harness.variant import Claim
 from reports import analysis

@@ -46,7 +46,7 @@ Command = Callable[..., Answer]
 @pytest.fixture
 def harness(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     """The `harness` command in this process: words -> exit code and streams. Throughput is measured for an instant only."""
-    from harness.cli import main
+    from harness.cli.app import main
 
     def call(*words: object) -> Answer:
         capsys.readouterr()
@@ -67,10 +67,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the finished runs `base` and `tta` of preset tiny, seed 0. Copy it before changing it (see `store`)."""
-    from harness.execute import Options, run_cell
     from harness.registry import Variants
-    from harness.request import Request
-    from harness.store import Store
+    from harness.runs.execute import Options, run_cell
+    from harness.runs.request import Request
+    from harness.store.store import Store
 
     root = tmp_path_factory.mktemp("tiny") / "store"
     source = None
@@ -92,7 +92,7 @@ def store(tiny_store: Path, tmp_path: Path) -> Path:
 
 
 def _measure_for_an_instant(monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness import measure
+    from harness.evaluation import cost as measure
 
     whole = measure.median_seconds
     monkeypatch.setattr(

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.executors.processes import Done
 from harness.presets import preset
-from harness.request import Request
-from harness.store import Store
+from harness.runs.request import Request
+from harness.store.store import Store
 from harness.study import Arm, Float, Study
-from harness.studying.search import FOLDER, Plan, Search
-from harness.studying.storage import Storage, open_storage
-from harness.workers import Done
+from harness.tuning.search import FOLDER, Plan, Search
+from harness.tuning.storage import Storage, open_storage
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from conftest import Command
 
-from harness.ablation import Ablation, Row, Runner
+from harness.ablation.runner import Ablation, Row, Runner
 from harness.errors import RequestError
-from harness.request import Request
-from harness.store import Folder, Store
-from harness.workers import Done, Job, Task
+from harness.executors.processes import Done, Job, Task
+from harness.runs.request import Request
+from harness.store.store import Folder, Store
 
 QUICK = {"training.steps": "2", "training.validate_every": "2", "data.test_sequences": "2", "data.validation_sequences": "2"}
 
@@ -175,7 +175,7 @@ def test_equal_operations_give_a_dearer_variant_fewer_steps_and_a_cheaper_one_mo
     assert steps["tta"] == 100
 
     from harness.data.source import open_source
-    from harness.measure import training_flops
+    from harness.evaluation.cost import training_flops
 
     for row in rows:
         assert row.cell is not None
@@ -259,7 +259,7 @@ def test_the_exit_code_says_that_cells_are_missing(
 COMMAND = [
     sys.executable,
     "-c",
-    "from harness.cli import main; main()",
+    "from harness.cli.app import main; main()",
     "ablate",
     "--preset",
     "tiny",

@@ -10,9 +10,10 @@ import pytest
 import torch
 from conftest import Command
 
-from harness import bench, quality
+from harness.bench import quality
+from harness.bench import speed as bench
+from harness.bench.article import ArticleForecaster
 from harness.errors import RequestError
-from harness.model.article import ArticleForecaster
 from harness.model.forecaster import build_model
 from harness.presets import preset
 
@@ -90,7 +91,7 @@ def test_a_fifth_of_a_recorded_ratio_may_be_lost_and_no_more(document: dict[str,
     for factor, complaints in ((1.2, 0), (1.3, 1)):
         recorded.write_text(json.dumps({"ratios": {"fast over article-float32": {"training": now * factor}}}))
         assert len(bench.check(document, recorded)) == complaints
-    recorded.write_text(json.dumps({"ratios": {"fast over oracle-float32": {"training": 1.0}}}))
+    recorded.write_text(json.dumps({"ratios": {"fast over reference-float32": {"training": 1.0}}}))
     assert "not measured" in bench.check(document, recorded)[0]
     recorded.write_text(json.dumps({"preset": "paper", "ratios": {}}))
     with pytest.raises(RequestError, match="preset paper"):

@@ -23,10 +23,10 @@ import torch
 from conftest import Command
 from PIL import Image
 
-from harness import inference
 from harness.errors import Interrupted
+from harness.evaluation import views as inference
 from harness.presets import PRESETS
-from harness.store import Folder, Store
+from harness.store.store import Folder, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -145,7 +145,7 @@ def test_force_trains_anew_and_the_old_run_is_kept_and_listed(harness: Command, 
 def test_a_terminal_gets_one_line_drawn_anew_and_anything_else_plain_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from harness.progress import LiveLine, PlainLines, Status, progress
+    from harness.cli.progress import LiveLine, PlainLines, Status, progress
 
     assert isinstance(progress("base seed 0"), PlainLines)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -196,7 +196,7 @@ def test_dry_run_resolves_and_counts_and_writes_nothing(harness: Command, tmp_pa
 def test_the_preset_follows_the_device_and_is_told(
     harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.devices.cuda_visible", lambda: False)
+    monkeypatch.setattr("harness.system.devices.cuda_visible", lambda: False)
     answer = harness("run", "--dry-run", "--store", tmp_path, "--json")
     assert answer.document["preset"] == "cpu"
     assert answer.err == "preset cpu (no GPU is used; --preset chooses another)\n"
@@ -664,7 +664,7 @@ def test_an_interrupted_run_ends_with_130_or_143_and_says_how_to_go_on(
             raise error
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("harness.execute.run_cell", interrupt)
+    monkeypatch.setattr("harness.runs.execute.run_cell", interrupt)
     answer = harness("run", "--preset", "tiny", "--store", tmp_path, "--json")
     assert (answer.code, answer.out) == (143 if error is None else 130, "")
     assert answer.err.startswith("stopped: ")
@@ -675,7 +675,7 @@ def test_memory_that_runs_out_is_one_line(harness: Command, tmp_path: Path, monk
     def too_much(*args: object, **options: object) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried")
 
-    monkeypatch.setattr("harness.trainer.fit", too_much)
+    monkeypatch.setattr("harness.training.trainer.fit", too_much)
     answer = harness("run", "--preset", "tiny", "--store", tmp_path, "--json")
     refused(answer, "out of memory on cpu while training 'base' with training.batch_size=4; use --auto-batch", code=1)
 
@@ -715,7 +715,7 @@ def test_saying_nothing_prints_the_help(harness: Command) -> None:
 def test_help_lists_and_cached_answers_do_not_import_torch(tiny_store: Path) -> None:
     code = """
 import sys
-from harness.cli import main
+from harness.cli.app import main
 for words in (["--help"], ["list", "variants"], ["list", "runs"], ["list", "settings"], ["run", "--preset", "tiny", "--json"]):
     try:
         main(words)
@@ -742,7 +742,7 @@ def test_a_stopped_training_is_listed_as_unfinished_and_show_says_how_to_go_on(
     def stop(*args: object, **options: object) -> None:
         raise Interrupted("stopped at step 3 (50%); the state is saved: run the same command again to go on")
 
-    monkeypatch.setattr("harness.trainer.fit", stop)
+    monkeypatch.setattr("harness.training.trainer.fit", stop)
     assert harness("run", "--preset", "tiny", "--store", tmp_path).code == 130
     (row,) = harness("list", "runs", "--store", tmp_path, "--json").document["runs"]
     assert (row["variant"], row["seed"], row["status"]) == ("base", 0, "unfinished")
@@ -770,13 +770,13 @@ def test_doctor_names_broken_plugins_and_a_disk_that_is_nearly_full(
 
 
 def test_a_pipe_that_closes_or_a_terminal_that_fails_is_no_traceback(tiny_store: Path) -> None:
-    command = [sys.executable, "-m", "harness.cli", "list", "settings"]
+    command = [sys.executable, "-m", "harness.cli.app", "list", "settings"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert "error: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
     piped = subprocess.run(
-        ["sh", "-c", '"$0" -m harness.cli list settings | head -1', sys.executable], capture_output=True, text=True
+        ["sh", "-c", '"$0" -m harness.cli.app list settings | head -1', sys.executable], capture_output=True, text=True
     )
     assert piped.stdout.startswith("path")
     assert "Traceback" not in piped.stderr

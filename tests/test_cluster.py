@@ -21,18 +21,19 @@ import pytest
 from conftest import Command
 from study_cells import StubCell
 
-from harness.ablation import Ablation, Runner
+from harness.ablation.runner import Ablation, Runner
 from harness.errors import HarnessError, RequestError
-from harness.executing import on_ray, remote
-from harness.executing.on_ray import Ray
-from harness.executing.on_slurm import Slurm
-from harness.executing.place import place
-from harness.executing.remote import VERSIONS, Errand
-from harness.executors import Executor, Processes
+from harness.executors import ray as on_ray
+from harness.executors import remote
+from harness.executors.processes import Done, Job
+from harness.executors.protocol import Executor, Processes
+from harness.executors.ray import Ray
+from harness.executors.remote import VERSIONS, RemoteTask
+from harness.executors.resources import resolve_resources
+from harness.executors.slurm import Slurm
 from harness.registry import Variants
-from harness.request import Request
-from harness.store import Cell, Folder, Store
-from harness.workers import Done, Job
+from harness.runs.request import Request
+from harness.store.store import Cell, Folder, Store
 
 pytestmark = pytest.mark.timeout(240)  # on a machine that others use, starting processes takes its time
 
@@ -60,7 +61,7 @@ CRASH = Variant(name="crash", summary="dies", source="this test", changes={"trai
 
 AT_ONCE = """
 import os
-from harness import measure
+from harness.evaluation import cost as measure
 from harness.variant import Variant
 
 if os.getpid() != {here}:  # speed is measured for an instant, in the processes that load this file for a cell
@@ -163,13 +164,13 @@ def notes() -> list[str]:
 
 @pytest.fixture
 def on_cluster(cluster: Any, tmp_path: Path, notes: list[str]) -> Iterator[Ray]:
-    with closing(Ray(place("ray"), tmp_path / "store", notes.append, 0)) as executor:
+    with closing(Ray(resolve_resources("ray"), tmp_path / "store", notes.append, 0)) as executor:
         yield executor
 
 
 def test_a_cluster_holds_as_many_cells_as_its_nodes_have_room_for(cluster: Any, tmp_path: Path) -> None:
     for words, slots in (({}, 2), ({"cpus": 0.5}, 4), ({"workers": 7}, 7)):
-        where = place("ray", **words)
+        where = resolve_resources("ray", **words)
         with closing(Ray(where, tmp_path, print, where.workers)) as executor:
             assert executor.slots == slots
 
@@ -190,7 +191,7 @@ def test_what_no_node_has_is_refused_instead_of_waited_for(
     cluster: Any, tmp_path: Path, words: dict[str, Any], lacks: str
 ) -> None:
     with pytest.raises(RequestError, match=rf"no node of the cluster has {lacks}.*they have 1 CPUs and 0 GPUs"):
-        Ray(place("ray", **words), tmp_path, print, 0)
+        Ray(resolve_resources("ray", **words), tmp_path, print, 0)
     assert not list(tmp_path.glob("locks/*"))
 
 
@@ -226,7 +227,7 @@ def test_a_study_on_ray_finds_what_one_here_finds(cluster: Any, tmp_path: Path) 
     settings = [word for path, value in SHORT.settings.items() for word in ("--set", f"{path}={value}")]  # type: ignore[union-attr]
     words = ["study", "loss-weights", "--preset", "tiny", "--trials", "3", *settings, "--json", "--no-plugins"]
     words += ["--store", str(tmp_path / "store"), "--executor", "ray", "--ray-address", cluster.address]
-    command = [sys.executable, "-m", "harness.cli", *words]
+    command = [sys.executable, "-m", "harness.cli.app", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -258,7 +259,9 @@ def test_a_node_killed_under_load_changes_no_result(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    rows = Runner(plan, Store(store), notes.append, lambda slots: Ray(place("ray"), store, notes.append, slots)).run()
+    rows = Runner(
+        plan, Store(store), notes.append, lambda slots: Ray(resolve_resources("ray"), store, notes.append, slots)
+    ).run()
     killer.join()
     assert capsys.readouterr().out == ""  # what Ray prints of it must not reach the document of --json
     assert [row.status for row in rows] == ["finished"] * 3
@@ -285,12 +288,12 @@ def test_an_address_where_nothing_answers_is_told_in_bounded_time(tmp_path: Path
         free.bind(("127.0.0.1", 0))
         nobody = free.getsockname()[1]
     with pytest.raises(HarnessError, match=rf"no Ray cluster answers at 127.0.0.1:{nobody}: .*refused"):
-        Ray(place("ray", ray_address=f"127.0.0.1:{nobody}"), tmp_path, print, 0)
+        Ray(resolve_resources("ray", ray_address=f"127.0.0.1:{nobody}"), tmp_path, print, 0)
     monkeypatch.setattr(on_ray, "PROBE_SECONDS", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(HarnessError, match=f"cannot join a Ray cluster at {address}: no answer in 2 s"):
-            Ray(place("ray", ray_address=address), tmp_path, print, 0)
+            Ray(resolve_resources("ray", ray_address=address), tmp_path, print, 0)
 
 
 @pytest.mark.parametrize(("executor", "module"), [("ray", "ray"), ("slurm", "submitit")])
@@ -306,16 +309,16 @@ def test_what_is_not_installed_is_named(
 # --- what another machine must share ---
 
 
-def errand(tmp_path: Path, **changes: Any) -> Errand:
+def remote_task(tmp_path: Path, **changes: Any) -> RemoteTask:
     mark = tmp_path / "store" / "locks" / "executor-x"
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
     task = StubCell("stub", 0.5, 0, tmp_path)
-    return replace(Errand(task, os.getcwd(), mark, VERSIONS, ()), **changes)
+    return replace(RemoteTask(task, os.getcwd(), mark, VERSIONS, ()), **changes)
 
 
 def test_a_machine_that_shares_all_runs_the_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert errand(tmp_path)() == Done("stub")
+    assert remote_task(tmp_path)() == Done("stub")
 
 
 @pytest.mark.parametrize(
@@ -329,7 +332,7 @@ def test_a_machine_that_shares_all_runs_the_task(tmp_path: Path, capsys: pytest.
 def test_a_machine_that_does_not_answers_with_an_error_and_trains_nothing(
     tmp_path: Path, change: dict[str, Any], complaint: str
 ) -> None:
-    done = errand(tmp_path, **change)()
+    done = remote_task(tmp_path, **change)()
     assert complaint in str(done.error)
     assert done.run_id == ""
     assert not (tmp_path / "stub").exists()
@@ -341,7 +344,7 @@ class Losing(remote.Remote):
     slots = 1
     sent = 0
 
-    def _send(self, errand: Errand) -> Any:
+    def _send(self, remote_task: RemoteTask) -> Any:
         self.sent += 1
 
     def _cancel(self, handle: Any) -> None: ...
@@ -372,7 +375,7 @@ def test_a_task_whose_machines_die_or_tell_it_to_stop_is_sent_again_and_an_error
 
 @pytest.fixture
 def as_jobs(tmp_path: Path, notes: list[str]) -> Iterator[Slurm]:
-    with closing(Slurm(place("slurm", slurm="cluster=local"), tmp_path / "store", notes.append, 2)) as executor:
+    with closing(Slurm(resolve_resources("slurm", slurm="cluster=local"), tmp_path / "store", notes.append, 2)) as executor:
         yield executor
 
 
@@ -449,7 +452,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_sbatch_is_asked_for_what_was_asked_for_and_a_queued_job_can_be_stopped(slurm: Path, tmp_path: Path) -> None:
-    where = place("slurm", cpus=4, device="cuda", slurm="partition=gpu,time=90,account=lab")
+    where = resolve_resources("slurm", cpus=4, device="cuda", slurm="partition=gpu,time=90,account=lab")
     with closing(Slurm(where, tmp_path / "store", print, 8)) as executor:
         stopped = answer(executor, job(tmp_path / "store"), executor.stop)
     assert stopped.stopped
@@ -464,7 +467,7 @@ def test_a_job_whose_node_failed_is_submitted_again(
 ) -> None:
     monkeypatch.setattr("submitit.SlurmJob._results_timeout_s", 0)
     (slurm / "state").write_text("NODE_FAIL\n")
-    with closing(Slurm(place("slurm"), tmp_path / "store", notes.append, 8)) as executor:
+    with closing(Slurm(resolve_resources("slurm"), tmp_path / "store", notes.append, 8)) as executor:
         done = answer(executor, job(tmp_path / "store"))
     assert "job 4711 ended as NODE_FAIL, for the 6th time" in str(done.error)
     assert len(notes) == remote.LOSSES
@@ -473,7 +476,7 @@ def test_a_job_whose_node_failed_is_submitted_again(
 def test_sbatch_that_refuses_says_why(slurm: Path, tmp_path: Path) -> None:
     (slurm / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: gqu' >&2; exit 1\n")
     with (
-        closing(Slurm(place("slurm", slurm="partition=gqu"), tmp_path / "store", print, 8)) as executor,
+        closing(Slurm(resolve_resources("slurm", slurm="partition=gqu"), tmp_path / "store", print, 8)) as executor,
         pytest.raises(HarnessError, match=r"SLURM took no job: .*invalid partition specified: gqu"),
     ):
         executor.submit(job(tmp_path / "store"))
@@ -488,7 +491,7 @@ def test_slurm_without_sbatch_is_refused(tmp_path: Path, harness: Command, monke
 
 def test_a_parameter_that_sbatch_does_not_know_is_refused(slurm: Path, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"--slurm: Unavailable parameter\(s\): \['partitoin'\]; it takes partition"):
-        Slurm(place("slurm", slurm="partitoin=gpu"), tmp_path / "store", print, 8)
+        Slurm(resolve_resources("slurm", slurm="partitoin=gpu"), tmp_path / "store", print, 8)
 
 
 # --- words that do not fit together ---
@@ -517,16 +520,20 @@ def test_a_parameter_that_sbatch_does_not_know_is_refused(slurm: Path, tmp_path:
 )
 def test_words_that_do_not_fit_together_are_refused(executor: str, words: dict[str, Any], complaint: str) -> None:
     with pytest.raises(RequestError) as found:
-        place(executor, **words)
+        resolve_resources(executor, **words)
     assert complaint in str(found.value)
 
 
 def test_a_cell_on_a_clusters_gpu_needs_none_here() -> None:
     for words in ({"device": "cuda"}, {"gpus": 1}, {"gpus": 0.25}):
-        where = place("ray", **words)
+        where = resolve_resources("ray", **words)
         assert (where.device, where.gpus) == ("cuda", words.get("gpus", 1))
-    assert place("ray", device="cpu").gpus == 0
-    assert (place("ray", cpus=0.5).threads, place("slurm", cpus=4).threads, place().threads) == (1, 4, 0)
+    assert resolve_resources("ray", device="cpu").gpus == 0
+    assert (
+        resolve_resources("ray", cpus=0.5).threads,
+        resolve_resources("slurm", cpus=4).threads,
+        resolve_resources().threads,
+    ) == (1, 4, 0)
 
 
 def test_precision_must_be_said_where_no_gpu_can_be_asked(harness: Command, tmp_path: Path) -> None:

@@ -11,24 +11,24 @@ from typing import Any
 import pytest
 import torch
 
-from harness import trainer
-from harness.bench import CONTENDERS, Stepper
-from harness.data.ahead import Ahead
+from harness.bench.speed import CONTENDERS, Stepper
+from harness.cli.progress import Silent, Status
+from harness.data.prefetch import Prefetcher
 from harness.data.source import Source
-from harness.devices import choose_device, resolve
 from harness.errors import Interrupted
-from harness.execute import Options, run_cell
-from harness.graphs import WARM_UPS, Graphed
-from harness.inference import predict
-from harness.losses import exact_float32
+from harness.evaluation.views import predict
 from harness.model import fused
 from harness.model import pointwise as plain
 from harness.model.forecaster import build_model
+from harness.model.graphs import WARM_UPS, Graphed
 from harness.presets import preset
-from harness.progress import Silent, Status
 from harness.registry import Variants
-from harness.request import Request
-from harness.store import Cell, Store
+from harness.runs.execute import Options, run_cell
+from harness.runs.request import Request
+from harness.store.store import Cell, Store
+from harness.system.devices import choose_device, resolve
+from harness.training import trainer
+from harness.training.losses import exact_float32
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a CUDA device: torch.cuda.is_available() is false"
@@ -65,21 +65,21 @@ def test_the_device_is_found_and_16_bits_are_chosen() -> None:
 @pytest.mark.parametrize("variant", ["base", "residual+attention"])
 def test_the_network_that_trains_equals_the_oracle_on_the_cpu(variant: str) -> None:
     architecture = INSTALLED.compose(variant).apply(preset("tiny")).architecture
-    oracle = build_model(architecture, 1, seed=0).use_oracle()
+    reference = build_model(architecture, 1, seed=0).use_reference()
     with torch.no_grad():
-        for index, parameter in enumerate(oracle.parameters()):
+        for index, parameter in enumerate(reference.parameters()):
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index)), alpha=0.05)
     fast = build_model(architecture, 1, seed=0)
-    fast.load_state_dict(oracle.state_dict())
+    fast.load_state_dict(reference.state_dict())
     fast = fast.to(CUDA).to(memory_format=torch.channels_last)
     frames = torch.rand(2, 3, 1, 16, 16, generator=torch.Generator().manual_seed(1))
-    expected = oracle(frames, 3)
+    expected = reference(frames, 3)
     expected.square().sum().backward()
     with exact_float32(CUDA):
         found = fast(frames.to(CUDA), 3)
         found.square().sum().backward()
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-5)
-    for (name, ours), theirs in zip(fast.named_parameters(), oracle.parameters(), strict=True):
+    for (name, ours), theirs in zip(fast.named_parameters(), reference.parameters(), strict=True):
         assert ours.grad is not None
         assert theirs.grad is not None
         difference = (ours.grad.cpu() - theirs.grad).norm() / (theirs.grad.norm() + 1e-6)
@@ -197,7 +197,7 @@ def test_replayed_predictions_equal_those_that_are_launched() -> None:
 
 def test_a_batch_made_ahead_is_that_of_the_cpu() -> None:
     _, source = cell_of()
-    feed = Ahead(source.train_batch, CUDA)
+    feed = Prefetcher(source.train_batch, CUDA)
     for step in range(4):
         found = feed(0, step, 4, 3, CUDA)
         feed.prepare(0, step + 1, 4, 3, CUDA)

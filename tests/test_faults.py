@@ -18,17 +18,19 @@ import pytest
 import torch
 from torture import faults as fault_injection
 
-from harness import repair, signals, trainer
+from harness.cli.progress import Silent, Status
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted
-from harness.execute import Options, Outcome, run_cell
-from harness.progress import Silent, Status
+from harness.maintenance import repair
 from harness.registry import Variants
-from harness.request import Request
-from harness.store import Cell, Store, Training
+from harness.runs.execute import Options, Outcome, run_cell
+from harness.runs.request import Request
+from harness.store.store import Cell, Store, Training
+from harness.system import signals
+from harness.training import trainer
 
 INSTALLED = Variants(third_party=False)
-COMMAND = (sys.executable, "-c", "from harness.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from harness.cli.app import main; main()")
 SHORT = {"training.steps": 3, "training.validate_every": 2, "data.test_sequences": 4, "data.validation_sequences": 4}
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -42,14 +44,14 @@ def asked() -> tuple[Cell, Source]:
 @pytest.fixture(scope="module")
 def undisturbed(asked: tuple[Cell, Source], tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("harness.measure.median_seconds", lambda once, seconds, **options: 1.0)
+        monkeypatch.setattr("harness.evaluation.cost.median_seconds", lambda once, seconds, **options: 1.0)
         return run_cell(asked[0], Store(tmp_path_factory.mktemp("undisturbed")), asked[1], Options())
 
 
 @pytest.fixture(autouse=True)
 def for_an_instant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Throughput is not what is tested here."""
-    monkeypatch.setattr("harness.measure.median_seconds", lambda once, seconds, **options: 1.0)
+    monkeypatch.setattr("harness.evaluation.cost.median_seconds", lambda once, seconds, **options: 1.0)
 
 
 def same_numbers(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -159,11 +161,11 @@ EIGHT = """
 import json, os, sys
 from pathlib import Path
 import torch
-from harness import measure
-from harness.execute import Options, run_cell
+from harness.evaluation import cost as measure
+from harness.runs.execute import Options, run_cell
 from harness.registry import Variants
-from harness.request import Request
-from harness.store import Store
+from harness.runs.request import Request
+from harness.store.store import Store
 
 torch.set_num_threads(1)
 measure.median_seconds = lambda once, seconds, **options: 1.0

@@ -12,12 +12,13 @@ import pytest
 import torch
 from conftest import Command
 
-from harness import repair, trainer
+from harness.cli.progress import Silent
 from harness.data.source import open_source
 from harness.experiment import Experiment
-from harness.progress import Silent
+from harness.maintenance import repair
 from harness.registry import Variants
-from harness.store import FORMAT, Store, Training
+from harness.store.store import FORMAT, Store, Training
+from harness.training import trainer
 
 FORMATS = sorted(Path(__file__).with_name("formats").iterdir())
 PUBLISHED = Path(__file__).parents[1] / "docs" / "results" / "2026-11-23-cpu" / "records"

@@ -118,8 +118,8 @@ def test_a_layer_with_them_is_the_oracle(layout: torch.memory_format, used: None
     torch.manual_seed(0)
     first, second = (ConvLSTM(2, 4, 3, constant_channels=3).to(memory_format=layout) for _ in range(2))  # type: ignore[call-overload]
     results = []
-    for oracle in (False, True):
-        first.plain = second.plain = oracle
+    for reference in (False, True):
+        first.plain = second.plain = reference
         shown, constant = noise(3, 2, 2, 4, 6).requires_grad_(), noise(2, 3, 4, 6).requires_grad_()
         outputs, state = first(shown, constant=constant)
         rolled, (_, cell) = second(None, state, steps=2)

@@ -18,16 +18,18 @@ import torch
 from test_trainer import Data, Noisy, Notes, Watched, assert_same_training, cell_of, poison, train
 from torch import Tensor, nn
 
-from harness import graphs, measure, trainer
-from harness.bench import CONTENDERS, Stepper
-from harness.data import ahead
-from harness.data.ahead import Ahead
+from harness.bench.speed import CONTENDERS, Stepper
+from harness.data import prefetch as ahead
+from harness.data.prefetch import Prefetcher
 from harness.data.source import Source
 from harness.errors import Interrupted
-from harness.execute import Options, run_cell
-from harness.graphs import Fixed, Graphed, graphed
-from harness.inference import predict
-from harness.store import Store
+from harness.evaluation import cost as measure
+from harness.evaluation.views import predict
+from harness.model import graphs
+from harness.model.graphs import Fixed, Graphed, graphed
+from harness.runs.execute import Options, run_cell
+from harness.store.store import Store
+from harness.training import trainer
 
 CPU = torch.device("cpu")
 
@@ -156,13 +158,13 @@ def test_graphs_of_a_horizon_that_is_past_are_given_up(backend: Backend) -> None
 
 
 def test_parts_of_a_batch_add_up(source: Source, tmp_path: Path, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = trainer.Batch.__init__
+    start = trainer.GradientAccumulator.__init__
 
-    def smaller(self: trainer.Batch, *given: Any) -> None:
+    def smaller(self: trainer.GradientAccumulator, *given: Any) -> None:
         start(self, *given)
         self.at_once = 2
 
-    monkeypatch.setattr(trainer.Batch, "__init__", smaller)
+    monkeypatch.setattr(trainer.GradientAccumulator, "__init__", smaller)
     cell, _ = cell_of({"training.batch_size": 5}, source=source)
     _, eager = train(cell, source, tmp_path / "eager", graphs=False)
     _, replayed = train(cell, source, tmp_path / "replayed")
@@ -376,7 +378,7 @@ def test_a_batch_is_made_ahead_and_thrown_away_when_another_is_asked_for(backend
         made.append((step, horizon))
         return torch.tensor([step, horizon])
 
-    feed = Ahead(make, CPU)
+    feed = Prefetcher(make, CPU)
     feed.prepare(1, 2)
     assert feed(1, 2).tolist() == [1, 2]
     assert made == [(1, 2)]
@@ -394,14 +396,14 @@ def test_what_finds_no_memory_ahead_is_made_when_it_is_asked_for(backend: Backen
             raise torch.OutOfMemoryError("full")
         return torch.tensor(step)
 
-    feed = Ahead(make, CPU)
+    feed = Prefetcher(make, CPU)
     feed.prepare(1)
     assert feed(1).item() == 1
 
 
 def test_on_the_cpu_nothing_is_made_ahead() -> None:
     made: list[int] = []
-    feed = Ahead(lambda step: made.append(step) or torch.zeros(1), CPU)
+    feed = Prefetcher(lambda step: made.append(step) or torch.zeros(1), CPU)
     feed.prepare(1)
     assert made == []
     feed(1)

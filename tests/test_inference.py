@@ -8,7 +8,7 @@ from torch import Tensor
 
 from harness import experiment
 from harness.errors import HarnessError, RequestError
-from harness.inference import VIEWS, predict
+from harness.evaluation.views import VIEWS, predict
 
 DRAWN = {
     "identity": [[1, 2, 3], [4, 5, 6], [7, 8, 9]],

@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from harness import locks, repair
 from harness.errors import HarnessError
-from harness.store import Folder, Store
+from harness.maintenance import repair
+from harness.store.store import Folder, Store
+from harness.system import locks
 
 KEY = "a" * 16
 

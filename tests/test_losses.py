@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.errors import RequestError
 from harness.experiment import Loss
-from harness.losses import GAUSSIAN, composite_loss, exact_float32, ssim_loss, window_means
+from harness.training.losses import GAUSSIAN, composite_loss, exact_float32, ssim_loss, window_means
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +126,7 @@ def test_a_term_of_weight_zero_is_not_computed(monkeypatch: pytest.MonkeyPatch) 
         ("F.l1_loss", Loss(mse=1, ssim=1)),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(f"harness.losses.{name}", fail)
+            patch.setattr(f"harness.training.losses.{name}", fail)
             assert composite_loss(x, y, weights).isfinite()
     # Frames that are too small for SSIM can be trained on without it.
     assert composite_loss(x[..., :8, :8], y[..., :8, :8], Loss(mse=1, ssim=0)).isfinite()

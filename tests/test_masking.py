@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import Command
 
-from harness import masking
-from harness.masking import redact
-from harness.printing import emit, note, print_table, visible
-from harness.store import Folder
+from harness.cli.printing import emit, note, print_table, visible
+from harness.store.store import Folder
+from harness.system import secrets as masking
+from harness.system.secrets import redact
 
 CANARIES = {
     "HF_TOKEN": "canary-of-hf-0001",

@@ -17,10 +17,10 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from harness.conventions import CONVENTIONS, HEADLINE, METRICS, PSNR_CAP
 from harness.errors import HarnessError, RequestError
-from harness.losses import GAUSSIAN, ssim_loss, window_means
-from harness.metrics import MetricMean, blank, frame_metrics, repeat_last
+from harness.evaluation.conventions import CONVENTIONS, HEADLINE, METRICS, PSNR_CAP
+from harness.evaluation.metrics import MetricMean, blank, frame_metrics, repeat_last
+from harness.training.losses import GAUSSIAN, ssim_loss, window_means
 
 
 @pytest.fixture(autouse=True)
@@ -373,5 +373,5 @@ def test_baselines() -> None:
 
 
 def test_descriptions_do_not_import_torch() -> None:
-    code = "import sys, harness.conventions; sys.exit('torch' in sys.modules)"
+    code = "import sys, harness.evaluation.conventions; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.errors import RequestError
+from harness.evaluation.cost import flops_per_sequence, forward_cost, training_flops
 from harness.experiment import Architecture, Experiment
-from harness.losses import composite_loss
-from harness.measure import flops_per_sequence, forward_cost, training_flops
 from harness.model.cell import ConvLSTM
 from harness.model.forecaster import EncoderForecaster, build_model, count_parameters
 from harness.presets import preset
 from harness.registry import Variants
+from harness.training.losses import composite_loss
 
 SMALL = Architecture(widths=(4, 8, 8), kernels=(5, 3, 3), patch=1, forget_bias=0.5)
 INSTALLED = Variants(third_party=False)
@@ -129,7 +129,7 @@ class ArticleCell(nn.Module):
         return torch.stack(outputs, dim=1), h, c
 
 
-@pytest.mark.parametrize("plain", [True, False], ids=["oracle", "fast"])
+@pytest.mark.parametrize("plain", [True, False], ids=["reference", "fast"])
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_a_layer_is_the_cell_of_the_article(kernel: int, plain: bool) -> None:
     layer, article = ConvLSTM(3, 6, kernel, forget_bias=1.0), ArticleCell(3, 6, kernel)
@@ -204,22 +204,22 @@ def test_a_layer_needs_an_input_or_a_state_and_a_step() -> None:
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_the_fast_path_equals_the_oracle_in_outputs_and_gradients(variant: str, horizon: int) -> None:
     architecture = dataclasses.replace(experiment(variant).architecture, widths=(4, 8, 8), kernels=(5, 3, 3), patch=1)
-    fast, oracle = (disturbed(build_model(architecture, 2, seed=1)) for _ in range(2))
-    oracle.use_oracle()
+    fast, reference = (disturbed(build_model(architecture, 2, seed=1)) for _ in range(2))
+    reference.use_reference()
     given = [frames(channels=2).requires_grad_() for _ in range(2)]
-    results = [model(shown, horizon) for model, shown in zip((fast, oracle), given, strict=True)]
+    results = [model(shown, horizon) for model, shown in zip((fast, reference), given, strict=True)]
     torch.testing.assert_close(results[0], results[1], rtol=1e-5, atol=1e-5)
     for result in results:
         (result * noise(*result.shape)).sum().backward()
     torch.testing.assert_close(given[0].grad, given[1].grad, rtol=1e-4, atol=1e-4)
-    for (name, ours), theirs in zip(fast.named_parameters(), oracle.parameters(), strict=True):
+    for (name, ours), theirs in zip(fast.named_parameters(), reference.parameters(), strict=True):
         assert ours.grad is not None, name
         assert theirs.grad is not None, name
         assert relative_difference(ours.grad, theirs.grad) < 1e-4, name
 
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 4e-2}
-"""Of the fast path against the float32 oracle, as a share of its norm; bfloat16 has 8 bits, and errors add up over steps."""
+"""Of the fast path against the float32 reference, as a share of its norm; bfloat16 has 8 bits, and errors add up over steps."""
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["NCHW", "NHWC"])
@@ -230,20 +230,20 @@ def test_the_fast_path_equals_the_oracle_in_every_type_and_layout(
 ) -> None:
     monkeypatch.setattr("harness.model.cell.CHUNK_BYTES", 2**11)  # parts of less than a step
     architecture = dataclasses.replace(experiment(variant).architecture, widths=(4, 8, 8), kernels=(5, 3, 3), patch=1)
-    fast, oracle = (disturbed(build_model(architecture, 2, seed=1)) for _ in range(2))
-    oracle.use_oracle()
+    fast, reference = (disturbed(build_model(architecture, 2, seed=1)) for _ in range(2))
+    reference.use_reference()
     fast = fast.to(memory_format=layout)  # type: ignore[call-overload]
     given = [frames(channels=2).requires_grad_() for _ in range(2)]
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=kind == torch.bfloat16):
         found = fast(given[0], 3).float()
-    expected = oracle(given[1], 3)
+    expected = reference(given[1], 3)
     assert relative_difference(found.detach(), expected.detach()) < TOLERANCE[kind]
     for result in (found, expected):
         (result * noise(*result.shape)).sum().backward()
     assert given[0].grad is not None
     assert given[1].grad is not None
     assert relative_difference(given[0].grad, given[1].grad) < 2 * TOLERANCE[kind]
-    for (name, ours), theirs in zip(fast.named_parameters(), oracle.parameters(), strict=True):
+    for (name, ours), theirs in zip(fast.named_parameters(), reference.parameters(), strict=True):
         assert ours.grad is not None, name
         assert theirs.grad is not None, name
         assert ours.grad.dtype == torch.float32
@@ -277,7 +277,7 @@ def test_bfloat16_trains_as_the_oracle_does() -> None:
     tiny = experiment("residual+attention")
     losses = []
     for kind in (torch.bfloat16, torch.float32):
-        model = build_model(tiny.architecture, 1, seed=1).use_oracle(kind == torch.float32)
+        model = build_model(tiny.architecture, 1, seed=1).use_reference(kind == torch.float32)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
         for step in range(8):
             batch = noise(4, 6, 1, 16, 16, seed=step).sigmoid()
@@ -316,7 +316,7 @@ def relative_difference(found: Tensor, expected: Tensor) -> float:
 def test_the_fast_path_trains_as_the_oracle_does() -> None:
     tiny = experiment("residual+attention")
     models = [build_model(tiny.architecture, 1, seed=1) for _ in range(2)]
-    models[1].use_oracle()
+    models[1].use_reference()
     losses: list[list[float]] = [[], []]
     for model, kept in zip(models, losses, strict=True):
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -341,9 +341,9 @@ def test_the_fast_path_trains_as_the_oracle_does() -> None:
 def test_the_oracle_can_be_left_again() -> None:
     model = build_model(SMALL, 1, seed=0)
     layers = [module for module in model.modules() if isinstance(module, ConvLSTM)]
-    assert model.use_oracle() is model
+    assert model.use_reference() is model
     assert all(layer.plain for layer in layers)
-    assert not any(layer.plain for layer in model.use_oracle(False).modules() if isinstance(layer, ConvLSTM))
+    assert not any(layer.plain for layer in model.use_reference(False).modules() if isinstance(layer, ConvLSTM))
 
 
 # --- variants against the base
@@ -555,7 +555,7 @@ def test_operations_do_not_depend_on_the_device_that_counts(variant: str) -> Non
     chosen = experiment(variant)
     model = build_model(chosen.architecture, 1, seed=0)
     assert flops_per_sequence(model, chosen, 1, 16, 16) == forward_cost(chosen, 1, 16, 16, 3)[1]
-    assert flops_per_sequence(model.use_oracle(), chosen, 1, 16, 16) >= forward_cost(chosen, 1, 16, 16, 3)[1]
+    assert flops_per_sequence(model.use_reference(), chosen, 1, 16, 16) >= forward_cost(chosen, 1, 16, 16, 3)[1]
 
 
 def test_every_view_is_paid_for() -> None:

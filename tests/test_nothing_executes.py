@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 from conftest import Command
 
-from harness import bench, locks
+from harness.bench import speed as bench
 from harness.data import digits
 from harness.errors import HarnessError
-from harness.store import Store
-from harness.studying.database import FOLDER, NAME
+from harness.store.store import Store
+from harness.system import locks
+from harness.tuning.database import FOLDER, NAME
 
 HOUSE = Path(__file__).resolve().parents[1]
 PACKAGES = ("harness", "variants", "studies", "reports")
@@ -38,8 +39,8 @@ SEND = {"multiprocessing", "ray", "submitit"}
 EXECUTES = {"eval", "exec", "compile", "__import__"}
 ALLOWED = {
     ("harness/workers.py", "import multiprocessing"),
-    ("harness/executing/on_ray.py", "import ray"),
-    ("harness/executing/on_slurm.py", "import submitit"),
+    ("harness/executors/ray.py", "import ray"),
+    ("harness/executors/slurm.py", "import submitit"),
 }
 """(file, what): where a command talks to processes that it started itself. submitit alone does so through files, in a folder
 that is made for that command and open to its user only."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from harness.ablation.plan import COPY, Planned, expand, parse_seeds, rows
 from harness.errors import RequestError
-from harness.plan import COPY, Planned, expand, parse_seeds, rows
 
 FACTORS = ("residual", "attention", "tta")
 

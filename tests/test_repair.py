@@ -14,13 +14,13 @@ import pytest
 from conftest import Command
 from study_cells import AtOnce, Lab
 
-from harness import repair
-from harness.ablation import Ablation, Runner
+from harness.ablation.runner import Ablation, Runner
 from harness.errors import HarnessError
-from harness.execute import Options, run_cell
+from harness.maintenance import repair
 from harness.registry import Variants
-from harness.request import Request
-from harness.store import FORMAT, DamagedRecord, Folder, NewerFormat, Store, Training
+from harness.runs.execute import Options, run_cell
+from harness.runs.request import Request
+from harness.store.store import FORMAT, DamagedRecord, Folder, NewerFormat, Store, Training
 from reports.records import read_store
 
 INSTALLED = Variants(third_party=False)
@@ -68,7 +68,7 @@ FILES = [
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with two finished cells of two trainings each."""
-    from harness import measure
+    from harness.evaluation import cost as measure
 
     root = tmp_path_factory.mktemp("two") / "store"
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -115,7 +115,7 @@ def test_what_is_damaged_is_named_kept_and_mended(
     for _ in range(3):  # a result, and then the training that it hung on
         cell, source = Request(preset="tiny").cell(INSTALLED, "base", 0)
         run_cell(cell, store, source, Options())
-        repair.mend(store, INSTALLED, "cpu", None, lambda line: None)
+        repair.repair(store, INSTALLED, "cpu", None, lambda line: None)
         if not any(one.kind == "damaged" for one in repair.findings(store)):
             break
     else:
@@ -138,7 +138,7 @@ def mended(store: Store, path: Path, content: Path) -> None:
     """Repair moves the damaged record, which equals `content`, into quarantine."""
     assert damaged(store) == [path]
     assert damaged(store) == [path], "looking changes nothing"
-    repair.mend(store, INSTALLED, "cpu", None, lambda line: None)
+    repair.repair(store, INSTALLED, "cpu", None, lambda line: None)
     assert damaged(store) == []
     assert not path.exists()
     (aside,) = (store.root / "quarantine").iterdir()
@@ -220,7 +220,7 @@ def test_repair_tests_a_whole_training_again_and_trains_nothing(
     store = Store(Path(shutil.copytree(two, tmp_path / "store")))
     path = file_of(store.root, "runs/result.json", 1)
     flip(path, path)
-    monkeypatch.setattr("harness.trainer.fit", lambda *args, **options: pytest.fail("trained"))
+    monkeypatch.setattr("harness.training.trainer.fit", lambda *args, **options: pytest.fail("trained"))
     answer = harness("doctor", "--repair", "--store", store.root, "--json")
     assert answer.code == 0, answer.err
     assert [line.partition(": ")[2].split(" ")[0] for line in answer.document["repaired"]] == ["set", "tested"]
@@ -254,11 +254,11 @@ def test_left_over_files_and_leases_are_found_and_removed(two: Path, tmp_path: P
     os.utime(old, (1, 1))
     (store.root / "locks" / f"{'d' * 16}.lock").touch()
     lease = store.root / "locks" / f"{'d' * 16}.lease"
-    from harness import locks
+    from harness.system import locks
 
     lease.write_text(json.dumps({"token": "x", "kernel": locks.kernel(), "flock": True, "pid": 1, "count": "0"}))
     assert {one.path for one in repair.findings(store) if one.kind == "left over"} == {stray, old, lease}
-    repair.mend(store, INSTALLED, "cpu", None, lambda line: None)
+    repair.repair(store, INSTALLED, "cpu", None, lambda line: None)
     assert [path.exists() for path in (stray, old, lease, young)] == [False, False, False, True]
 
 
@@ -271,8 +271,8 @@ def test_what_a_process_is_writing_is_left_alone(two: Path, tmp_path: Path) -> N
     with store.lock(path.parent.name):
         assert [one.kind for one in repair.findings(store)] == ["damaged"]
         finding = next(repair.findings(store))
-        assert finding.mend is not None
-        assert "another process works on it" in finding.mend()
+        assert finding.fix is not None
+        assert "another process works on it" in finding.fix()
     assert path.exists()
 
 
@@ -285,7 +285,7 @@ def test_a_newer_format_is_refused_and_left_alone(two: Path, tmp_path: Path, qui
     cell, source = Request(preset="tiny").cell(INSTALLED, "base", 0)
     for name, folder in (("result.json", store.run(cell)), ("training.json", store.training(cell))):
         with pytest.MonkeyPatch.context() as newer:
-            newer.setattr("harness.store.FORMAT", FORMAT + 1)
+            newer.setattr("harness.store.store.FORMAT", FORMAT + 1)
             folder.write(name, folder.read(name))
         before = snapshot(store.root)
         with pytest.raises(NewerFormat, match=rf"{name} has format {FORMAT + 1}; this version reads up to {FORMAT}"):
@@ -293,7 +293,7 @@ def test_a_newer_format_is_refused_and_left_alone(two: Path, tmp_path: Path, qui
         if name == "result.json":
             with pytest.raises(NewerFormat):
                 run_cell(cell, store, source, Options())
-        repair.mend(store, INSTALLED, "cpu", None, lambda line: None)
+        repair.repair(store, INSTALLED, "cpu", None, lambda line: None)
         assert {k: v for k, v in snapshot(store.root).items() if "locks" not in k} == {
             k: v for k, v in before.items() if "locks" not in k
         }

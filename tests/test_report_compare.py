@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import fake_store
 from fake_store import Fake, cell, write_run
 
-from harness import cli
+from harness.cli import app as cli
 from harness.errors import HarnessError, RequestError
 from harness.registry import Variants
-from harness.store import Store
+from harness.store.store import Store
 from reports import ablation, plots
 from reports.compare import compare
 from reports.page import Figure

@@ -15,10 +15,10 @@ import fake_store
 from fake_store import Fake, cell, write_run
 
 from harness import NUMERICS
-from harness.conventions import CONVENTIONS
 from harness.errors import HarnessError, RequestError
+from harness.evaluation.conventions import CONVENTIONS
 from harness.registry import Variants
-from harness.store import Folder, Store
+from harness.store.store import Folder, Store
 from reports import ablation, analysis, pictures, plots
 from reports.page import Figure, Page, Table
 from reports.records import DATA_FILE, read_document, read_store
@@ -419,7 +419,7 @@ def test_data_file_gives_the_records_back(tmp_path: Path) -> None:
 def test_commands_reproduce_rows(tmp_path: Path) -> None:
     import shlex
 
-    from harness.request import parse_settings
+    from harness.runs.request import parse_settings
 
     settings = {"training.steps": 123, "architecture.widths": "8,16", "loss.ssim": 0.0, "training.precision": "bfloat16"}
     made = cell("attention", 3, settings=settings)

@@ -28,10 +28,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import fake_store
 
 from harness import __version__
-from harness.conventions import METRICS
-from harness.plan import COPY
+from harness.ablation.plan import COPY
+from harness.evaluation.conventions import METRICS
 from harness.registry import Variants
-from harness.store import Folder, Store
+from harness.store.store import Folder, Store
 from reports import ablation, plots, studies
 from reports.page import Figure, Page, Table, Value
 from reports.records import read_store

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from harness.data.source import open_source
-from harness.execute import Options, run_cell
 from harness.registry import Variants
-from harness.request import Request
-from harness.store import Run, Store
+from harness.runs.execute import Options, run_cell
+from harness.runs.request import Request
+from harness.store.store import Run, Store
 from reports import analysis, pictures
 from reports.records import read_store
 
@@ -26,7 +26,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pictures")
     request = Request(preset="tiny", settings={"training.steps": 2})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.measure.frames_per_second", lambda *arguments: 1.0)  # takes seconds, and is not needed here
+        patch.setattr(
+            "harness.evaluation.cost.frames_per_second", lambda *arguments: 1.0
+        )  # takes seconds, and is not needed here
         for name in ("base", "tta", "attention"):
             made, source = request.cell(VARIANTS, name, 0)
             run_cell(made, Store(root), source, Options())
@@ -52,7 +54,7 @@ def test_pictures_of_every_method_and_an_animation(root: Path) -> None:
 
 
 def test_sequences_shown_are_those_that_were_scored(root: Path) -> None:
-    from harness.metrics import MetricMean
+    from harness.evaluation.metrics import MetricMean
 
     group, _, _ = draw(root)
     picks = pictures.choose(Store(root), group)

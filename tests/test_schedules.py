@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import RequestError
-from harness.schedules import NOMINAL_TOTAL, one_cycle
+from harness.training.schedules import NOMINAL_TOTAL, one_cycle
 
 
 def torch_one_cycle(total: int, **options: float) -> list[tuple[float, float]]:
@@ -86,5 +86,5 @@ def test_senseless_schedules_are_refused(total: float, pct_start: float, words: 
 
 
 def test_does_not_import_torch() -> None:
-    code = "import sys, harness.schedules; sys.exit('torch' in sys.modules)"
+    code = "import sys, harness.training.schedules; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

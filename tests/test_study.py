@@ -15,14 +15,14 @@ from study_cells import STUDY, AtOnce, Crash, Lab
 
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.experiment import Experiment
-from harness.masking import public_url, without_secrets
 from harness.presets import preset
-from harness.request import read_config
-from harness.store import Folder
+from harness.runs.request import read_config
+from harness.store.store import Folder
 from harness.study import Arm, Choice, Float, Int, Study
-from harness.studying import proposing
-from harness.studying.confirm import confirm, statistics
-from harness.studying.files import to_toml
+from harness.system.secrets import public_url, without_secrets
+from harness.tuning import samplers as proposing
+from harness.tuning.confirm import confirm, statistics
+from harness.tuning.files import to_toml
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_study_that_died_again_and_again_ends_as_one_that_did_not(lab: Lab, tm
 
 
 def test_a_crash_in_the_middle_of_asking_loses_no_arm(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.studying.search import Search
+    from harness.tuning.search import Search
 
     def die(self: object, *args: object, **options: object) -> None:
         raise Crash
@@ -144,7 +144,7 @@ def test_a_crash_in_the_middle_of_asking_loses_no_arm(lab: Lab, monkeypatch: pyt
 
 
 def test_two_processes_share_a_study(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.studying.search.HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("harness.tuning.search.HEARTBEAT_SECONDS", 0.2)
 
     class Interleaved(AtOnce):
         def done(self, timeout: float) -> list[Any]:
@@ -198,7 +198,7 @@ def test_a_trial_whose_making_was_answered_by_nobody_is_made_again_and_counted_o
     import sqlalchemy
     from optuna.exceptions import StorageInternalError
 
-    monkeypatch.setattr("harness.studying.search.HEARTBEAT_SECONDS", 0.0)
+    monkeypatch.setattr("harness.tuning.search.HEARTBEAT_SECONDS", 0.0)
     search = lab.search(trials=5)
     make, calls = search.storage.optuna.create_new_trial, itertools.count()
 
@@ -218,9 +218,9 @@ def test_a_trial_whose_making_was_answered_by_nobody_is_made_again_and_counted_o
 def test_a_trial_of_a_machine_that_died_before_its_first_heartbeat_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.studying.search.HEARTBEAT_SECONDS", 0.2)
-    monkeypatch.setattr("harness.studying.search.WATCH_SECONDS", 0.1)
-    monkeypatch.setattr("harness.studying.storage.GRACE_SECONDS", 1)
+    monkeypatch.setattr("harness.tuning.search.HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("harness.tuning.search.WATCH_SECONDS", 0.1)
+    monkeypatch.setattr("harness.tuning.storage.GRACE_SECONDS", 1)
     url = f"sqlite:///{tmp_path / 'shared.sqlite3'}"
     with closing(Lab(tmp_path / "here", url)) as here, closing(Lab(tmp_path / "there", url)) as there:
         with monkeypatch.context() as elsewhere:
@@ -256,7 +256,7 @@ def test_a_hopeless_trial_is_pruned_and_counts_but_no_arm_is(lab: Lab) -> None:
     cells = lab.cells(curve=lambda x: [0.1, x, x, x], value=lambda x, seed: x)
     search = lab.search(trials=12, cells=cells, start=start, sampler="random")
     monkey = pytest.MonkeyPatch()
-    monkey.setattr("harness.studying.search.WATCH_SECONDS", 0.001)
+    monkey.setattr("harness.tuning.search.WATCH_SECONDS", 0.001)
     search.run(Slow())
     monkey.undo()
     record = search.record()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from harness.printing import print_study
+from harness.cli.printing import print_study
 
 ARMS = ["MSE only", "SSIM only", "0.7 MSE + 0.3 SSIM"]
 THIRD_PARTY = """
@@ -38,7 +38,19 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
 
 
 def command(store: Path, *words: str, name: str = "loss-weights") -> list[str]:
-    call = [sys.executable, "-m", "harness.cli", "study", name, "--preset", "tiny", "--store", str(store), "--json", *words]
+    call = [
+        sys.executable,
+        "-m",
+        "harness.cli.app",
+        "study",
+        name,
+        "--preset",
+        "tiny",
+        "--store",
+        str(store),
+        "--json",
+        *words,
+    ]
     return [*call, "--no-plugins"]
 
 
@@ -181,11 +193,11 @@ def test_a_wrong_request_is_one_clear_line(words: tuple[str, ...], message: str,
 
 
 def test_a_password_is_in_no_record(tmp_path: Path) -> None:
-    from harness.request import Request
-    from harness.studying.command import Conduct
+    from harness.runs.request import Request
+    from harness.tuning.command import StudyRequest
 
     url = "postgresql://u:s3cr3t@h/d?password=s3cr3t"
-    asked = Conduct(
+    asked = StudyRequest(
         study="x", variant="base", request=Request(preset="tiny"), storage=url, words=("harness", f"--storage={url}")
     )
     assert "s3cr3t" not in asked.command
@@ -198,7 +210,7 @@ def dashboard(tuned: tuple[Path, dict[str, Any]]) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [sys.executable, "-m", "harness.cli", "study", "loss-weights", "--store", str(tuned[0]), "--dashboard"]
+    words = [sys.executable, "-m", "harness.cli.app", "study", "loss-weights", "--store", str(tuned[0]), "--dashboard"]
     process = subprocess.Popen([*words, "--port", str(port)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     yield f"http://127.0.0.1:{port}"
     process.terminate()

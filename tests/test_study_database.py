@@ -15,10 +15,10 @@ import sqlalchemy
 from conftest import Command
 from study_cells import AtOnce, Lab
 
-from harness import repair
 from harness.errors import HarnessError
-from harness.store import Store
-from harness.studying.database import FOLDER, NAME, damage, ensure_whole
+from harness.maintenance import repair
+from harness.store.store import Store
+from harness.tuning.database import FOLDER, NAME, damage, ensure_whole
 
 
 def truncated(path: Path) -> None:
@@ -68,7 +68,7 @@ def test_damage_is_named_kept_and_found_by_doctor(spoil: Callable[[Path], None],
     assert str(path) in found.reason
     assert sorted(one for one in tmp_path.rglob("*") if "locks" not in one.parts) == before  # looking changes nothing
     assert found.mend is not None
-    assert "It is kept in" in found.mend()
+    assert "It is kept in" in found.repair()
     (aside,) = (tmp_path / "quarantine").iterdir()
     assert (aside / NAME).read_bytes() == content
     assert str(path) in json.loads((aside / "why.json").read_bytes())["reason"]

@@ -15,8 +15,8 @@ import pytest
 from study_cells import AtOnce, Lab
 
 from harness.errors import HarnessError, RequestError
-from harness.executors import Processes
-from harness.studying.storage import open_storage
+from harness.executors.protocol import Processes
+from harness.tuning.storage import open_storage
 
 pytest.importorskip("psycopg")
 

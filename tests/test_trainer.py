@@ -22,15 +22,17 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from harness import inference, measure, trainer
+from harness.cli.progress import Silent, Status
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
-from harness.execute import Options, Outcome, run_cell
+from harness.evaluation import cost as measure
+from harness.evaluation import views as inference
 from harness.experiment import Loss
-from harness.progress import Silent, Status
 from harness.registry import Variants
-from harness.request import Request
-from harness.store import Cell, DamagedRecord, Store, Training
+from harness.runs.execute import Options, Outcome, run_cell
+from harness.runs.request import Request
+from harness.store.store import Cell, DamagedRecord, Store, Training
+from harness.training import trainer
 
 CPU = torch.device("cpu")
 INSTALLED = Variants(third_party=False)
@@ -294,7 +296,7 @@ def test_a_finished_training_is_not_trained_further(source: Source, tmp_path: Pa
 def test_killed_in_mid_training_and_run_again_ends_as_if_nothing_had_been(tmp_path: Path, quick: None) -> None:
     """`kill -9` leaves no time to save; the same command goes on from the last checkpoint."""
     settings = {"training.steps": 100, "training.validate_every": 10}
-    words = [sys.executable, "-c", "from harness.cli import main; main()", "run", "--preset", "tiny", "--json"]
+    words = [sys.executable, "-c", "from harness.cli.app import main; main()", "run", "--preset", "tiny", "--json"]
     words += ["--variant", "curriculum", "--device", "cpu", "--store", str(tmp_path / "killed")]
     words += [word for path, value in settings.items() for word in ("--set", f"{path}={value}")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -688,10 +690,10 @@ def test_the_oracle_trains_and_tests_the_same_cell_but_for_rounding(
         return plain(*args, **options)
 
     monkeypatch.setattr(layers, "plain_convlstm", counted)
-    oracle = run_cell(cell, Store(tmp_path / "oracle"), source, Options(oracle=True)).result
+    reference = run_cell(cell, Store(tmp_path / "reference"), source, Options(reference=True)).result
     assert {*called} == {True, False}
-    assert oracle["run_id"] == fast["run_id"]
-    assert oracle["metrics"] == pytest.approx(fast["metrics"], rel=1e-3)
+    assert reference["run_id"] == fast["run_id"]
+    assert reference["metrics"] == pytest.approx(fast["metrics"], rel=1e-3)
 
 
 def test_deterministic_mode_changes_nothing_on_the_cpu(source: Source, tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def plain_convlstm(
     constant: Tensor | None = None,
     steps: int = 0,
 ) -> tuple[Tensor, State]:
-    """The oracle: the same layer read like its equations, one step and one gate after the other, zero initial state.
+    """The reference: the same layer read like its equations, one step and one gate after the other, zero initial state.
 
     Slow on purpose; use it in float32 to check a faster path. Arguments and result as `ConvLSTM.forward`.
     """

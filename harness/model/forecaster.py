@@ -102,7 +102,7 @@ class EncoderForecaster(nn.Module):
             features, _ = _around(self.forecaster_skip[level], features, ran)
         return F.pixel_shuffle(_each_frame(self.head, features), self.patch).transpose(0, 1)
 
-    def use_oracle(self, plain: bool = True) -> EncoderForecaster:
+    def use_reference(self, plain: bool = True) -> EncoderForecaster:
         """Makes every ConvLSTM layer run its plain reading (see `harness.model.cell.plain_convlstm`); returns itself."""
         for module in self.modules():
             if isinstance(module, ConvLSTM):

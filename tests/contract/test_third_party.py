@@ -58,7 +58,7 @@ def test_an_installed_package_and_a_file_run_together(installed: tuple[Path, dic
         "two-stage+dilated",
         "--json",
     ]
-    code = "import sys; from harness.cli import main; sys.exit(main())"
+    code = "import sys; from harness.cli.app import main; sys.exit(main())"
     done = subprocess.run(
         [sys.executable, "-c", code, *words], cwd=source, env=environment, capture_output=True, text=True, check=False
     )
@@ -76,7 +76,7 @@ def test_an_installed_packages_study_tunes_its_variant(installed: tuple[Path, di
     source, environment = installed
     words = ["study", "clipping", "--variant", "dilated", "--preset", "tiny", "--trials", "2", "--json"]
     done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", *words],
+        [sys.executable, "-m", "harness.cli.app", *words],
         cwd=source,
         env=environment,
         capture_output=True,

@@ -32,20 +32,23 @@ from fake_store import cell as fake_cell  # noqa: E402
 from fake_store import without_sync, write_plan, write_run  # noqa: E402
 from study_cells import AtOnce, Lab  # noqa: E402
 
-from harness import bench, listing, locks, trainer  # noqa: E402
-from harness.cli import main  # noqa: E402
+from harness.bench import speed as bench  # noqa: E402
+from harness.cli import listing  # noqa: E402
+from harness.cli.app import main  # noqa: E402
 from harness.data import digits, sequences  # noqa: E402
 from harness.errors import HarnessError, RequestError  # noqa: E402
-from harness.execute import finished, stored_experiment  # noqa: E402
 from harness.experiment import canonical_json  # noqa: E402
-from harness.masking import public_url, without_secrets  # noqa: E402
 from harness.model.forecaster import build_model  # noqa: E402
 from harness.registry import Plugins, Variants  # noqa: E402
-from harness.request import Request, parse_settings, read_config  # noqa: E402
-from harness.store import FORMAT, Folder, Run, Store, Training  # noqa: E402
+from harness.runs.execute import finished, stored_experiment  # noqa: E402
+from harness.runs.request import Request, parse_settings, read_config  # noqa: E402
+from harness.store.store import FORMAT, Folder, Run, Store, Training  # noqa: E402
 from harness.study import Study  # noqa: E402
-from harness.studying.files import to_toml  # noqa: E402
-from harness.studying.storage import open_storage  # noqa: E402
+from harness.system import locks  # noqa: E402
+from harness.system.secrets import public_url, without_secrets  # noqa: E402
+from harness.training import trainer  # noqa: E402
+from harness.tuning.files import to_toml  # noqa: E402
+from harness.tuning.storage import open_storage  # noqa: E402
 from reports import ablation, compare, plots, records, render, studies  # noqa: E402
 from reports.page import Figure  # noqa: E402
 

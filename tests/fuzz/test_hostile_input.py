@@ -21,10 +21,10 @@ from campaign import MEMORY, campaign
 
 from harness.data.digits import TEST_IMAGES, TRAIN_IMAGES, load_digits
 from harness.data.sequences import open_frames
-from harness.doctor import _records
 from harness.errors import HarnessError
-from harness.request import read_config
-from harness.store import Folder, Training
+from harness.maintenance.doctor import _records
+from harness.runs.request import read_config
+from harness.store.store import Folder, Training
 from reports.records import read_document
 
 
@@ -159,9 +159,9 @@ def test_a_checkpoint_that_claims_more_than_the_network_is_not_loaded(tmp_path: 
     import torch
 
     from harness.registry import Variants
-    from harness.request import Request
-    from harness.store import DamagedRecord
-    from harness.trainer import load_model
+    from harness.runs.request import Request
+    from harness.store.store import DamagedRecord
+    from harness.training.trainer import load_model
 
     experiment = Request(preset="tiny").experiment(Variants(third_party=False), "base")
     size = 4 * 10**12

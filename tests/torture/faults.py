@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from harness import repair
 from harness.errors import HarnessError
-from harness.store import Store
+from harness.maintenance import repair
+from harness.store.store import Store
 
 CALLS = ("open", "write", "pwrite", "fsync", "replace", "rename", "link", "unlink", "mkdir")
 """The calls by which anything of a store is written, named or removed. What SQLite does is not seen here: it is no Python."""

@@ -31,8 +31,11 @@ from typing import Any
 
 import torch
 
-from harness import cli, measure, repair, workers
-from harness.store import Store
+from harness.cli import app as cli
+from harness.evaluation import cost as measure
+from harness.executors import processes as workers
+from harness.maintenance import repair
+from harness.store.store import Store
 
 SETTINGS = (
     *("--set", "training.steps=24", "--set", "training.validate_every=4"),
@@ -240,7 +243,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    for module in ("harness.trainer", "harness.execute", "harness.ablation", "harness.studying.search", "reports.ablation"):
+    for module in (
+        "harness.training.trainer",
+        "harness.runs.execute",
+        "harness.ablation.runner",
+        "harness.tuning.search",
+        "reports.ablation",
+    ):
         __import__(module)
     stages = {stage: kills for stage, kills in split(asked.kills).items() if stage in asked.stages.split(",")}
     with tempfile.TemporaryDirectory(prefix="torture.") as folder:

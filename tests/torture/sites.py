@@ -25,18 +25,18 @@ import torch
 from torture.faults import fail_each, sites
 from torture.kills import numbers
 
-from harness import measure, repair
-from harness.ablation import Ablation, Runner
+from harness.ablation.runner import Ablation, Runner
+from harness.cli.progress import Silent, Status
 from harness.data import digits
 from harness.errors import Interrupted
-from harness.execute import Options, run_cell
-from harness.pictures import draw_run
-from harness.progress import Silent, Status
+from harness.evaluation import cost as measure
+from harness.evaluation.pictures import draw_run
 from harness.registry import Variants
-from harness.request import Request
-from harness.store import Store
-from harness.studying import search
-from harness.studying.command import Conduct, conduct
+from harness.runs.execute import Options, run_cell
+from harness.runs.request import Request
+from harness.store.store import Store
+from harness.tuning import search
+from harness.tuning.command import StudyRequest, run_study
 from reports.ablation import build
 
 REQUEST = Request(
@@ -120,16 +120,18 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         return json.loads(next(store.root.glob("plans/*.json")).read_bytes())["cells"]
 
     def study(store: Store) -> Any:
-        asked = Conduct(study="loss-weights", variant="base", request=REQUEST, trials=3, sampler="random", third_party=False)
-        return conduct(asked, store, lambda line: None)["trials"]
+        asked = StudyRequest(
+            study="loss-weights", variant="base", request=REQUEST, trials=3, sampler="random", third_party=False
+        )
+        return run_study(asked, store, lambda line: None)["trials"]
 
     def report(store: Store) -> Any:
         build(store, INSTALLED, store.root / "report")
         return numbers(store.root)
 
-    def mend(store: Store) -> Any:
+    def repair(store: Store) -> Any:
         """As `doctor --store --repair`. What a repair that failed has set aside, its command makes anew."""
-        repair.mend(store, INSTALLED, "cpu", None, lambda line: None)
+        repair.repair(store, INSTALLED, "cpu", None, lambda line: None)
         return run(store)
 
     def predict(store: Store) -> Any:
@@ -157,7 +159,7 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         "ablate": (filled, ablate),
         "study": (filled, study),
         "report": (reported, report),
-        "repair": (shabby, mend),
+        "repair": (shabby, repair),
         "predict": (filled, predict),
         "fetch": (empty, fetch),
     }

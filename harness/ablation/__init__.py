@@ -1,0 +1,1 @@
+"""Plans of variants and seeds, and the run of a plan."""

@@ -1,0 +1,141 @@
+"""Rows for `harness list`, as plain values. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness import experiment
+from harness.errors import HarnessError, RequestError
+from harness.presets import PRESETS
+from harness.registry import Plugins, Variants
+from harness.runs.request import run_command, store_root
+from harness.store.store import DamagedRecord, Store, validated
+from harness.variant import describe
+
+Row = dict[str, Any]
+LONGEST_CELL = 120
+"""Characters of a table's cell; --json has all."""
+
+
+def variants(installed: Variants) -> list[Row]:
+    """Name, summary, source, changes and origin of every variant; the error of one that fails to load."""
+    return [
+        (describe(plugin.value) if plugin.error is None else {"name": plugin.name})
+        | {"origin": plugin.origin, "error": plugin.error}
+        for plugin in installed
+    ]
+
+
+def plugins(group: str, kind: type, third_party: bool, files: Iterable[Path] = ()) -> list[Row]:
+    """Name, summary and origin of every plugin of a group, whose values are of that type; the error of one that is not."""
+    return [
+        {
+            "name": plugin.name,
+            "summary": getattr(plugin.value, "summary", ""),
+            "origin": plugin.origin,
+            "error": plugin.error,
+        }
+        for plugin in Plugins(group, kind, files=files, third_party=third_party)
+    ]
+
+
+def presets() -> list[Row]:
+    """Name and summary of every preset."""
+    return [{"name": name, "summary": summary} for name, (summary, _) in PRESETS.items()]
+
+
+def settings() -> list[Row]:
+    """Every path that --set takes, its default and what it means."""
+    return [
+        {"path": path, "default": list(default) if isinstance(default, tuple) else default, "meaning": doc}
+        for path, (default, doc) in experiment.settings().items()
+    ]
+
+
+def runs(store: Path | None) -> list[Row]:
+    """Every run, finished or not; what is damaged is listed with the reason."""
+    where = Store(store_root(store))
+    rows: list[Row] = []
+    seen: set[str] = set()
+    for run in where.runs():
+        row: Row = {"run_id": run.run_id}
+        try:
+            record = run.read_or_none("experiment.json") or {}
+            result = run.read_or_none("result.json")
+            row |= {key: record.get(key) for key in ("variant", "preset", "seed")}
+            row["status"] = "unfinished" if result is None else "superseded" if run.superseded else "finished"
+            if result is None and (where.root / "trainings" / str(record.get("training_key")) / "training.json").is_file():
+                row["status"] = "trained"
+            if result is None and (failure := run.read_or_none("failure.json")) is not None:
+                row |= {"status": "failed", "reason": str(failure.get("error"))}
+            if result is not None:
+                row |= {"ssim": result["metrics"]["ssim"], "mse": result["metrics"]["mse"], "params": result["params"]}
+                row["seconds"] = result["training"]["seconds"]
+            seen.add(str(record.get("training_key")))
+        except HarnessError as error:
+            row |= {"status": "damaged", "reason": str(error)}
+        except (KeyError, TypeError):
+            row |= {"status": "damaged", "reason": f"{run.path} holds records of another program"}
+        rows.append(row)
+    for training in where.trainings():
+        if training.path.name in seen or "~" in training.path.name:
+            continue
+        try:
+            record = training.read_or_none("experiment.json") or {}
+        except HarnessError as error:
+            rows.append({"run_id": training.path.name, "status": "damaged", "reason": str(error)})
+            continue
+        if record:
+            rows.append({key: record.get(key) for key in ("run_id", "variant", "preset", "seed")} | {"status": "unfinished"})
+    return rows
+
+
+def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:
+    """All that the store knows of one run, finished or not, and the command that goes on with it.
+
+    `status` is 'finished', 'trained' (not tested yet), 'unfinished' or 'failed'. Raises RequestError when there is no such run.
+    """
+    found = store.find(prefix)
+    record, result, failure = store.record_of(found), found.read_or_none("result.json"), found.read_or_none("failure.json")
+    training, environment = {}, found.read_or_none("environment.json")
+    validations: list[Row] = []
+    try:
+        folder = store.training_of(found)
+        validations, training = folder.validations(), folder.read_or_none("training.json") or {}
+        environment = environment or folder.read_or_none("environment.json")
+    except DamagedRecord as error:  # the result stands on its own
+        note(f"no validation curve: {error}")
+    states = {"finished": result is not None, "failed": failure is not None, "trained": bool(training), "unfinished": True}
+    with validated(found.path):
+        return {
+            **{"run_id": found.run_id, "path": str(found.path)},
+            "status": next(name for name, holds in states.items() if holds),
+            **{name: record.get(name) for name in ("variant", "preset", "seed")},
+            "result": result,
+            "training": {name: value for name, value in training.items() if name != "checkpoint"} or None,
+            "error": None if result is not None or failure is None else failure.get("error"),
+            "experiment": record.get("experiment"),
+            "environment": environment,
+            "validation": validations,
+            "command": _command(record),
+        }
+
+
+def _command(record: Mapping[str, Any]) -> str:
+    try:
+        return run_command(record)
+    except RequestError as error:
+        return f"# {error}"
+
+
+def cell(value: object) -> str:
+    """A value as a table's cell."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    words = ", ".join(value) if isinstance(value, dict) else value
+    words = ",".join(map(str, words)) if isinstance(words, list | tuple) else str(words)
+    return words if len(words) <= LONGEST_CELL else f"{words[: LONGEST_CELL - 30]}... ({len(words):,} characters)"

@@ -1,1 +1,0 @@
-"""Executors beyond this machine's processes: Ray and SLURM."""

@@ -1,0 +1,1 @@
+"""Where cells run: processes here, a Ray cluster, SLURM."""

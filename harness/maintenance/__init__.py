@@ -1,0 +1,1 @@
+"""Doctor and repair of a store."""

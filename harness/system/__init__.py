@@ -1,0 +1,1 @@
+"""Whole files, locks, signals, devices, processes' environment, secrets."""

@@ -1,0 +1,184 @@
+"""Training losses as pure functions, and the window filter that they share with the metrics.
+
+SSIM is that of Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
+similarity", IEEE Transactions on Image Processing 13(4), 2004: Gaussian window 11x11, sigma 1.5, C1 = 0.01^2,
+C2 = 0.03^2 on intensities in [0, 1].
+
+Letters in names: B sequences, T frames, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from harness.errors import RequestError
+from harness.evaluation.conventions import SMALLEST_CANVAS
+from harness.experiment import Loss
+
+C1 = 0.01**2
+C2 = 0.03**2
+
+
+def _gaussian(size: int, sigma: float) -> tuple[float, ...]:
+    weights = [math.exp(-((i - size // 2) ** 2) / (2 * sigma**2)) for i in range(size)]
+    return tuple(weight / sum(weights) for weight in weights)
+
+
+GAUSSIAN = _gaussian(11, 1.5)
+"""One axis of SSIM's separable Gaussian window: 11 taps, sigma 1.5, sum 1."""
+
+# Made when the module is loaded, so type checkers do not see all of them.
+_backends: Any = torch.backends
+_PRECISION_SWITCHES = (_backends.cuda.matmul, _backends.cudnn.conv, _backends.mkldnn.matmul, _backends.mkldnn.conv)
+
+
+@contextmanager
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """Within it float32 means float32 on `device`: no autocast, no TF32, no bfloat16 inside float32 matmuls.
+
+    Restores the effective precision of every switch on leaving. The switches are global to the process.
+    """
+    # The per-operator switches alone: torch raises when the older `allow_tf32` is read after both kinds were set.
+    saved = [switch.fp32_precision for switch in _PRECISION_SWITCHES]
+    try:
+        for switch in _PRECISION_SWITCHES:
+            switch.fp32_precision = "ieee"
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for switch, precision in zip(_PRECISION_SWITCHES, saved, strict=True):
+            switch.fp32_precision = precision
+
+
+@cache
+def _window_matrix(size: int, taps: tuple[float, ...], padding: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    # Out of inference mode: a tensor made inside it could never take part in training later.
+    with torch.inference_mode(False), torch.no_grad():
+        rows = size + 2 * padding - len(taps) + 1
+        matrix = torch.zeros(rows, size + 2 * padding, dtype=torch.float64)
+        for offset, tap in enumerate(taps):
+            matrix.diagonal(offset).fill_(tap)
+        return matrix[:, padding : padding + size].to(device, dtype, copy=True)
+
+
+def window_means(images: Tensor, taps: tuple[float, ...], *, padding: int = 0) -> Tensor:
+    """Weighted means over a separable window, as two products with banded matrices.
+
+    Args:
+        images: (..., H, W), floating point.
+        taps: weights of one axis of the window, centre in the middle; their number k is odd and at most H and W.
+        padding: zeros assumed around the image, pixels; 0 keeps valid positions only, k // 2 keeps the size.
+
+    Returns:
+        (..., H + 2 padding - k + 1, W + 2 padding - k + 1). The matrices are cached for each size, device and dtype;
+        the first call for a size copies from the host, so it cannot be part of a CUDA graph.
+    """
+    height, width = images.shape[-2:]
+    rows = _window_matrix(height, taps, padding, images.device, images.dtype)
+    columns = _window_matrix(width, taps, padding, images.device, images.dtype)
+    return rows @ (images @ columns.mT)
+
+
+class _OneMinusSSIM(torch.autograd.Function):
+    """1 - mean SSIM of (N, H, W) float32 images, with its gradient for the first argument.
+
+    The gradient is worked out in the forward pass: it takes three filters where autograd would run five, keeps one tensor
+    of the prediction's size alive in place of every intermediate map, and is safe from autocast around a backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        mean_x, mean_y, mean_xx, mean_yy, mean_xy = window_means(torch.stack((x, y, x * x, y * y, x * y)), GAUSSIAN).unbind()
+        product = mean_x * mean_y
+        squares = mean_x.square() + mean_y.square()
+        a1 = 2 * product + C1
+        a2 = 2 * (mean_xy - product) + C2
+        b1 = squares + C1
+        b2 = mean_xx + mean_yy - squares + C2
+        inverse = (b1 * b2).reciprocal()
+        ssim = a1 * a2 * inverse
+        if ctx.needs_input_grad[0]:
+            # The partial derivatives of SSIM for the window means of x, x^2 and xy.
+            for_x = 2 * (mean_y * (a2 - a1) + mean_x * ssim * (b1 - b2)) * inverse
+            for_xx = -ssim / b2
+            for_xy = 2 * a1 * inverse
+            rows = _window_matrix(x.shape[-2], GAUSSIAN, 0, x.device, x.dtype)
+            columns = _window_matrix(x.shape[-1], GAUSSIAN, 0, x.device, x.dtype)
+            back_x, back_xx, back_xy = (rows.mT @ (torch.stack((for_x, for_xx, for_xy)) @ columns)).unbind()
+            ctx.save_for_backward((back_x + 2 * x * back_xx + y * back_xy) / -ssim.numel())
+        return 1 - ssim.mean()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (for_x,) = ctx.saved_tensors
+        return gradient * for_x, None
+
+
+def ssim_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 - mean SSIM (Wang et al. 2004): Gaussian 11, sigma 1.5, data range 1, valid positions.
+
+    Args:
+        prediction: (..., H, W), any floating type; not clamped, so that values outside [0, 1] keep their gradient.
+        target: the same shape, in [0, 1]. It receives no gradient.
+
+    Returns:
+        A float32 scalar, 0 for equal frames; computed in float32 whatever autocast says. Differentiable once.
+
+    Raises:
+        RequestError: the shapes differ, or a frame is smaller than the 11x11 window.
+    """
+    if prediction.shape != target.shape:
+        raise RequestError(f"SSIM compares equal shapes; got {_shape(prediction)} and {_shape(target)}")
+    if prediction.ndim < 2 or min(prediction.shape[-2:]) < SMALLEST_CANVAS:
+        raise RequestError(
+            f"the SSIM loss needs frames of at least {SMALLEST_CANVAS}x{SMALLEST_CANVAS} pixels; got {_shape(prediction)}. "
+            "Use a larger data.canvas, or loss.ssim=0"
+        )
+    with exact_float32(prediction.device):
+        x = prediction.float().reshape(-1, *prediction.shape[-2:])
+        y = target.detach().float().reshape(-1, *target.shape[-2:])
+        loss: Tensor = _OneMinusSSIM.apply(x, y)  # type: ignore[no-untyped-call]
+    return loss
+
+
+def composite_loss(prediction_BTCHW: Tensor, target_BTCHW: Tensor, loss: Loss) -> Tensor:
+    """loss.mse * MSE + loss.ssim * (1 - SSIM) + loss.l1 * L1, each a mean over all pixels of all frames.
+
+    The article's section 3 has the weights 0.7, 0.3 and 0. A term of weight 0 is not computed.
+
+    Args:
+        prediction_BTCHW: (B, T, C, H, W), any floating type, not clamped.
+        target_BTCHW: the same shape, in [0, 1].
+        loss: the weights.
+
+    Returns:
+        A float32 scalar, at least 0.
+
+    Raises:
+        RequestError: the shapes differ, or SSIM has a weight and a frame is smaller than its 11x11 window.
+    """
+    if prediction_BTCHW.shape != target_BTCHW.shape:
+        raise RequestError(f"a loss compares equal shapes; got {_shape(prediction_BTCHW)} and {_shape(target_BTCHW)}")
+    terms: list[Tensor] = []
+    with torch.autocast(prediction_BTCHW.device.type, enabled=False):
+        prediction, target = prediction_BTCHW.float(), target_BTCHW.float()
+        if loss.mse:
+            terms.append(loss.mse * F.mse_loss(prediction, target))
+        if loss.ssim:
+            terms.append(loss.ssim * ssim_loss(prediction, target))
+        if loss.l1:
+            terms.append(loss.l1 * F.l1_loss(prediction, target))
+        return torch.stack(terms).sum()
+
+
+def _shape(tensor: Tensor) -> str:
+    return f"({', '.join(map(str, tensor.shape))})"

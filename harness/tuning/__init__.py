@@ -1,0 +1,1 @@
+"""Studies: the engine on Optuna."""

@@ -1,0 +1,144 @@
+"""The cells of a study's trials: made from settings and a seed, run as tasks, read from the store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.data.source import Source
+from harness.executors.processes import Job, Task
+from harness.executors.protocol import share_of_cores
+from harness.experiment import BUDGETS, Experiment
+from harness.registry import Variants
+from harness.runs.request import SAVE_SECONDS, Request
+from harness.store.store import Cell, DamagedRecord, Store, validated
+
+
+class Subject(Protocol):
+    """What the engine needs to know of a trial's cell."""
+
+    @property
+    def run_id(self) -> str:
+        """The id of its run."""
+        ...
+
+
+class Cells(Protocol):
+    """Where trials' cells come from, and what is known of them."""
+
+    def make(self, settings: Mapping[str, object], seed: int) -> Subject:
+        """The cell of these settings and this seed. Raises RequestError for settings that cannot be."""
+        ...
+
+    def task(self, cell: Any, *, evaluate: bool = False) -> Task:
+        """What runs the cell: trains it and, with `evaluate`, tests it."""
+        ...
+
+    def summary(self, cell: Any) -> Mapping[str, Any] | None:
+        """The summary of its training when that is finished."""
+        ...
+
+    def validations(self, cell: Any) -> list[tuple[int, float]]:
+        """What its training, maybe under way, has shown so far: (number of the validation from 1, best SSIM so far)."""
+        ...
+
+    def tested(self, cell: Any) -> Mapping[str, Any] | None:
+        """Its test metrics when it was tested."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrialCell:
+    """A cell of the store and how it was asked for."""
+
+    cell: Cell
+    request: Request
+
+    @property
+    def run_id(self) -> str:
+        """The id of its run."""
+        return self.cell.run_id
+
+
+@dataclass
+class StoreCells:
+    """Cells of one variant in a store."""
+
+    request: Request
+    variant: str
+    store: Store
+    variants: Variants
+    plugins: tuple[Path, ...] = ()
+    third_party: bool = True
+    deterministic: bool = False
+    auto_batch: bool = False
+    graphs: bool = True
+    workers: int = 1
+    threads: int = 0
+    save_every: float = SAVE_SECONDS
+    _source: Source | None = field(default=None, repr=False)
+
+    def experiment(self) -> tuple[Experiment, Mapping[str, str]]:
+        """What trials start from, resolved, and the identity of its data."""
+        cell, self._source = self.request.cell(self.variants, self.variant, None, self._source)
+        return cell.experiment, cell.identity
+
+    def make(self, settings: Mapping[str, object], seed: int) -> TrialCell:
+        """The cell of the user's request with these settings on top."""
+        own = dict(self.request.settings or {})
+        if any(f"training.{name}" in settings for name in BUDGETS):
+            own = {path: value for path, value in own.items() if path not in {f"training.{name}" for name in BUDGETS}}
+        request = replace(self.request, settings=own | dict(settings))
+        cell, self._source = request.cell(self.variants, self.variant, seed, self._source)
+        return TrialCell(cell, request)
+
+    def task(self, cell: TrialCell, *, evaluate: bool = False) -> Job:
+        """The job for a worker."""
+        return Job(
+            request=cell.request,
+            variant=self.variant,
+            seed=cell.cell.seed,
+            store=self.store.root,
+            plugins=self.plugins,
+            third_party=self.third_party,
+            deterministic=self.deterministic,
+            auto_batch=self.auto_batch,
+            graphs=self.graphs,
+            save_every=self.save_every,
+            threads=self.threads or share_of_cores(self.workers),
+            quiet=self.workers != 1,
+            evaluate=evaluate,
+        )
+
+    def summary(self, cell: TrialCell) -> Mapping[str, Any] | None:
+        """training.json."""
+        try:
+            return self.store.training(cell.cell).read_or_none("training.json")
+        except DamagedRecord:  # its task sets it aside and repairs it
+            return None
+
+    def validations(self, cell: TrialCell) -> list[tuple[int, float]]:
+        """From metrics.jsonl."""
+        best, found = -math.inf, []
+        every = cell.cell.experiment.training.validate_every
+        for line in self.store.training(cell.cell).validations():
+            ssim = line.get("ssim")
+            best = max(best, float(ssim)) if isinstance(ssim, int | float) else best
+            if math.isfinite(best):
+                found.append((-(-line["step"] // every), best))
+        return found
+
+    def tested(self, cell: TrialCell) -> Mapping[str, Any] | None:
+        """The metrics of result.json."""
+        run = self.store.run(cell.cell)
+        try:
+            result = run.read_or_none("result.json")
+        except DamagedRecord:  # as above
+            return None
+        if result is None:
+            return None
+        with validated(run.path / "result.json"):
+            return {name: None if value is None else float(value) for name, value in result["metrics"].items()}
