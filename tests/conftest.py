@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from commands import Answer, Command
 
 
 @pytest.fixture(autouse=True)
@@ -16,31 +14,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the user's own decides what a test sees."""
     for name in ("HARNESS_STORE", "HARNESS_DIGITS"):
         monkeypatch.delenv(name, raising=False)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """stdout as one JSON document; anything else on it fails."""
-        return json.loads(self.out)
-
-    @property
-    def error(self) -> str:
-        """The one line on stderr that explains a failure."""
-        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
-        assert len(lines) == 1, f"expected one line of error, stderr is {self.err!r}"
-        assert "Traceback" not in self.err
-        return lines[0]
-
-
-Command = Callable[..., Answer]
 
 
 @pytest.fixture

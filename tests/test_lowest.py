@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from commands import Command
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Command
+from commands import Command
 
 from harness.bench import speed as bench
 from harness.data import digits

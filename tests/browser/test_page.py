@@ -19,7 +19,7 @@ from reports.render import write
 
 pytestmark = pytest.mark.browser
 
-SAMPLE = runpy.run_path(str(Path(__file__).parents[1] / "sample_page.py"))
+SAMPLE = runpy.run_path(str(Path(__file__).parents[1] / "support" / "sample_page.py"))
 NAMES = [row[0] for row in SAMPLE["METHODS"]]
 GAINS = {row[0]: row[4][0] for row in SAMPLE["METHODS"] if row[4]}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from mutations import HOSTILE, TEXTS, bytes_like, json_like, text_like, values
 from safetensors.torch import save
 
-for folder in ("benchmarks", "tests"):
+for folder in ("benchmarks", "tests/support"):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / folder))
 
 from fake_store import cell as fake_cell  # noqa: E402

@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import struct
-import sys
 import tracemalloc
 import zipfile
 import zlib
@@ -14,9 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from campaign import MEMORY, campaign
 
 from harness.data.digits import TEST_IMAGES, TRAIN_IMAGES, load_digits

@@ -17,7 +17,7 @@ FAULTS = ("lost", "torn", "duplicated", "different", "failed", "stuck")
 
 
 def start(script: str, *words: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent / "support"), "OMP_NUM_THREADS": "1"}
     environment = {name: value for name, value in environment.items() if not name.startswith("HARNESS_")}
     return subprocess.Popen([sys.executable, str(HERE / script), *words], env=environment, stdout=subprocess.PIPE, text=True)
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torture.faults import fail_each, sites
-from torture.kills import numbers
+from faults import fail_each, sites
+from kills import numbers
 
 from harness.ablation.runner import Ablation, Runner
 from harness.cli.progress import Silent, Status

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_trainer import Data, Noisy, Notes, Watched, assert_same_training, cell_of, poison, train
 from torch import Tensor, nn
+from trainings import Data, Noisy, Notes, Watched, assert_same_training, cell_of, poison, train
 
 from harness.bench.speed import CONTENDERS, Stepper
 from harness.data import prefetch as ahead

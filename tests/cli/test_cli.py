@@ -20,7 +20,7 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
-from conftest import Command
+from commands import Command
 from PIL import Image
 
 from harness.errors import Interrupted
@@ -28,7 +28,7 @@ from harness.evaluation import views as inference
 from harness.presets import PRESETS
 from harness.store.store import Folder, Store
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 NUMBER = {"type": "number"}
 WHOLE = {"type": "integer", "minimum": 0}

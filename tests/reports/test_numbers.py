@@ -11,21 +11,17 @@ import itertools
 import json
 import math
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import fake_store
 import numpy as np
 import pytest
 from matplotlib.figure import Figure as Canvas
 from scipy import stats
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-
-import fake_store
 
 from harness import __version__
 from harness.ablation.plan import COPY
@@ -927,7 +923,7 @@ def test_every_number_of_prose_is_traced(page: Page, raw: Raw) -> None:
     prose = {section.id: [one for one in section.paragraphs if re.search(r"\d", one)] for section in page.sections}
     assert {name for name, found in prose.items() if found} == {"statistics", "interactions", "study-1", "method"}
     _, *promises, margin, a_a = prose["statistics"]
-    assert "4 seeds: with normal noise 5.0% false claims, 95.0% coverage, and 29%" in promises[0]  # tests/test_statistics.py
+    assert "4 seeds: with normal noise 5.0% false claims, 95.0% coverage, and 29%" in promises[0]  # see test_statistics.py
     assert len(promises) == 1
     assert numbers(margin) == [f"{MARGIN:g}"]
     assert numbers(a_a) == ["1", "0"]

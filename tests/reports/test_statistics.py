@@ -23,7 +23,7 @@ from reports.statistics import Kind, compare, compare_all, compare_unpaired, est
 
 @pytest.fixture(scope="module")
 def simulation() -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks" / "statistics_simulation.py"
+    path = Path(__file__).parents[2] / "benchmarks" / "statistics_simulation.py"
     spec = importlib.util.spec_from_file_location("statistics_simulation", path)
     assert spec is not None
     assert spec.loader is not None

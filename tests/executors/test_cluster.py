@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Command
+from commands import Command
 from study_cells import StubCell
 
 from harness.ablation.runner import Ablation, Runner

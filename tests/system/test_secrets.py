@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from commands import Command
 
 from harness.cli.printing import emit, note, print_table, visible
 from harness.store.store import Folder

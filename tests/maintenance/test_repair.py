@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Command
+from commands import Command
 from study_cells import AtOnce, Lab
 
 from harness.ablation.runner import Ablation, Runner

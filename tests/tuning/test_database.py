@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from conftest import Command
+from commands import Command
 from study_cells import AtOnce, Lab
 
 from harness.errors import HarnessError

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-
 import fake_store
+import pytest
 from fake_store import Fake, cell, write_run
 
 from harness.cli import app as cli

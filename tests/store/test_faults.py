@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import faults as fault_injection
 import pytest
 import torch
-from torture import faults as fault_injection
 
 from harness.cli.progress import Silent, Status
 from harness.data.source import Source

@@ -1,6 +1,6 @@
 """A store of every format since the first is read: two cells of preset tiny, one finished, one stopped at step 3 of 4.
 
-`tests/formats/<format>` was written by a version of that format and is never written again. Whoever raises FORMAT adds one.
+`tests/store/formats/<format>` was written by a version of that format and is never written again. Whoever raises FORMAT adds one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Command
+from commands import Command
 
 from harness.cli.progress import Silent
 from harness.data.source import open_source
@@ -21,7 +21,7 @@ from harness.store.store import FORMAT, Store, Training
 from harness.training import trainer
 
 FORMATS = sorted(Path(__file__).with_name("formats").iterdir())
-PUBLISHED = Path(__file__).parents[1] / "docs" / "results" / "2026-11-23-cpu" / "records"
+PUBLISHED = Path(__file__).parents[2] / "docs" / "results" / "2026-11-23-cpu" / "records"
 
 
 @pytest.fixture(params=FORMATS, ids=lambda path: path.name)

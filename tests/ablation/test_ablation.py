@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Command
+from commands import Command
 
 from harness.ablation.runner import Ablation, Row, Runner
 from harness.errors import RequestError

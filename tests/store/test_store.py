@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from harness.cli import listing
 from harness.errors import HarnessError, RequestError
+from harness.store import store as store_module
 from harness.store.store import DamagedRecord, Folder, Run, Store, Training, key_of
-from harness.store.store import store as store_module
 
 RECORD = {"metrics": {"ssim": 0.5}, "frames": [1, 2], "text": "Größe"}
 A, B, C = "a" * 16, "ab" * 8, "c" * 16
