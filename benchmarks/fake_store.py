@@ -21,7 +21,7 @@ import numpy as np
 from harness.ablation.plan import COPY, REFERENCE
 from harness.ablation.runner import MATCHES
 from harness.evaluation.conventions import CONVENTIONS
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.runs.request import Request
 from harness.store.store import Cell, Folder, Store, key_of
 

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.runs import execute
 from harness.runs.execute import Options, train_cell
 from harness.runs.request import Request

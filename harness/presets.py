@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+from harness.data.moving_mnist import MovingMnist
 from harness.errors import unknown
-from harness.experiment import Architecture, Data, Experiment, Loss, Training
+from harness.experiment import Experiment, Training
+from harness.model.encoder_forecaster import ConvLSTMCell, EncoderForecasterConfig
+from harness.training.optimizers import AdamW
+from harness.training.schedules import OneCycle
+from harness.training.terms import MeanSquaredError, StructuralDissimilarity
+
+MSE, SSIM = MeanSquaredError(weight=0.7), StructuralDissimilarity(weight=0.3)
 
 PRESETS: dict[str, tuple[str, Experiment]] = {
     "paper": (
         "the article's model and recipe: 64x64 canvas, five layers, 8.7M parameters, 50 epochs; for a GPU",
         Experiment(
-            training=Training(batch_size=64, epochs=50, validate_every=250, patience=10),
+            data=MovingMnist(),
+            architecture=EncoderForecasterConfig(),
+            loss=(MSE, SSIM),
+            training=Training(
+                optimizer=AdamW(), schedule=OneCycle(), batch_size=64, epochs=50, validate_every=250, patience=10
+            ),
         ),
     ),
     "cpu": (
         "32x32 canvas, 14-pixel digits, three layers; minutes on two cores",
         Experiment(
-            data=Data(
-                canvas=32,
-                digit_size=14,
-                validation_sequences=100,
-                test_sequences=500,
+            data=MovingMnist(canvas=32, digit_size=14, validation_sequences=100, test_sequences=500),
+            architecture=EncoderForecasterConfig(widths=(32, 64), kernels=(3, 3), patch=4),
+            loss=(MSE, StructuralDissimilarity(weight=0.3, start=0.2, ramp=0.4)),
+            training=Training(
+                optimizer=AdamW(lr=5e-3),
+                schedule=OneCycle(pct_start=0.15),
+                batch_size=8,
+                steps=800,
+                precision="float32",
+                validate_every=200,
             ),
-            architecture=Architecture(widths=(32, 64), kernels=(3, 3), patch=4),
-            loss=Loss(ssim_from=0.2, ssim_ramp=0.4),
-            training=Training(batch_size=8, steps=800, max_lr=5e-3, pct_start=0.15, precision="float32", validate_every=200),
         ),
     ),
     "tiny": (
         "16x16 canvas, 7-pixel digits, a few steps; seconds, to try the machinery: its figures mean nothing",
         Experiment(
-            data=Data(
+            data=MovingMnist(
                 canvas=16,
                 digit_size=7,
                 input_frames=3,
@@ -38,8 +52,11 @@ PRESETS: dict[str, tuple[str, Experiment]] = {
                 validation_sequences=4,
                 test_sequences=8,
             ),
-            architecture=Architecture(widths=(4, 8), kernels=(3, 3), patch=2, forget_bias=1.0),
-            training=Training(batch_size=4, steps=6, precision="float32", validate_every=3),
+            architecture=EncoderForecasterConfig(widths=(4, 8), kernels=(3, 3), patch=2, cell=ConvLSTMCell(forget_bias=1.0)),
+            loss=(MSE, SSIM),
+            training=Training(
+                optimizer=AdamW(), schedule=OneCycle(), batch_size=4, steps=6, precision="float32", validate_every=3
+            ),
         ),
     ),
 }

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import importlib.util
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from harness.component import Component
 from harness.errors import RequestError, unknown
-from harness.variant import Composition, Variant, compose
 
 DISTRIBUTION = "ablation-harness"
 
@@ -66,7 +70,7 @@ class Plugins:
     def _from_files(self) -> dict[str, Plugin]:
         found: dict[str, Plugin] = {}
         for path in self.files:
-            for plugin in _load_file(path, self.kind):
+            for plugin in self._load_file(path):
                 if plugin.error is not None:
                     found[str(path)] = plugin  # a path is no plugin's name, so this one hides no other
                     continue
@@ -109,12 +113,12 @@ class Plugins:
             try:
                 with redirect_stdout(sys.stderr):  # what a plugin prints must not stand between the lines of a document
                     value = point.load()
-                if not isinstance(value, self.kind):
+                if not self.accepts(value):
                     error = f"{point.value} is a {type(value).__name__}, not a {self.kind.__name__}"
-                elif (own := getattr(value, "name", name)) != name:
+                elif (own := self.name_of(value, name)) != name:
                     error = f"{point.value} calls itself {own!r}; entry point and name must agree"
-                elif isinstance(value, Variant):
-                    value.check()
+                else:
+                    self.check(value)
             except KeyboardInterrupt:  # the user's own
                 raise
             except BaseException as caught:  # another author's code: whatever it raises must stop nothing else
@@ -132,24 +136,120 @@ class Plugins:
     def __iter__(self) -> Iterator[Plugin]:
         return iter([self.plugin(name) for name in self.names])
 
+    def accepts(self, value: object) -> bool:
+        """Whether it is what a plugin of this group must be."""
+        return isinstance(value, self.kind)
 
-class Variants(Plugins):
-    """The installed variants."""
+    def name_of(self, value: Any, name: str) -> str:
+        """What a value calls itself; `name` when it says nothing."""
+        return str(getattr(value, "name", name))
+
+    def check(self, value: Any) -> None:
+        """Raises RequestError when a value cannot be used."""
+
+    def from_module(self, module: ModuleType) -> list[Any]:
+        """The values that a plugin file provides."""
+        values = [value for key, value in vars(module).items() if self.accepts(value) and not key.startswith("_")]
+        lists = [value for key, value in vars(module).items() if isinstance(value, list | tuple) and not key.startswith("_")]
+        values += [value for one in lists for value in one if self.accepts(value)]
+        return list({id(value): value for value in values}.values())
+
+    def _load_file(self, path: Path) -> list[Plugin]:
+        module = _run_file(path)
+        if isinstance(module, str):
+            return [Plugin(path.stem, str(path), error=module)]
+        try:
+            values = self.from_module(module)
+            for value in values:
+                self.check(value)
+        except RequestError as error:
+            return [Plugin(path.stem, str(path), error=_one_line(error))]
+        return [Plugin(self.name_of(value, path.stem), str(path), value) for value in values]
+
+
+class Components(Plugins):
+    """The component classes by slot and name: entry points are named `<slot>.<name>`, such as 'architecture.bottleneck.attention'."""
 
     def __init__(self, *, files: Iterable[Path] = (), third_party: bool = True) -> None:
-        super().__init__("harness.variants", Variant, files=files, third_party=third_party)
+        super().__init__("harness.components", Component, files=files, third_party=third_party)
+        self._extra: dict[str, type[Component]] = {}
+        self.more: Callable[[], Iterable[type[Component]]] = tuple
+        """Asked for further classes when a name is not known: those of variants."""
 
-    def compose(self, text: str) -> Composition:
-        """The composition that 'residual+attention' names, in any order."""
-        names = [name.strip() for name in text.split("+")]
-        if not all(names):
-            raise RequestError(f"variant {text!r}; name variants joined by '+', such as residual+attention")
-        return compose(self.get(name) for name in names)
+    def accepts(self, value: object) -> bool:
+        """Whether it is a component's class."""
+        return isinstance(value, type) and issubclass(value, Component) and bool(getattr(value, "name", ""))
 
-    @property
-    def components(self) -> list[type]:
-        """The component types of all variants that load."""
-        return [kind for plugin in self if plugin.error is None for kind in plugin.value.components]
+    def name_of(self, value: Any, name: str) -> str:
+        """Its slot and name."""
+        return f"{value.slot}.{value.name}"
+
+    def check(self, value: Any) -> None:
+        """Raises RequestError unless it is a frozen dataclass with a usable name, all of whose fields have defaults."""
+        if not _NAME.fullmatch(value.name):
+            raise RequestError(f"component name {value.name!r}; use lower-case letters, digits, '-' and '_', at most 64")
+        if not dataclasses.is_dataclass(value) or not value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            raise RequestError(f"{value.__name__} is not frozen; use @dataclass(frozen=True, kw_only=True)")
+
+    def from_module(self, module: ModuleType) -> list[Any]:
+        """The components that a plugin file defines itself."""
+        return [value for value in vars(module).values() if self.accepts(value) and value.__module__ == module.__name__]
+
+    def add(self, kinds: Iterable[type[Component]]) -> None:
+        """Makes classes known that no entry point names, such as those inside a variant's changes."""
+        self._extra |= {f"{kind.slot}.{kind.name}": kind for kind in kinds}
+
+    def find(self, slot: str, name: str) -> type[Component]:
+        """The class of that name for a slot. Raises RequestError, with what exists, for an unknown one."""
+        key = f"{slot}.{name}"
+        if key in self.names:
+            kind: type[Component] = self.get(key)
+            return kind
+        if key not in self._extra:
+            self.add(self.more())
+        if key not in self._extra:
+            error = unknown("component", name, self.of(slot), label=f"for {slot}")
+            raise RequestError("; ".join([str(error), *self._broken_files.values()]))
+        return self._extra[key]
+
+    def of(self, slot: str) -> list[str]:
+        """The names of a slot's components."""
+        keys = {*self.names, *self._extra}
+        return sorted(key.removeprefix(f"{slot}.") for key in keys if key.rpartition(".")[0] == slot)
+
+    def settings(self) -> list[str]:
+        """The paths of all fields of all components that load."""
+        return [
+            f"{value.slot}.{value.name}.{f.name}" if value.shorthand else f"{value.slot}.{f.name}"
+            for value in self.classes()
+            for f in dataclasses.fields(value)  # type: ignore[arg-type]
+        ]
+
+    def classes(self) -> list[type[Component]]:
+        """All classes that load."""
+        return [plugin.value for plugin in self if plugin.error is None] + list(self._extra.values())
+
+
+@cache
+def components() -> Components:
+    """The installed components."""
+    return Components()
+
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+def source_digest(module_name: str) -> str | None:
+    """SHA-256 of a module's source, of a package's modules all; None where there is no file, as in a notebook."""
+    module = sys.modules.get(module_name)
+    file = Path(getattr(module, "__file__", None) or "")
+    if not file.is_file():
+        return None
+    paths = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+    hashed = hashlib.sha256()
+    for path in paths:
+        hashed.update(path.name.encode() + b"\0" + path.read_bytes())
+    return hashed.hexdigest()
 
 
 def _entry_points(group: str) -> Iterable[metadata.EntryPoint]:
@@ -188,29 +288,30 @@ def _one_line(error: BaseException) -> str:
     return " ".join(text[:1000].split())
 
 
-def _load_file(path: Path, kind: type) -> list[Plugin]:
+_modules: dict[tuple[str, int, int], ModuleType | str] = {}
+"""Plugin files that were run, by path, time and size: the variants and the components of a file are those of one module."""
+
+
+def _run_file(path: Path) -> ModuleType | str:
+    """The module of a plugin file, or the error that running it gave. Raises RequestError when it cannot be a Python file."""
     if not path.is_file():
         raise RequestError(f"plugin file {path} {'is not a file' if path.exists() else 'does not exist'}")
-    name = f"harness_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise RequestError(f"plugin file {path} is not a Python file (.py)")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and torch look their module up
-    try:
-        with redirect_stdout(sys.stderr):
-            spec.loader.exec_module(module)
-        values: list[Any] = [
-            value for key, value in vars(module).items() if isinstance(value, kind) and not key.startswith("_")
-        ]
-        for value in values:
-            if isinstance(value, Variant):
-                value.check()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # another author's code: one clear line instead of its traceback
-        sys.modules.pop(name, None)
-        return [Plugin(path.stem, str(path), error=_one_line(error))]
-    if not values:
-        return [Plugin(path.stem, str(path), error=f"defines no {kind.__name__} at module level")]
-    return [Plugin(value.name, str(path), value) for value in {id(value): value for value in values}.values()]
+    stat = path.stat()
+    key = (str(path.resolve()), stat.st_mtime_ns, stat.st_size)
+    if key not in _modules:
+        name = f"harness_plugin_{path.stem}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise RequestError(f"plugin file {path} is not a Python file (.py)")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # dataclasses and torch look their module up
+        try:
+            with redirect_stdout(sys.stderr):
+                spec.loader.exec_module(module)
+            _modules[key] = module
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # another author's code: one clear line instead of its traceback
+            sys.modules.pop(name, None)
+            _modules[key] = _one_line(error)
+    return _modules[key]

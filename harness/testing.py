@@ -33,12 +33,11 @@ from harness.evaluation.views import VIEWS, predict
 from harness.experiment import Experiment
 from harness.model.forecaster import EncoderForecaster, build_model
 from harness.presets import PRESETS, preset
-from harness.registry import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
 from harness.store.store import Cell, Store
 from harness.system.devices import resolve
-from harness.variant import Composition, CompositionError, Variant
+from harness.variant import Composition, CompositionError, Variant, Variants
 
 SIDE = 16
 """Height and width of the frames that networks are tried on, pixels."""

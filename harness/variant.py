@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
+from harness.component import Component, Find, components_in, record_of
 from harness.errors import RequestError
 from harness.experiment import Experiment, check_setting
+from harness.registry import Components, Plugins
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -32,7 +34,8 @@ class Variant:
     """One idea: a name, a line, a source, and the changes that it makes to an experiment.
 
     `changes` maps config paths ('architecture.skip') to values: plain ones, or a component (see
-    `harness.experiment.Component`). An empty mapping is the base. Raises RequestError for a name that is not lower-case
+    `harness.component.Component`) or its text. An empty mapping is the base. `sizes` maps a preset's name to changes that take the place
+    of those of `changes` there: a network has a size for each preset. Raises RequestError for a name that is not lower-case
     letters, digits, '-' and '_' (at most 64). That the paths exist is checked when a plugin is loaded.
     """
 
@@ -40,6 +43,7 @@ class Variant:
     summary: str
     source: str
     changes: Mapping[str, object] = field(default_factory=dict)
+    sizes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     claim: Claim = Claim()
     citation: str = ""
 
@@ -47,26 +51,23 @@ class Variant:
         if not _NAME.fullmatch(self.name):
             raise RequestError(f"variant name {self.name!r}; use lower-case letters, digits, '-' and '_', at most 64")
         object.__setattr__(self, "changes", MappingProxyType(dict(self.changes)))
+        object.__setattr__(self, "sizes", MappingProxyType({name: dict(one) for name, one in self.sizes.items()}))
 
     @property
-    def components(self) -> tuple[type, ...]:
+    def components(self) -> tuple[type[Component], ...]:
         """The component types among the changes, those inside components too, so that records that name them can be read."""
-        return tuple(dict.fromkeys(kind for value in self.changes.values() for kind in _dataclasses(value)))
+        values = [*self.changes.values(), *(value for one in self.sizes.values() for value in one.values())]
+        return tuple(dict.fromkeys(kind for value in values for kind in components_in(value)))
 
     def check(self) -> None:
         """Raises RequestError when a change's path does not exist, or takes another type of value."""
-        for path, value in self.changes.items():
-            check_setting(path, value)
+        for changes in (self.changes, *self.sizes.values()):
+            for path, value in changes.items():
+                check_setting(path, value)
 
-
-def _dataclasses(value: object) -> Iterator[type]:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield type(value)
-        for part in dataclasses.fields(value):
-            yield from _dataclasses(getattr(value, part.name))
-    elif isinstance(value, tuple):
-        for one in value:
-            yield from _dataclasses(one)
+    def at(self, preset: str) -> Mapping[str, object]:
+        """The changes that it makes to the preset of that name."""
+        return {**self.changes, **self.sizes.get(preset, {})}
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ class Composition:
         """The union of all changes."""
         return {path: value for variant in self.variants for path, value in variant.changes.items()}
 
-    def apply(self, experiment: Experiment) -> Experiment:
-        """The experiment with all changes made."""
-        return experiment.replace(self.changes)
+    def apply(self, experiment: Experiment, preset: str = "", find: Find | None = None) -> Experiment:
+        """The experiment, of the preset of that name, with all changes made."""
+        return experiment.replace({path: value for one in self.variants for path, value in one.at(preset).items()}, find)
 
 
 def compose(variants: Iterable[Variant]) -> Composition:
@@ -117,11 +118,28 @@ def describe(variant: Variant) -> dict[str, object]:
         "name": variant.name,
         "summary": variant.summary,
         "source": variant.source,
-        "changes": {path: _as_json(value) for path, value in variant.changes.items()},
+        "changes": {path: record_of(value) for path, value in variant.changes.items()},
     }
 
 
-def _as_json(value: object) -> object:
-    if isinstance(value, tuple | list):
-        return [_as_json(one) for one in value]
-    return value if value is None or isinstance(value, str | int | float) else repr(value)
+class Variants(Plugins):
+    """The installed variants, and the components that can be named beside them."""
+
+    def __init__(self, *, files: Iterable[Path] = (), third_party: bool = True) -> None:
+        super().__init__("harness.variants", Variant, files=files, third_party=third_party)
+        self.components = Components(files=self.files, third_party=third_party)
+        self.components.more = self._components
+
+    def check(self, value: Variant) -> None:
+        """Raises RequestError when a change of the variant cannot be made."""
+        value.check()
+
+    def compose(self, text: str) -> Composition:
+        """The composition that 'residual+attention' names, in any order."""
+        names = [name.strip() for name in text.split("+")]
+        if not all(names):
+            raise RequestError(f"variant {text!r}; name variants joined by '+', such as residual+attention")
+        return compose(self.get(name) for name in names)
+
+    def _components(self) -> Iterable[type[Component]]:
+        return [kind for plugin in self if plugin.error is None for kind in plugin.value.components]

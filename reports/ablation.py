@@ -12,7 +12,7 @@ from harness import __version__
 from harness.ablation.plan import REFERENCE
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import METRICS
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.report import Report
 from harness.store.store import Store
 from harness.system import files

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RequestError
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.report import Difference
 from harness.store.store import Store
 from reports import analysis, records

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.store.store import Run, Store, Training
 from reports.analysis import Group, Method
 from reports.page import Picture

@@ -22,7 +22,7 @@ from harness.model import pointwise as plain
 from harness.model.forecaster import build_model
 from harness.model.graphs import WARM_UPS, Graphed
 from harness.presets import preset
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
 from harness.store.store import Cell, Store

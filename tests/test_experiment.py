@@ -31,7 +31,7 @@ from harness.experiment import (
     settings,
 )
 from harness.presets import PRESETS, preset
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.store.store import Cell
 from harness.system.devices import resolve
 

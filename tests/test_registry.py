@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RequestError
-from harness.registry import Plugins, Variants
+from harness.registry import Plugins
+from harness.variant import Variants
 
 BUILT_IN = ["attention", "base", "curriculum", "residual", "tta"]
 GROUP = "harness.variants"

@@ -15,12 +15,12 @@ from harness.errors import HarnessError, Interrupted, RequestError
 from harness.executors.processes import Done, Job
 from harness.executors.protocol import Executors, Processes, share_of_cores
 from harness.experiment import BUDGETS
-from harness.registry import Variants
 from harness.runs.execute import finished
 from harness.runs.request import SAVE_SECONDS, Request
 from harness.store.store import Cell, DamagedRecord, Folder, Store, key_of, validated
 from harness.system.devices import choose_device
 from harness.system.signals import stop_signals
+from harness.variant import Variants
 
 MATCHES = ("steps", "seconds", "flops")
 

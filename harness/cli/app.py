@@ -34,8 +34,8 @@ from harness.system import signals
 
 if TYPE_CHECKING:
     from harness.executors.resources import Resources
-    from harness.registry import Variants
     from harness.runs.request import Request
+    from harness.variant import Variants
 
 app = typer.Typer(
     name="harness",
@@ -93,7 +93,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 def _variants(plugins: list[Path] | None, no_plugins: bool) -> Variants:
-    from harness.registry import Variants
+    from harness.variant import Variants
 
     return Variants(files=plugins or (), third_party=not no_plugins)
 

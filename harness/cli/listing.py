@@ -9,10 +9,10 @@ from typing import Any
 from harness import experiment
 from harness.errors import HarnessError, RequestError
 from harness.presets import PRESETS
-from harness.registry import Plugins, Variants
+from harness.registry import Plugins
 from harness.runs.request import run_command, store_root
 from harness.store.store import DamagedRecord, Store, validated
-from harness.variant import describe
+from harness.variant import Variants, describe
 
 Row = dict[str, Any]
 LONGEST_CELL = 120

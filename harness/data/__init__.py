@@ -4,7 +4,7 @@ Nothing here imports torch until a batch is asked for.
 """
 
 from harness.data.digits import Digits, FileCheck, fetch_digits, load_digits, verify_digits
-from harness.data.sequences import FrameFile, open_frames
+from harness.data.frames import FrameFile, open_frames
 from harness.data.source import Source, open_source
 
 __all__ = [

@@ -16,21 +16,91 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.experiment import Data
+from harness.component import CONTENT, EVALUATION, Component, setting
+from harness.errors import RequestError
 
 if TYPE_CHECKING:
     import torch
+
+    from harness.data.source import Source
 
 _EXACT, _REST = np.float32(3), np.float32(1 / (3 * 255))
 """A byte over 255 without a division, which would take most of the time: the product with the first is exact, and that with
 the second rounds to the float32 of the division, for every byte. A single factor of 1 / 255 does not."""
 _CACHED_BYTES = 1 << 19
 _LINE = 64
+
+
+MOST = 10**9
+MOST_SEQUENCE_BYTES = 2**32
+"""Memory that one generated sequence may take, float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovingMnist(Component):
+    """Moving MNIST, generated as training goes: digits that bounce in a square (Srivastava et al., 2015, arXiv:1502.04681).
+
+    Training, validation and test sequences have disjoint digits. With `evaluation` the test sequences come from a file instead.
+    """
+
+    slot: ClassVar[str] = "data"
+    name: ClassVar[str] = "moving-mnist"
+    canvas: int = setting(64, "height and width of a frame, pixels", at_least=8, at_most=4096)
+    digit_size: int = setting(28, "height and width of a digit, pixels: 28, or a divisor of 28", at_least=2, at_most=28)
+    digits: int = setting(2, "digits in a sequence", at_least=1, at_most=64)
+    speed: float = setting(0.1, "distance a frame, as a share of the free canvas", at_least=0, at_most=1)
+    input_frames: int = setting(10, "frames shown", at_least=1, at_most=1000, shared=True)
+    horizon: int = setting(10, "frames to predict", at_least=1, at_most=1000, shared=True)
+    flip_horizontal: float = setting(
+        0.5, "probability of a left-right flip of a training sequence", at_least=0, at_most=1, shared=True
+    )
+    flip_vertical: float = setting(
+        0.5, "probability of an up-down flip of a training sequence", at_least=0, at_most=1, shared=True
+    )
+    epoch_sequences: int = setting(10_000, "sequences that count as one epoch", at_least=1, at_most=MOST)
+    validation_sequences: int = setting(1_000, "sequences to validate on", at_least=1, at_most=MOST, shared=True)
+    test_sequences: int = setting(10_000, "sequences to test on", at_least=1, at_most=MOST, decides=EVALUATION, shared=True)
+    test_seed: int = setting(
+        2015, "seed of the validation and test sequences, the same for every run", at_least=0, at_most=2**31 - 1
+    )
+    evaluation: str = setting(
+        "", "test frames: a .npy/.npz file (mnist_test_seq.npy, say); empty: generated", decides=CONTENT
+    )
+    layout: str = setting(
+        "auto",
+        "axes of a 4-D evaluation file: NTHW, TNHW, or auto (TNHW for the shape of mnist_test_seq.npy, else NTHW)",
+        choices=("auto", "NTHW", "TNHW"),
+        neutral="auto",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 28 % self.digit_size:
+            raise RequestError(f"data.digit_size is {self.digit_size}; it must divide 28 (2, 4, 7, 14 or 28)")
+        if self.canvas < self.digit_size:
+            raise RequestError(f"data.canvas is {self.canvas}; a digit of {self.digit_size} pixels does not fit")
+        if 4 * self.total_frames * self.canvas**2 > MOST_SEQUENCE_BYTES:
+            raise RequestError(
+                f"a sequence of {self.total_frames} frames of {self.canvas}x{self.canvas} pixels takes more than "
+                f"{MOST_SEQUENCE_BYTES >> 30} GiB; lower data.canvas, data.input_frames or data.horizon"
+            )
+
+    @property
+    def total_frames(self) -> int:
+        """Frames in one sequence: shown and to be predicted."""
+        return self.input_frames + self.horizon
+
+    def open(self, digits_folder: Path | None = None) -> Source:
+        """The sequences. `digits_folder` has MNIST's files, see `harness.data.digits.load_digits`. Raises RequestError."""
+        from harness.data.generated import open_generated
+
+        return open_generated(self, digits_folder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +143,7 @@ def generator(seed: int, purpose: str, step: int) -> np.random.Generator:
 
 
 def sample_trajectories(
-    data: Data, count: int, available_digits: int, rng: np.random.Generator, *, frames: int, augment: bool
+    data: MovingMnist, count: int, available_digits: int, rng: np.random.Generator, *, frames: int, augment: bool
 ) -> Trajectories:
     """Draws `count` sequences of `frames` frames with digits 0..available_digits - 1.
 

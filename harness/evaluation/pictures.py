@@ -18,12 +18,12 @@ from harness.errors import HarnessError, RequestError
 from harness.evaluation.metrics import MetricMean
 from harness.evaluation.views import predict
 from harness.experiment import Experiment
-from harness.registry import Variants
 from harness.runs.execute import stored_experiment
 from harness.store.store import Run, Store, validated
 from harness.system import files
 from harness.system.devices import autocast, resolve
 from harness.training.trainer import load_model
+from harness.variant import Variants
 
 GAP = 2
 LEAST_FRAME_SIDE = 48

@@ -50,7 +50,7 @@ def _digits(folder: Path | None) -> str:
 
 
 def _variants(third_party: bool) -> str:
-    from harness.registry import Variants
+    from harness.variant import Variants
 
     plugins = list(Variants(third_party=third_party))
     broken = [f"{plugin.name} of {plugin.origin}: {plugin.error}" for plugin in plugins if plugin.error is not None]

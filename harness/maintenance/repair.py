@@ -22,7 +22,7 @@ from harness.system import files, locks
 from harness.tuning import database
 
 if TYPE_CHECKING:
-    from harness.registry import Variants
+    from harness.variant import Variants
 
 OLD = 3600.0
 """A temporary file that no lock protects is left over when it is older, seconds by the file system's own clock."""

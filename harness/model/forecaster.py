@@ -11,17 +11,16 @@ At preset `paper` the five layers are the article's Conv1..3 and Deconv1..2 (its
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.errors import RequestError
-from harness.experiment import Architecture
-from harness.model.cell import ConvLSTM, State
+from harness.model.build import seeded
+from harness.model.cell import State
+from harness.model.encoder_forecaster import EncoderForecasterConfig
 
 
 class NoPath(nn.Module):
@@ -41,46 +40,49 @@ class EncoderForecaster(nn.Module):
     weights wherever they share a part, and a component may initialise its module in whatever way it likes.
     """
 
-    def __init__(self, architecture: Architecture, channels: int = 1, seed: int = 0) -> None:
+    def __init__(self, architecture: EncoderForecasterConfig, channels: int = 1, seed: int = 0) -> None:
         super().__init__()
         widths, last = architecture.widths, len(architecture.widths) - 1
         self.patch, self.channels = architecture.patch, channels
         pixels = channels * architecture.patch**2
-        bias = architecture.forget_bias
+        cell = architecture.cell
 
         def skip(place: str, in_channels: int, out_channels: int, *, needed: bool = True) -> nn.Module:
             if architecture.skip is None or not needed:
                 return NoPath()
-            with _seeded(seed, place):
+            with seeded(seed, place):
                 module: nn.Module = architecture.skip.build(in_channels, out_channels)
             return module
 
         self.encoder, self.down, self.encoder_skip = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for level, (width, kernel) in enumerate(zip(widths, architecture.kernels, strict=True)):
             before = widths[level - 1] if level else pixels
-            with _seeded(seed, f"encoder.{level}"):
-                self.encoder.append(ConvLSTM(before, width, kernel, forget_bias=bias))
+            with seeded(seed, f"encoder.{level}"):
+                self.encoder.append(cell.build(before, width, kernel))
             if level:
-                with _seeded(seed, f"down.{level - 1}"):
+                with seeded(seed, f"down.{level - 1}"):
                     self.down.append(nn.Conv2d(before, before, 3, stride=2, padding=1))
             # The first layer follows no other, and of the deepest only the state is read: a path there would be dead.
             self.encoder_skip.append(skip(f"encoder_skip.{level}", before, width, needed=0 < level < last))
         self.bottleneck: nn.Module | None = None
         if architecture.bottleneck is not None:
-            with _seeded(seed, "bottleneck"):
+            with seeded(seed, "bottleneck"):
                 self.bottleneck = architecture.bottleneck.build(widths[last])
         self.forecaster, self.up, self.forecaster_skip = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for level in range(last):
             above, width = widths[level + 1], widths[level]
-            with _seeded(seed, f"up.{level}"):
+            with seeded(seed, f"up.{level}"):
                 self.up.append(nn.ConvTranspose2d(above, above, 3, stride=2, padding=1, output_padding=1))
-            with _seeded(seed, f"forecaster.{level}"):
-                self.forecaster.append(
-                    ConvLSTM(above, width, architecture.forecaster_kernel, constant_channels=width, forget_bias=bias)
-                )
+            with seeded(seed, f"forecaster.{level}"):
+                self.forecaster.append(cell.build(above, width, architecture.forecaster_kernel, constant_channels=width))
             self.forecaster_skip.append(skip(f"forecaster_skip.{level}", above, width))
-        with _seeded(seed, "head"):
+        with seeded(seed, "head"):
             self.head = nn.Conv2d(widths[0], pixels, 1)
+        if architecture.gain != 1:
+            with torch.no_grad():
+                for name, parameter in self.named_parameters():
+                    if parameter.ndim == 4 and not name.startswith("head."):
+                        parameter.mul_(architecture.gain)
 
     def forward(self, frames_BTCHW: Tensor, horizon: int) -> Tensor:
         """Predicts `horizon` >= 1 frames of any number >= 1. H and W must be multiples of `architecture.stride`."""
@@ -101,13 +103,6 @@ class EncoderForecaster(nn.Module):
             ran = self.forecaster[level](features, states[level], constant=states[level][0])
             features, _ = _around(self.forecaster_skip[level], features, ran)
         return F.pixel_shuffle(_each_frame(self.head, features), self.patch).transpose(0, 1)
-
-    def use_reference(self, plain: bool = True) -> EncoderForecaster:
-        """Makes every ConvLSTM layer run its plain reading (see `harness.model.cell.plain_convlstm`); returns itself."""
-        for module in self.modules():
-            if isinstance(module, ConvLSTM):
-                module.plain = plain
-        return self
 
 
 def _each_frame(module: Callable[[Tensor], Tensor], frames_TBCHW: Tensor) -> Tensor:
@@ -131,31 +126,3 @@ def _check_frames(frames_BTCHW: Tensor, horizon: int, stride: int) -> None:
             f"frames of {height}x{width} pixels; this architecture needs multiples of {stride}: "
             "resize or pad the frames, or change architecture.widths or architecture.patch"
         )
-
-
-@contextmanager
-def _seeded(seed: int, place: str) -> Iterator[None]:
-    """Within it torch's generator of the host is seeded by the seed and the place; it is as before afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derived_seed(seed, place))
-        yield
-
-
-def derived_seed(seed: int, place: object) -> int:
-    """A seed for one place, 0..2**56 - 1: a hash, so that neighbouring seeds and places have nothing to do with each other."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{place}".encode()).digest()[:7])
-
-
-def build_model(architecture: Architecture, channels: int, seed: int) -> EncoderForecaster:
-    """Builds the network on the host, with `architecture.gain` applied; its weights depend on the arguments alone."""
-    model = EncoderForecaster(architecture, channels, seed)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if architecture.gain != 1 and parameter.ndim == 4 and not name.startswith("head."):
-                parameter.mul_(architecture.gain)
-    return model
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Trainable parameters."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

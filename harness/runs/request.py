@@ -15,9 +15,9 @@ from harness.data.source import Source, open_source
 from harness.errors import RequestError
 from harness.experiment import BUDGETS, Experiment
 from harness.presets import preset
-from harness.registry import Variants
 from harness.store.store import Cell
 from harness.system.devices import resolve
+from harness.variant import Variants
 
 SAVE_SECONDS = 30.0
 """Seconds between a training's checkpoints, where nothing else is asked for: what a crash may cost."""

@@ -1,9 +1,12 @@
-"""Schedules as pure functions of the step. This module does not import torch."""
+"""Learning-rate schedules: functions of the step, and the components that choose them. This module does not import torch."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
+from harness.component import Component, setting
 from harness.errors import RequestError
 
 NOMINAL_TOTAL = 1000.0
@@ -61,3 +64,17 @@ def one_cycle(
 
 def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) / 2 * (math.cos(math.pi * share) + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCycle(Component):
+    """One rise and one fall of the learning rate, each a half cosine, with Adam's beta1 against it (arXiv:1708.07120)."""
+
+    slot: ClassVar[str] = "training.schedule"
+    name: ClassVar[str] = "one-cycle"
+    pct_start: float = setting(0.3, "share of the budget spent on raising the learning rate", above=0, at_most=0.99)
+
+    def values(self, step: float, total: float, lr: float) -> dict[str, float]:
+        """`lr` and `beta1` at a step of `total`, for the peak rate `lr`; see `one_cycle`."""
+        rate, beta1 = one_cycle(step, total, max_lr=lr, pct_start=self.pct_start)
+        return {"lr": rate, "beta1": beta1}

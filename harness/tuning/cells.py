@@ -12,9 +12,9 @@ from harness.data.source import Source
 from harness.executors.processes import Job, Task
 from harness.executors.protocol import share_of_cores
 from harness.experiment import BUDGETS, Experiment
-from harness.registry import Variants
 from harness.runs.request import SAVE_SECONDS, Request
 from harness.store.store import Cell, DamagedRecord, Store, validated
+from harness.variant import Variants
 
 
 class Subject(Protocol):

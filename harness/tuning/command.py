@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import HarnessError, RequestError
 from harness.executors.protocol import Executors, Processes
-from harness.registry import Plugins, Variants
+from harness.registry import Plugins
 from harness.runs.request import SAVE_SECONDS, Request
 from harness.store.store import Store
 from harness.study import Study
@@ -22,6 +22,7 @@ from harness.tuning.confirm import confirm, statistics
 from harness.tuning.database import FOLDER, ensure_whole
 from harness.tuning.search import Plan, Search
 from harness.tuning.storage import Storage, open_storage
+from harness.variant import Variants
 
 GROUP = "harness.studies"
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")

@@ -114,7 +114,7 @@ def test_variants_of_one_seed_share_data_and_the_weights_that_they_have_in_commo
 
     from harness.data.source import open_source
     from harness.model.forecaster import build_model
-    from harness.registry import Variants
+    from harness.variant import Variants
 
     request, variants = ablation().request, Variants()
     base, attention = (request.experiment(variants, name, 1) for name in ("base", "attention"))

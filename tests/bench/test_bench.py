@@ -34,7 +34,7 @@ def test_the_articles_cell_has_eight_convolutions() -> None:
 
 
 def test_the_articles_plain_reading_refuses_filled_slots() -> None:
-    from harness.registry import Variants
+    from harness.variant import Variants
 
     filled = Variants().compose("residual").apply(preset("tiny"))
     with pytest.raises(ValueError, match="no slots"):

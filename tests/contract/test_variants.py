@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.testing import VariantContract
 
 
@@ -39,5 +39,5 @@ def test_every_built_in_variant_is_enrolled() -> None:
 
 
 def test_listing_the_built_in_variants_does_not_import_torch() -> None:
-    code = "import sys; from harness.registry import Variants; list(Variants(third_party=False)); sys.exit('torch' in sys.modules)"
+    code = "import sys; from harness.variant import Variants; list(Variants(third_party=False)); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

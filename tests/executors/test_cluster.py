@@ -31,7 +31,7 @@ from harness.executors.ray import Ray
 from harness.executors.remote import VERSIONS, RemoteTask
 from harness.executors.resources import resolve_resources
 from harness.executors.slurm import Slurm
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.runs.request import Request
 from harness.store.store import Cell, Folder, Store
 

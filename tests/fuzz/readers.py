@@ -39,7 +39,8 @@ from harness.data import digits, sequences  # noqa: E402
 from harness.errors import HarnessError, RequestError  # noqa: E402
 from harness.experiment import canonical_json  # noqa: E402
 from harness.model.forecaster import build_model  # noqa: E402
-from harness.registry import Plugins, Variants  # noqa: E402
+from harness.registry import Plugins
+from harness.variant import Variants  # noqa: E402
 from harness.runs.execute import finished, stored_experiment  # noqa: E402
 from harness.runs.request import Request, parse_settings, read_config  # noqa: E402
 from harness.store.store import FORMAT, Folder, Run, Store, Training  # noqa: E402

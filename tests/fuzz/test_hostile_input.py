@@ -154,7 +154,7 @@ def test_what_a_file_claims_is_refused_before_it_is_allocated(bomb: str, tmp_pat
 def test_a_checkpoint_that_claims_more_than_the_network_is_not_loaded(tmp_path: Path) -> None:
     import torch
 
-    from harness.registry import Variants
+    from harness.variant import Variants
     from harness.runs.request import Request
     from harness.store.store import DamagedRecord
     from harness.training.trainer import load_model

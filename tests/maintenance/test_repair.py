@@ -17,7 +17,7 @@ from study_cells import AtOnce, Lab
 from harness.ablation.runner import Ablation, Runner
 from harness.errors import HarnessError
 from harness.maintenance import repair
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
 from harness.store.store import FORMAT, DamagedRecord, Folder, NewerFormat, Store, Training

@@ -18,7 +18,7 @@ from harness.experiment import Architecture, Experiment
 from harness.model.cell import ConvLSTM
 from harness.model.forecaster import EncoderForecaster, build_model, count_parameters
 from harness.presets import preset
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.training.losses import composite_loss
 
 SMALL = Architecture(widths=(4, 8, 8), kernels=(5, 3, 3), patch=1, forget_bias=0.5)

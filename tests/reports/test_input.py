@@ -13,7 +13,7 @@ from fake_store import Fake, cell, write_run
 from harness import NUMERICS
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import CONVENTIONS
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.store.store import Folder, Store
 from reports import ablation, analysis, pictures, plots
 from reports.page import Figure, Page, Table

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from harness.data.source import open_source
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
 from harness.store.store import Run, Store

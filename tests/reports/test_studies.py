@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.store.store import Folder, Store
 from reports import ablation, studies
 from reports.page import Section

@@ -22,7 +22,7 @@ from harness.cli.progress import Silent, Status
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted
 from harness.maintenance import repair
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.runs.execute import Options, Outcome, run_cell
 from harness.runs.request import Request
 from harness.store.store import Cell, Store, Training
@@ -163,7 +163,7 @@ from pathlib import Path
 import torch
 from harness.evaluation import cost as measure
 from harness.runs.execute import Options, run_cell
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.runs.request import Request
 from harness.store.store import Store
 

@@ -16,7 +16,7 @@ from harness.cli.progress import Silent
 from harness.data.source import open_source
 from harness.experiment import Experiment
 from harness.maintenance import repair
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.store.store import FORMAT, Store, Training
 from harness.training import trainer
 

@@ -16,7 +16,7 @@ from commands import Command
 from study_cells import AtOnce, Lab
 
 from harness.errors import HarnessError
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.store.store import DamagedRecord, Folder, Store, Training
 from harness.tuning.confirm import statistics
 from reports import ablation, records, render

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from harness.cli.progress import Silent, Status
 from harness.data.source import Source
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.runs.request import Request
 from harness.store.store import Cell, Store, Training
 from harness.training import trainer

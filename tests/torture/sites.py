@@ -31,7 +31,7 @@ from harness.data import digits
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
 from harness.evaluation.pictures import draw_run
-from harness.registry import Variants
+from harness.variant import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
 from harness.store.store import Store

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from harness.component import Component, setting
 from harness.errors import RequestError
 from harness.variant import Claim, Variant
 
@@ -13,24 +14,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpatialAttention:
-    """Pre-norm transformer blocks over the positions of each deep frame, each branch behind a gate that starts at zero.
-
-    Args:
-        blocks: number of transformer blocks.
-        heads: attention heads; must divide the deepest width.
-        expansion: width of the feed-forward layer as a multiple of the deepest width.
-    """
+class SpatialAttention(Component):
+    """Pre-norm transformer blocks over the positions of each deep frame, each branch behind a gate that starts at zero."""
 
     slot: ClassVar[str] = "architecture.bottleneck"
-    blocks: int = 2
-    heads: int = 4
-    expansion: int = 4
-
-    def __post_init__(self) -> None:
-        for name, most in (("blocks", 64), ("heads", 1024), ("expansion", 64)):
-            if not 1 <= getattr(self, name) <= most:
-                raise RequestError(f"attention {name} is {getattr(self, name)}; it must be 1 to {most}")
+    name: ClassVar[str] = "attention"
+    blocks: int = setting(2, "number of transformer blocks", at_least=1, at_most=64)
+    heads: int = setting(4, "attention heads; must divide the deepest width", at_least=1, at_most=1024)
+    expansion: int = setting(4, "width of the feed-forward layer as a multiple of the deepest width", at_least=1, at_most=64)
 
     def build(self, channels: int) -> nn.Module:
         """A module (B, T, C, H, W) -> the same shape. Raises RequestError when the heads do not divide the channels."""

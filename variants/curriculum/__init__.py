@@ -5,26 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.errors import RequestError
+from harness.component import Component, setting
 from harness.variant import Claim, Variant
 
 
 @dataclass(frozen=True, kw_only=True)
-class GrowingHorizon:
-    """The horizon grows from `start` frames by one frame at a time, in equal shares of the budget.
-
-    Args:
-        start: frames to predict at first.
-        until: share of the budget, in (0, 1], at which the full horizon is reached.
-    """
+class GrowingHorizon(Component):
+    """The horizon grows from `start` frames by one frame at a time, in equal shares of the budget."""
 
     slot: ClassVar[str] = "training.curriculum"
-    start: int = 2
-    until: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.start < 1 or not 0 < self.until <= 1:
-            raise RequestError(f"curriculum start {self.start}, until {self.until}: start is at least 1, until in (0, 1]")
+    name: ClassVar[str] = "growing-horizon"
+    start: int = setting(2, "frames to predict at first", at_least=1)
+    until: float = setting(0.5, "share of the budget at which the full horizon is reached", above=0, at_most=1)
 
     def horizon(self, progress: float, full: int) -> int:
         """Frames to predict at `progress` 0..1 of the budget."""

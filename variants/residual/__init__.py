@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from harness.component import Component, setting
 from harness.errors import RequestError
 from harness.variant import Claim, Variant
 
@@ -13,19 +14,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProjectedSkip:
-    """A convolution from a layer's input to its output, zero at initialisation: training starts from the base's function.
-
-    Args:
-        kernel: odd kernel size of the projection.
-    """
+class ProjectedSkip(Component):
+    """A convolution from a layer's input to its output, zero at initialisation: training starts from the base's function."""
 
     slot: ClassVar[str] = "architecture.skip"
-    kernel: int = 3
+    name: ClassVar[str] = "residual"
+    kernel: int = setting(3, "odd kernel size of the projection", at_least=1, at_most=31)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.kernel <= 31 or self.kernel % 2 == 0:
-            raise RequestError(f"residual kernel is {self.kernel}; 'same' padding needs an odd kernel of 1 to 31")
+        super().__post_init__()
+        if self.kernel % 2 == 0:
+            raise RequestError(f"architecture.skip.kernel is {self.kernel}; 'same' padding needs an odd kernel")
 
     def build(self, in_channels: int, out_channels: int) -> nn.Module:
         """A module (N, in, H, W) -> (N, out, H, W)."""

@@ -1,0 +1,527 @@
+"""Components: frozen, typed, documented dataclasses that stand at the slots of an experiment.
+
+    @dataclass(frozen=True, kw_only=True)
+    class SpatialAttention(Component):
+        '''What it does, and where it comes from.'''
+
+        slot: ClassVar[str] = "architecture.bottleneck"
+        name: ClassVar[str] = "attention"
+        heads: int = setting(4, "attention heads; must divide the channels", at_least=1)
+
+        def build(self, channels: int) -> nn.Module: ...
+
+A component is chosen by its name (`--set architecture.bottleneck=attention`), its fields are set through the dotted path
+(`--set architecture.bottleneck.heads=8`) or in its call (`--set "architecture.bottleneck=attention(heads=8)"`), and its fields may be
+slots themselves. This module does not import torch, so that `harness list` and cached runs answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import operator
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, Union
+
+from harness.errors import RequestError, unknown
+
+T = TypeVar("T")
+
+TRAINING, EVALUATION, CONTENT = "training", "evaluation", "content"
+"""What a setting decides: the weights, the test alone, or the content of the data, which has a digest of its own."""
+MOST_CHARACTERS = 4096
+"""Of the text of one component."""
+DEEPEST = 16
+"""Components inside components."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The frames that a network is built for: what it is shown, and what it must predict."""
+
+    channels: int
+    height: int
+    width: int
+    input_frames: int
+    horizon: int
+
+
+def setting(
+    default: T,
+    doc: str,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    above: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    neutral: object = MISSING,
+    decides: str = TRAINING,
+    shared: bool = False,
+) -> T:
+    """A documented field with its range, which is checked when a value is made.
+
+    Args:
+        neutral: the value at which the program does what it did before the setting existed. It is left out of keys, so that a new
+            setting leaves the key of every stored run as it was.
+        decides: 'training' (the weights), 'evaluation' (the test alone) or 'content' (a place whose content has a digest of its own).
+        shared: the value stays when another component that has the same field takes the slot.
+    """
+    limits = {"at_least": at_least, "at_most": at_most, "above": above, "choices": choices}
+    result: T = field(
+        default=default, metadata={"doc": doc, "neutral": neutral, "decides": decides, "shared": shared} | limits
+    )
+    return result
+
+
+def slot_field(default: T, doc: str, *, takes: str = "", many: bool = False, neutral: object = MISSING) -> T:
+    """A field that holds a component (or None), or with `many` a tuple of components of different names.
+
+    Args:
+        takes: the slot that its components are made for; the field's own path if not given.
+        neutral: as for `setting`: None, or the name of a component all of whose fields stand at their neutral values.
+    """
+    metadata = {"doc": doc, "neutral": neutral, "decides": TRAINING, "shared": False, "slot": takes, "many": many}
+    result: T = field(default=default, metadata=metadata)
+    return result
+
+
+class Node:
+    """A frozen dataclass of settings and slots: checks every field's range when it is made."""
+
+    where: ClassVar[str] = ""
+    """The path of a section in the experiment."""
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
+            value = getattr(self, f.name)
+            path = f"{self._path}.{f.name}".lstrip(".")
+            if is_slot(f):
+                _check_slot(path, value, f)
+                continue
+            for one in value if isinstance(value, tuple) else (value,):
+                _check_range(path, one, f.metadata)
+
+    @property
+    def _path(self) -> str:
+        return self.where
+
+
+class Component(Node):
+    """What stands at a slot; see the module's docstring. Its fields are part of a run's identity."""
+
+    slot: ClassVar[str]
+    """The path of the slot that it is made for."""
+    name: ClassVar[str]
+    """Its registered name: lower-case letters, digits, '-' and '_'."""
+    revision: ClassVar[int] = 1
+    """To be raised when its numerics change: results of the old code are then no longer answers."""
+    shorthand: ClassVar[str] = ""
+    """The field that a bare number sets where several components share a slot (`loss.ssim=0.3`)."""
+
+    @property
+    def _path(self) -> str:
+        return f"{self.slot}.{self.name}" if self.shorthand else self.slot
+
+
+def is_slot(f: dataclasses.Field[Any]) -> bool:
+    """Whether a field holds a component."""
+    return "slot" in f.metadata
+
+
+def _check_slot(path: str, value: object, f: dataclasses.Field[Any]) -> None:
+    wanted = f.metadata["slot"] or path
+    if f.metadata["many"]:
+        if not isinstance(value, tuple) or len({getattr(one, "name", None) for one in value}) != len(value):
+            raise RequestError(f"{path} is {shown(value)}; it takes a tuple of components of different names")
+        for one in value:
+            check_component(f"{path}.{getattr(one, 'name', '?')}", one, wanted)
+    elif value is not None:
+        check_component(path, value, wanted)
+
+
+def check_component(path: str, value: object, wanted: str) -> None:
+    """Raises RequestError unless the value is a frozen component that is made for the slot `wanted`."""
+    frozen = isinstance(value, Component) and dataclasses.is_dataclass(value) and value.__dataclass_params__.frozen
+    if not frozen or getattr(value, "slot", None) != wanted or not getattr(value, "name", ""):
+        raise RequestError(
+            f"{path} is {shown(value)}; a slot takes a frozen dataclass derived from harness.component.Component, with the class "
+            f"variables slot = {wanted!r} and a name"
+        )
+
+
+def _check_range(path: str, value: object, limits: Mapping[str, Any]) -> None:
+    if isinstance(value, str) and limits.get("choices") and value not in limits["choices"]:
+        raise unknown(f"value of {path}", value, limits["choices"], label="choices")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RequestError(f"{path} is {value}; it must be a finite number")
+    for name, word, bad in (
+        ("at_least", "at least", operator.lt),
+        ("at_most", "at most", operator.gt),
+        ("above", "above", operator.le),
+    ):
+        if (mark := limits.get(name)) is not None and bad(value, mark):
+            raise RequestError(f"{path} is {shown(value)}; it must be {word} {mark:g}")
+
+
+def shown(value: object) -> str:
+    """A value in a message: a file may hold one of a million characters, or one that cannot be written in decimals."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too large to show"
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+# --- from text to values
+
+
+@dataclass(frozen=True)
+class Call:
+    """`name(field=value, ...)` as it was written: values are text, lists or calls."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+def parse_call(text: str) -> Call:
+    """Reads `name` or `name(field=value, ...)`; values are texts, 'quoted texts', [lists] or calls. Nothing is evaluated.
+
+    Raises RequestError with the position of the first mistake.
+
+    >>> parse_call("muon(lr=0.02, others=adamw(lr=5e-3))").arguments["others"]
+    Call(name='adamw', arguments={'lr': '5e-3'})
+    """
+    (call,) = parse_calls(text, most=1)
+    return call
+
+
+def parse_calls(text: str, *, most: int = 64) -> list[Call]:
+    """Reads several components, separated by commas. Raises RequestError."""
+    return _Reader(text).calls(most)
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        if len(text) > MOST_CHARACTERS:
+            raise RequestError(f"a component of {len(text):,} characters; at most {MOST_CHARACTERS:,} are accepted")
+        self.text, self.at = text, 0
+
+    def calls(self, most: int) -> list[Call]:
+        found = [self._call(0)]
+        while self._next() == ",":
+            self.at += 1
+            found.append(self._call(0))
+        if self._next():
+            raise self._error("expected the end")
+        if len(found) > most:
+            raise RequestError(f"{shown(self.text)} names {len(found)} components; {most} at most")
+        return found
+
+    def _next(self) -> str:
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+        return self.text[self.at : self.at + 1]
+
+    def _error(self, wanted: str) -> RequestError:
+        there = f"{self.text[self.at : self.at + 10]!r}" if self.at < len(self.text) else "the end"
+        return RequestError(
+            f"{shown(self.text)} at character {self.at + 1}: {wanted}, found {there}; write name(field=value, ...), such as "
+            "attention(heads=8)"
+        )
+
+    def _word(self, stops: str) -> str:
+        start = self.at
+        while self.at < len(self.text) and self.text[self.at] not in stops:
+            self.at += 1
+        return self.text[start : self.at].strip()
+
+    def _call(self, depth: int) -> Call:
+        self._next()
+        name = self._word("(),=[]'\" \t\n")
+        if not name or not all(one.isalnum() or one in "-_" for one in name):
+            raise self._error("expected a component's name")
+        return Call(name, self._arguments(depth) if self._next() == "(" else {})
+
+    def _arguments(self, depth: int) -> dict[str, Any]:
+        if depth >= DEEPEST:
+            raise RequestError(f"{shown(self.text)} nests components more than {DEEPEST} deep")
+        self.at += 1
+        found: dict[str, Any] = {}
+        while self._next() != ")":
+            name = self._word("(),=[]'\" \t\n")
+            if not name.isidentifier() or self._next() != "=":
+                raise self._error("expected field=value")
+            if name in found:
+                raise RequestError(f"{shown(self.text)} gives {name} twice; give it once")
+            self.at += 1
+            found[name] = self._value(depth)
+            if self._next() == ",":
+                self.at += 1
+            elif self._next() != ")":
+                raise self._error("expected ',' or ')'")
+        self.at += 1
+        return found
+
+    def _value(self, depth: int) -> Any:
+        first = self._next()
+        if first in ("'", '"') and first:
+            end = self.text.find(first, self.at + 1)
+            if end < 0:
+                raise self._error("a quotation without an end")
+            found, self.at = self.text[self.at + 1 : end], end + 1
+            return found
+        if first == "[":
+            self.at += 1
+            values = []
+            while self._next() != "]":
+                values.append(self._value(depth))
+                if self._next() == ",":
+                    self.at += 1
+                elif self._next() != "]":
+                    raise self._error("expected ',' or ']'")
+            self.at += 1
+            return values
+        start = self.at
+        text = self._word("(),=[]'\"")
+        if not text:
+            raise self._error("expected a value")
+        if self._next() == "(":
+            self.at = start
+            return self._call(depth + 1)
+        return text
+
+
+def coerce(path: str, value: object, declared: Any) -> object:
+    """Brings a value from the command line (text), a TOML file or a record to the declared type. Raises RequestError."""
+    if isinstance(declared, types.UnionType) or typing.get_origin(declared) is Union:
+        if value is None or (isinstance(value, str) and value.lower() in ("none", "null")):
+            return None
+        declared = next(kind for kind in typing.get_args(declared) if kind is not type(None))
+    if typing.get_origin(declared) is tuple:
+        if isinstance(value, str):
+            value = [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
+        if not isinstance(value, list | tuple):
+            raise RequestError(f"{path} is {shown(value)}; it must be a list, such as 32,64")
+        return tuple(coerce(path, one, typing.get_args(declared)[0]) for one in value)
+    if declared is str and isinstance(value, str):
+        return value
+    if declared is Path and isinstance(value, str | Path) and str(value):
+        return Path(value)
+    try:
+        if declared is bool:
+            if isinstance(value, str) and value.lower() in ("true", "false", "yes", "no"):
+                return value.lower() in ("true", "yes")
+            if isinstance(value, bool):
+                return value
+            raise ValueError
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError
+        if declared is float:
+            return float(value)
+        if declared is int:
+            if isinstance(value, str):
+                value = int(value) if value.strip().lstrip("+-").isdigit() else float(value)
+            if value != int(value):
+                raise ValueError
+            return int(value)
+    except (ValueError, OverflowError):
+        pass
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "a path"}
+    raise RequestError(f"{path} is {shown(value)}; it must be {words.get(declared, declared)}")
+
+
+@cache
+def hints(kind: type) -> dict[str, Any]:
+    """The declared types of a dataclass's fields, by name."""
+    found = typing.get_type_hints(kind)
+    return {f.name: found[f.name] for f in dataclasses.fields(kind)}
+
+
+Find = Callable[[str, str], type[Component]]
+"""(slot, name) -> the component's class; raises RequestError for an unknown one."""
+
+
+def make(path: str, value: object, wanted: str, find: Find) -> Component | None:
+    """The component that a value means: one already, its text, a call, a record, or None.
+
+    Raises RequestError for an unknown name or field, or a value out of range.
+    """
+    if value is None or (isinstance(value, str) and value.strip().lower() in ("none", "null")):
+        return None
+    if isinstance(value, Component):
+        return value
+    if isinstance(value, str):
+        value = parse_call(value)
+    if isinstance(value, Mapping):
+        return _from_record(path, value, wanted, find)
+    if not isinstance(value, Call):
+        raise RequestError(f"{path} is {shown(value)}; it takes a component, such as name or name(field=value)")
+    return build(path, find(wanted, value.name), value.arguments, find)
+
+
+def _from_record(path: str, record: Mapping[str, Any], wanted: str, find: Find) -> Component:
+    fields = dict(record)
+    name, revision = fields.pop("name", None), fields.pop("revision", 1)
+    if not isinstance(name, str):
+        raise RequestError(f"{path} is {shown(record)}; a component's record has a name")
+    try:
+        kind = find(wanted, name)
+    except RequestError as error:
+        raise RequestError(
+            f"{path} needs the component {name!r}; install its plugin, or name it with --plugin ({error})"
+        ) from None
+    if revision != kind.revision:
+        raise RequestError(f"{path} was made by revision {revision} of {name}; installed is revision {kind.revision}")
+    return build(path, kind, fields, find)
+
+
+def build(path: str, kind: type[Component], arguments: Mapping[str, Any], find: Find) -> Component:
+    """The component with these fields. Raises RequestError for an unknown field, or a value of the wrong type or range."""
+    values = {name: value_of(f"{path}.{name}", kind, name, value, find) for name, value in arguments.items()}
+    try:
+        return kind(**values)
+    except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise RequestError(f"{path}: {kind.name} cannot be made: {error}") from None
+
+
+def value_of(path: str, kind: type, name: str, value: object, find: Find) -> Any:
+    """The value of one field in its declared type. Raises RequestError."""
+    f = field_of(path, kind, name)
+    if not is_slot(f):
+        if isinstance(value, Call):
+            raise RequestError(f"{path} is a plain setting; it takes a value, not a component")
+        return coerce(path, value, hints(kind)[name])
+    wanted = f.metadata["slot"] or path
+    return (make_many if f.metadata["many"] else make)(path, value, wanted, find)
+
+
+def make_many(path: str, value: object, wanted: str, find: Find) -> tuple[Component, ...]:
+    """The components that a value means, in the order of their names: texts separated by commas, a mapping by name, or a sequence.
+
+    Raises RequestError as `make` does.
+    """
+    if isinstance(value, str):
+        value = [] if value.strip().lower() in ("", "none") else parse_calls(value)
+    if isinstance(value, Mapping):
+        value = [one if isinstance(one, Component) else {"name": key} | dict(one) for key, one in value.items()]
+    if not isinstance(value, list | tuple):
+        raise RequestError(f"{path} is {shown(value)}; it takes components separated by commas")
+    made = [make(f"{path}.{getattr(one, 'name', '')}".rstrip("."), one, wanted, find) for one in value]
+    return in_order(one for one in made if one is not None)
+
+
+def in_order(components: Iterable[Component]) -> tuple[Component, ...]:
+    """Components of one slot in the order of their names: equal sets are equal tuples."""
+    return tuple(sorted(components, key=lambda one: one.name))
+
+
+def field_of(path: str, kind: type, name: str) -> dataclasses.Field[Any]:
+    """The field of a section or component. Raises RequestError, with what exists, for one that it does not have."""
+    for f in dataclasses.fields(kind):
+        if f.name == name:
+            return f
+    names = [f.name for f in dataclasses.fields(kind)]
+    what = f"{kind.name!r} has no setting" if issubclass(kind, Component) else "unknown setting"
+    error = unknown("setting", name, names)
+    _, _, rest = str(error).partition(";")
+    raise RequestError(f"{path}: {what} {name!r};{rest or ' it has none'}")
+
+
+# --- to records and keys
+
+
+def record_of(value: object) -> Any:
+    """Plain JSON values: a component becomes its name, its revision where that is not 1, and its fields."""
+    if isinstance(value, Node):
+        record: dict[str, Any] = {}
+        if isinstance(value, Component):
+            record["name"] = value.name
+            if value.revision != 1:
+                record["revision"] = value.revision
+        for f in dataclasses.fields(value):  # type: ignore[arg-type]
+            one = getattr(value, f.name)
+            many = is_slot(f) and f.metadata["many"]
+            record[f.name] = {part.name: _without_name(record_of(part)) for part in one} if many else record_of(one)
+        return record
+    if isinstance(value, tuple):
+        return [record_of(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _without_name(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != "name"}
+
+
+def identity_of(value: Node, decides: Iterable[str] = (TRAINING,)) -> dict[str, Any]:
+    """What of a node goes into keys: its record without what stands at its neutral value, and with a file's content for its path.
+
+    Args:
+        decides: only settings that decide one of these.
+    """
+    wanted = tuple(decides)
+    record: dict[str, Any] = {}
+    if isinstance(value, Component):
+        record["name"] = value.name
+        if value.revision != 1:
+            record["revision"] = value.revision
+    for f in dataclasses.fields(value):  # type: ignore[arg-type]
+        one = getattr(value, f.name)
+        neutral = f.metadata.get("neutral", MISSING)
+        if isinstance(one, Node) and not is_slot(f):
+            plain: Any = identity_of(one, wanted)
+        elif is_slot(f):
+            if f.metadata["many"]:
+                plain = {part.name: _without_name(identity_of(part, wanted)) for part in one}
+                if not plain and neutral is not MISSING:
+                    continue
+            else:
+                plain = identity_of(one, wanted) if one is not None else None
+                if neutral is not MISSING and plain == (neutral if neutral is None else {"name": neutral}):
+                    continue
+        elif f.metadata.get("decides", TRAINING) not in wanted or (neutral is not MISSING and one == neutral):
+            continue
+        else:
+            plain = content_digest(one) if isinstance(one, Path) else record_of(one)
+        record[f.name] = plain
+    return record
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file's content, which stands for its path in keys. Raises RequestError when it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except (OSError, ValueError) as error:
+        raise RequestError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def walk(node: Node, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any], Any, Any]]:
+    """Every setting and slot below a node, as (path, field, declared type, value), in the order of declaration."""
+    for f in dataclasses.fields(node):  # type: ignore[arg-type]
+        path, value = f"{prefix}{f.name}", getattr(node, f.name)
+        yield path, f, hints(type(node))[f.name], value
+        if isinstance(value, Node):
+            yield from walk(value, f"{path}.")
+        elif is_slot(f) and f.metadata["many"]:
+            for part in value:
+                yield from walk(part, f"{path}.{part.name}.")
+
+
+def components_in(node: object) -> Iterator[type[Component]]:
+    """The types of a component and of all components inside it."""
+    if isinstance(node, Component):
+        yield type(node)
+    if isinstance(node, Node):
+        for f in dataclasses.fields(node):  # type: ignore[arg-type]
+            yield from components_in(getattr(node, f.name))
+    elif isinstance(node, tuple):
+        for one in node:
+            yield from components_in(one)

@@ -1,0 +1,76 @@
+"""Terms of the training loss as components: each has a weight, and may start later and rise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.component import Component, setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossTerm(Component):
+    """A term of the loss: `weight` times what `compute` gives, from the share `start` of the budget, rising over the share `ramp`.
+
+    A term of weight 0 is no term: `--set loss.ssim=0` removes it.
+    """
+
+    slot: ClassVar[str] = "loss"
+    shorthand: ClassVar[str] = "weight"
+    weight: float = setting(1.0, "factor on the term", at_least=0, at_most=1e6)
+    start: float = setting(0.0, "share of the budget before which the term is off", at_least=0, at_most=1, neutral=0.0)
+    ramp: float = setting(
+        0.0, "share of the budget over which it then rises to its weight", at_least=0, at_most=1, neutral=0.0
+    )
+
+    def weight_at(self, progress: float) -> float:
+        """The weight at progress 0..1 of the budget."""
+        if progress >= self.start + self.ramp:
+            return self.weight
+        return self.weight * (max(0.0, progress - self.start) / self.ramp if self.ramp else 0.0)
+
+    def compute(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
+        """The term without its weight: a float32 scalar from float32 frames of one shape."""
+        raise NotImplementedError(f"the loss term {type(self).__name__} has no compute(prediction, target)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanSquaredError(LossTerm):
+    """Mean squared error over all pixels of all frames."""
+
+    name: ClassVar[str] = "mse"
+
+    def compute(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
+        """A scalar, at least 0."""
+        from torch.nn import functional as F
+
+        return F.mse_loss(prediction_BTCHW, target_BTCHW)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructuralDissimilarity(LossTerm):
+    """1 - SSIM (Wang et al. 2004; Gaussian 11, sigma 1.5, range 1, valid positions), mean over all frames."""
+
+    name: ClassVar[str] = "ssim"
+
+    def compute(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
+        """A scalar, 0 for equal frames."""
+        from harness.training.losses import ssim_loss
+
+        return ssim_loss(prediction_BTCHW, target_BTCHW)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanAbsoluteError(LossTerm):
+    """Mean absolute error over all pixels of all frames."""
+
+    name: ClassVar[str] = "mae"
+
+    def compute(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
+        """A scalar, at least 0."""
+        from torch.nn import functional as F
+
+        return F.l1_loss(prediction_BTCHW, target_BTCHW)
