@@ -28,7 +28,7 @@ from harness.registry import Variants
 from harness.runs import execute
 from harness.runs.execute import Options, train_cell
 from harness.runs.request import Request
-from harness.store.store import Folder, Store, Training
+from harness.store import Folder, Store, Training
 from harness.system import locks
 from harness.system.signals import GRACE
 from harness.training import trainer

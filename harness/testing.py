@@ -36,7 +36,7 @@ from harness.presets import PRESETS, preset
 from harness.registry import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
-from harness.store.store import Cell, Store
+from harness.store import Cell, Store
 from harness.system.devices import resolve
 from harness.variant import Composition, CompositionError, Variant
 

@@ -14,7 +14,7 @@ from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import METRICS
 from harness.registry import Variants
 from harness.report import Report
-from harness.store.store import Store
+from harness.store import Store
 from harness.system import files
 from reports import analysis, records, studies, tables
 from reports.analysis import MATCHES, Analysis, Group, Method, shorten

@@ -17,7 +17,7 @@ from typing import Any
 from harness.errors import RequestError
 from harness.registry import Variants
 from harness.report import Difference
-from harness.store.store import Store
+from harness.store import Store
 from reports import analysis, records
 from reports.analysis import Context, Method, context_of, shorten
 from reports.records import DATA_FILE, SEED, Records, RunRecord

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from harness.errors import HarnessError
 from harness.registry import Variants
-from harness.store.store import Run, Store, Training
+from harness.store import Run, Store, Training
 from reports.analysis import Group, Method
 from reports.page import Picture
 from reports.plots import chosen, label

@@ -43,7 +43,7 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from harness.registry import Variants
     from harness.runs.execute import Options, run_cell
     from harness.runs.request import Request
-    from harness.store.store import Store
+    from harness.store import Store
 
     root = tmp_path_factory.mktemp("tiny") / "store"
     source = None

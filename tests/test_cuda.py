@@ -25,7 +25,7 @@ from harness.presets import preset
 from harness.registry import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
-from harness.store.store import Cell, Store
+from harness.store import Cell, Store
 from harness.system.devices import choose_device, resolve
 from harness.training import trainer
 from harness.training.losses import exact_float32

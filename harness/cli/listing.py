@@ -11,7 +11,7 @@ from harness.errors import HarnessError, RequestError
 from harness.presets import PRESETS
 from harness.registry import Plugins, Variants
 from harness.runs.request import run_command, store_root
-from harness.store.store import DamagedRecord, Store, validated
+from harness.store import DamagedRecord, Store, validated
 from harness.variant import describe
 
 Row = dict[str, Any]

@@ -73,7 +73,7 @@ def run_job(job: Job) -> Done:
     from harness.cli.progress import PlainLines, progress
     from harness.registry import Variants
     from harness.runs.execute import Options, run_cell, train_cell
-    from harness.store.store import Store
+    from harness.store import Store
 
     run_id = ""
     try:

@@ -16,7 +16,7 @@ from harness.errors import RequestError
 from harness.experiment import BUDGETS, Experiment
 from harness.presets import preset
 from harness.registry import Variants
-from harness.store.store import Cell
+from harness.store import Cell
 from harness.system.devices import resolve
 
 SAVE_SECONDS = 30.0

@@ -1,1 +1,21 @@
 """Records, checkpoints and identity."""
+
+from harness.store.store import QUARANTINE, Run, Store, Training
+from harness.store.formats import FORMAT, REDO, DamagedRecord, NewerFormat, validated
+from harness.store.identity import Cell, key_of
+from harness.store.records import Folder
+
+__all__ = [
+    "FORMAT",
+    "QUARANTINE",
+    "REDO",
+    "Cell",
+    "DamagedRecord",
+    "Folder",
+    "NewerFormat",
+    "Run",
+    "Store",
+    "Training",
+    "key_of",
+    "validated",
+]

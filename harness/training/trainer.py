@@ -31,7 +31,7 @@ from harness.experiment import Experiment, Loss
 from harness.model.forecaster import EncoderForecaster, build_model, derived_seed
 from harness.model.graphs import Graphed, graphed
 from harness.runs.request import SAVE_SECONDS
-from harness.store.store import DamagedRecord, Training
+from harness.store import DamagedRecord, Training
 from harness.system import files
 from harness.system.devices import autocast, out_of_memory
 from harness.system.signals import stop_signals

@@ -14,7 +14,7 @@ from harness.executors.protocol import share_of_cores
 from harness.experiment import BUDGETS, Experiment
 from harness.registry import Variants
 from harness.runs.request import SAVE_SECONDS, Request
-from harness.store.store import Cell, DamagedRecord, Store, validated
+from harness.store import Cell, DamagedRecord, Store, validated
 
 
 class Subject(Protocol):

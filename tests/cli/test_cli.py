@@ -26,7 +26,7 @@ from PIL import Image
 from harness.errors import Interrupted
 from harness.evaluation import views as inference
 from harness.presets import PRESETS
-from harness.store.store import Folder, Store
+from harness.store import Folder, Store
 
 ROOT = Path(__file__).resolve().parents[2]
 

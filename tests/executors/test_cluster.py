@@ -33,7 +33,7 @@ from harness.executors.resources import resolve_resources
 from harness.executors.slurm import Slurm
 from harness.registry import Variants
 from harness.runs.request import Request
-from harness.store.store import Cell, Folder, Store
+from harness.store import Cell, Folder, Store
 
 pytestmark = pytest.mark.timeout(240)  # on a machine that others use, starting processes takes its time
 

@@ -42,7 +42,7 @@ from harness.model.forecaster import build_model  # noqa: E402
 from harness.registry import Plugins, Variants  # noqa: E402
 from harness.runs.execute import finished, stored_experiment  # noqa: E402
 from harness.runs.request import Request, parse_settings, read_config  # noqa: E402
-from harness.store.store import FORMAT, Folder, Run, Store, Training  # noqa: E402
+from harness.store import FORMAT, Folder, Run, Store, Training  # noqa: E402
 from harness.study import Study  # noqa: E402
 from harness.system import locks  # noqa: E402
 from harness.system.secrets import public_url, without_secrets  # noqa: E402

@@ -14,7 +14,7 @@ from harness import NUMERICS
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import CONVENTIONS
 from harness.registry import Variants
-from harness.store.store import Folder, Store
+from harness.store import Folder, Store
 from reports import ablation, analysis, pictures, plots
 from reports.page import Figure, Page, Table
 from reports.records import DATA_FILE, read_document, read_store

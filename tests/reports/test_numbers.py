@@ -27,7 +27,7 @@ from harness import __version__
 from harness.ablation.plan import COPY
 from harness.evaluation.conventions import METRICS
 from harness.registry import Variants
-from harness.store.store import Folder, Store
+from harness.store import Folder, Store
 from reports import ablation, plots, studies
 from reports.page import Figure, Page, Table, Value
 from reports.records import read_store

@@ -14,7 +14,7 @@ from harness.data.source import open_source
 from harness.registry import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
-from harness.store.store import Run, Store
+from harness.store import Run, Store
 from reports import analysis, pictures
 from reports.records import read_store
 

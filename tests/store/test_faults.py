@@ -25,7 +25,7 @@ from harness.maintenance import repair
 from harness.registry import Variants
 from harness.runs.execute import Options, Outcome, run_cell
 from harness.runs.request import Request
-from harness.store.store import Cell, Store, Training
+from harness.store import Cell, Store, Training
 from harness.system import signals
 from harness.training import trainer
 
@@ -165,7 +165,7 @@ from harness.evaluation import cost as measure
 from harness.runs.execute import Options, run_cell
 from harness.registry import Variants
 from harness.runs.request import Request
-from harness.store.store import Store
+from harness.store import Store
 
 torch.set_num_threads(1)
 measure.median_seconds = lambda once, seconds, **options: 1.0

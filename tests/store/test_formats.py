@@ -17,7 +17,7 @@ from harness.data.source import open_source
 from harness.experiment import Experiment
 from harness.maintenance import repair
 from harness.registry import Variants
-from harness.store.store import FORMAT, Store, Training
+from harness.store import FORMAT, Store, Training
 from harness.training import trainer
 
 FORMATS = sorted(Path(__file__).with_name("formats").iterdir())

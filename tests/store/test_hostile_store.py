@@ -17,7 +17,7 @@ from study_cells import AtOnce, Lab
 
 from harness.errors import HarnessError
 from harness.registry import Variants
-from harness.store.store import DamagedRecord, Folder, Store, Training
+from harness.store import DamagedRecord, Folder, Store, Training
 from harness.tuning.confirm import statistics
 from reports import ablation, records, render
 from reports.page import Page

@@ -17,7 +17,7 @@ from harness.cli.progress import Silent, Status
 from harness.data.source import Source
 from harness.registry import Variants
 from harness.runs.request import Request
-from harness.store.store import Cell, Store, Training
+from harness.store import Cell, Store, Training
 from harness.training import trainer
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ import pytest
 from commands import Command
 
 from harness.cli.printing import emit, note, print_table, visible
-from harness.store.store import Folder
+from harness.store import Folder
 from harness.system import secrets as masking
 from harness.system.secrets import redact
 

@@ -34,7 +34,7 @@ from harness.evaluation.pictures import draw_run
 from harness.registry import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
-from harness.store.store import Store
+from harness.store import Store
 from harness.tuning import search
 from harness.tuning.command import StudyRequest, run_study
 from reports.ablation import build

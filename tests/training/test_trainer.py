@@ -30,7 +30,7 @@ from harness.evaluation import cost as measure
 from harness.evaluation import views as inference
 from harness.experiment import Loss
 from harness.runs.execute import Options, Outcome, run_cell
-from harness.store.store import Cell, DamagedRecord, Store, Training
+from harness.store import Cell, DamagedRecord, Store, Training
 from harness.training import trainer
 
 
