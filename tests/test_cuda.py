@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from harness.bench.speed import CONTENDERS, Stepper
-from harness.cli.progress import Silent, Status
 from harness.data.prefetch import Prefetcher
 from harness.data.source import Source
 from harness.errors import Interrupted
@@ -27,6 +26,7 @@ from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
 from harness.store import Cell, Store
 from harness.system.devices import choose_device, resolve
+from harness.system.progress import Silent, Status
 from harness.training import trainer
 from harness.training.losses import exact_float32
 

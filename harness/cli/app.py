@@ -16,21 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.printing import (
-    emit,
-    note,
-    print_bench,
-    print_dry_run,
-    print_plan,
-    print_quality,
-    print_result,
-    print_run,
-    print_study,
-    print_table,
-    say,
-)
+from harness.cli.printing import print_bench, print_dry_run, print_plan, print_quality, print_result, print_run, print_study
 from harness.errors import HarnessError, Interrupted, RequestError, unknown
 from harness.system import signals
+from harness.system.console import emit, note, print_table, say
 
 if TYPE_CHECKING:
     from harness.executors.resources import Resources
@@ -146,10 +135,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Train and test one variant, or answer from the store when it is finished."""
-    from harness.cli.progress import progress
     from harness.runs.execute import Options, assist, finished, run_cell
     from harness.runs.request import store_root
     from harness.store import DamagedRecord, Store, validated
+    from harness.system.progress import progress
     from harness.training.distributed import from_environment, local_device
 
     request = _request(preset, local_device(device), digits, settings, config)

@@ -1,9 +1,9 @@
 """Records, checkpoints and identity."""
 
-from harness.store.store import QUARANTINE, Run, Store, Training
 from harness.store.formats import FORMAT, REDO, DamagedRecord, NewerFormat, validated
 from harness.store.identity import Cell, key_of
 from harness.store.records import Folder
+from harness.store.store import QUARANTINE, Run, RunState, Store, Training
 
 __all__ = [
     "FORMAT",
@@ -14,6 +14,7 @@ __all__ = [
     "Folder",
     "NewerFormat",
     "Run",
+    "RunState",
     "Store",
     "Training",
     "key_of",

@@ -18,7 +18,6 @@ import faults as fault_injection
 import pytest
 import torch
 
-from harness.cli.progress import Silent, Status
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted
 from harness.maintenance import repair
@@ -27,6 +26,7 @@ from harness.runs.execute import Options, Outcome, run_cell
 from harness.runs.request import Request
 from harness.store import Cell, Store, Training
 from harness.system import signals
+from harness.system.progress import Silent, Status
 from harness.training import trainer
 
 INSTALLED = Variants(third_party=False)

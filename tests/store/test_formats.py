@@ -12,12 +12,12 @@ import pytest
 import torch
 from commands import Command
 
-from harness.cli.progress import Silent
 from harness.data.source import open_source
 from harness.experiment import Experiment
 from harness.maintenance import repair
 from harness.registry import Variants
 from harness.store import FORMAT, Store, Training
+from harness.system.progress import Silent
 from harness.training import trainer
 
 FORMATS = sorted(Path(__file__).with_name("formats").iterdir())

@@ -13,11 +13,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from harness.cli.progress import Silent, Status
 from harness.data.source import Source
 from harness.registry import Variants
 from harness.runs.request import Request
 from harness.store import Cell, Store, Training
+from harness.system.progress import Silent, Status
 from harness.training import trainer
 
 CPU = torch.device("cpu")

@@ -26,7 +26,6 @@ from faults import fail_each, sites
 from kills import numbers
 
 from harness.ablation.runner import Ablation, Runner
-from harness.cli.progress import Silent, Status
 from harness.data import digits
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
@@ -35,6 +34,7 @@ from harness.registry import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
 from harness.store import Store
+from harness.system.progress import Silent, Status
 from harness.tuning import search
 from harness.tuning.command import StudyRequest, run_study
 from reports.ablation import build
