@@ -21,9 +21,9 @@ import numpy as np
 from harness.ablation.plan import COPY, REFERENCE
 from harness.ablation.runner import MATCHES
 from harness.evaluation.conventions import CONVENTIONS
-from harness.variant import Variants
 from harness.runs.request import Request
-from harness.store.store import Cell, Folder, Store, key_of
+from harness.store import Cell, Folder, Store, key_of
+from harness.variant import Variants
 
 EFFECTS = {"attention": 0.012, "curriculum": 0.004, "residual": 0.008, "tta": 0.006}
 """What each variant adds to SSIM."""

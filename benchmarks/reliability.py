@@ -24,14 +24,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.variant import Variants
 from harness.runs import execute
 from harness.runs.execute import Options, train_cell
 from harness.runs.request import Request
-from harness.store.store import Folder, Store, Training
+from harness.store import Folder, Store, Training
 from harness.system import locks
 from harness.system.signals import GRACE
 from harness.training import trainer
+from harness.variant import Variants
 
 MOST = 0.02
 

@@ -39,7 +39,7 @@ from harness.executors.processes import Done
 from harness.executors.protocol import Processes
 from harness.presets import preset
 from harness.runs.request import Request
-from harness.store.store import Store
+from harness.store import Store
 from harness.study import Arm, Float, Study
 from harness.tuning.search import FOLDER, Plan, Search
 from harness.tuning.storage import open_storage

@@ -12,10 +12,10 @@ from harness import __version__
 from harness.ablation.plan import REFERENCE
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import METRICS
-from harness.variant import Variants
 from harness.report import Report
-from harness.store.store import Store
+from harness.store import Store
 from harness.system import files
+from harness.variant import Variants
 from reports import analysis, records, studies, tables
 from reports.analysis import MATCHES, Analysis, Group, Method, shorten
 from reports.compare import compare

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RequestError
-from harness.variant import Variants
 from harness.report import Difference
-from harness.store.store import Store
+from harness.store import Store
+from harness.variant import Variants
 from reports import analysis, records
 from reports.analysis import Context, Method, context_of, shorten
 from reports.records import DATA_FILE, SEED, Records, RunRecord

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError
+from harness.store import Run, Store, Training
 from harness.variant import Variants
-from harness.store.store import Run, Store, Training
 from reports.analysis import Group, Method
 from reports.page import Picture
 from reports.plots import chosen, label

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from harness.errors import HarnessError
 from harness.evaluation.conventions import METRICS
-from harness.store.store import DamagedRecord, Folder, Run, Store, Training
+from harness.store import DamagedRecord, Folder, Run, Store, Training
 
 FORMAT = 1
 DATA_FILE = "data.json"

@@ -14,7 +14,7 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from harness.errors import HarnessError
-from harness.store.store import Folder, Store
+from harness.store import Folder, Store
 from reports.page import Figure, Section, Table, Value
 from reports.plots import _canvas, _save, label
 from reports.tables import figure, table, text

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.evaluation.conventions import METRICS
-from harness.variant import Variants
-from harness.variant import Claim
+from harness.variant import Claim, Variants
 from reports import analysis
 from reports.analysis import Factorial, Group, Method, shorten
 from reports.page import Table, Value

@@ -40,10 +40,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the finished runs `base` and `tta` of preset tiny, seed 0. Copy it before changing it (see `store`)."""
-    from harness.variant import Variants
     from harness.runs.execute import Options, run_cell
     from harness.runs.request import Request
-    from harness.store.store import Store
+    from harness.store import Store
+    from harness.variant import Variants
 
     root = tmp_path_factory.mktemp("tiny") / "store"
     source = None

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from harness.bench.speed import CONTENDERS, Stepper
-from harness.cli.progress import Silent, Status
 from harness.data.prefetch import Prefetcher
 from harness.data.source import Source
 from harness.errors import Interrupted
@@ -22,13 +21,14 @@ from harness.model import pointwise as plain
 from harness.model.forecaster import build_model
 from harness.model.graphs import WARM_UPS, Graphed
 from harness.presets import preset
-from harness.variant import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
-from harness.store.store import Cell, Store
+from harness.store import Cell, Store
 from harness.system.devices import choose_device, resolve
+from harness.system.progress import Silent, Status
 from harness.training import trainer
 from harness.training.losses import exact_float32
+from harness.variant import Variants
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a CUDA device: torch.cuda.is_available() is false"

@@ -31,9 +31,9 @@ from harness.experiment import (
     settings,
 )
 from harness.presets import PRESETS, preset
-from harness.variant import Variants
-from harness.store.store import Cell
+from harness.store import Cell
 from harness.system.devices import resolve
+from harness.variant import Variants
 
 TINY = preset("tiny")
 DATA = {"train": "moving-mnist:x", "evaluation": "moving-mnist:x"}
@@ -416,7 +416,7 @@ def test_spelling_does_not_change_the_key() -> None:
 
 def test_a_key_is_the_same_in_another_process() -> None:
     code = (
-        "import sys\nfrom harness.presets import preset\nfrom harness.store.store import Cell\n"
+        "import sys\nfrom harness.presets import preset\nfrom harness.store import Cell\n"
         f"print(Cell('base', 'tiny', preset('tiny'), {DATA!r}).run_id)\nassert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

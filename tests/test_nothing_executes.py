@@ -23,7 +23,7 @@ from commands import Command
 from harness.bench import speed as bench
 from harness.data import digits
 from harness.errors import HarnessError
-from harness.store.store import Store
+from harness.store import Store
 from harness.system import locks
 from harness.tuning.database import FOLDER, NAME
 

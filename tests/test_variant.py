@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from harness.errors import RequestError
 from harness.presets import preset
-from harness.variant import Variants
-from harness.variant import CompositionError, Variant, compose, describe
+from harness.variant import CompositionError, Variant, Variants, compose, describe
 
 BUILT_IN = [plugin.value for plugin in Variants(third_party=False)]
 TINY = preset("tiny")

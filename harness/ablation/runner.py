@@ -17,7 +17,7 @@ from harness.executors.protocol import Executors, Processes, share_of_cores
 from harness.experiment import BUDGETS
 from harness.runs.execute import finished
 from harness.runs.request import SAVE_SECONDS, Request
-from harness.store.store import Cell, DamagedRecord, Folder, Store, key_of, validated
+from harness.store import Cell, DamagedRecord, Folder, Store, key_of, validated
 from harness.system.devices import choose_device
 from harness.system.signals import stop_signals
 from harness.variant import Variants

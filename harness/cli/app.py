@@ -16,21 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.printing import (
-    emit,
-    note,
-    print_bench,
-    print_dry_run,
-    print_plan,
-    print_quality,
-    print_result,
-    print_run,
-    print_study,
-    print_table,
-    say,
-)
+from harness.cli.printing import print_bench, print_dry_run, print_plan, print_quality, print_result, print_run, print_study
 from harness.errors import HarnessError, Interrupted, RequestError, unknown
 from harness.system import signals
+from harness.system.console import emit, note, print_table, say
 
 if TYPE_CHECKING:
     from harness.executors.resources import Resources
@@ -146,10 +135,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Train and test one variant, or answer from the store when it is finished."""
-    from harness.cli.progress import progress
     from harness.runs.execute import Options, assist, finished, run_cell
     from harness.runs.request import store_root
-    from harness.store.store import DamagedRecord, Store, validated
+    from harness.store import DamagedRecord, Store, validated
+    from harness.system.progress import progress
     from harness.training.distributed import from_environment, local_device
 
     request = _request(preset, local_device(device), digits, settings, config)
@@ -237,7 +226,7 @@ def ablate(
     from harness.executors.factory import executors
     from harness.executors.resources import resolve_resources
     from harness.runs.request import store_root
-    from harness.store.store import Store
+    from harness.store import Store
     from harness.system.secrets import redact
 
     where = resolve_resources(
@@ -333,7 +322,7 @@ def show(
     """Show one run: its result, experiment, environment and validation curve; of an unfinished one, what there is."""
     from harness.cli import listing
     from harness.runs.request import store_root
-    from harness.store.store import Store, validated
+    from harness.store import Store, validated
 
     where = Store(store_root(store))
     with validated(where.root / "runs" / run_id):
@@ -355,7 +344,7 @@ def predict(
     """Draw a run's prediction of one test sequence: input, truth, prediction, difference."""
     from harness.evaluation.pictures import draw_run
     from harness.runs.request import store_root
-    from harness.store.store import Store
+    from harness.store import Store
     from harness.system.devices import choose_device
 
     where = Store(store_root(store))
@@ -378,7 +367,7 @@ def report(
     from harness.registry import Plugins
     from harness.report import Report
     from harness.runs.request import store_root
-    from harness.store.store import Store
+    from harness.store import Store
 
     builder: Report = Plugins("harness.reports", Report, third_party=not no_plugins).get(name)
     options = builder.options(builder.build, margin=margin)
@@ -542,7 +531,7 @@ def study(
     from harness.executors.factory import executors
     from harness.executors.resources import resolve_resources
     from harness.runs.request import store_root
-    from harness.store.store import Store
+    from harness.store import Store
     from harness.tuning.command import StudyRequest, run_study, serve_dashboard
 
     root = store_root(store)
@@ -611,7 +600,7 @@ def doctor(
     done: list[str] = []
     if repair:
         from harness.maintenance.repair import repair as repair_store
-        from harness.store.store import Store
+        from harness.store import Store
         from harness.system.devices import choose_device
 
         done = repair_store(Store(root), _variants(plugin, no_plugins), choose_device(device), digits, note)

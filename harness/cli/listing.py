@@ -11,7 +11,7 @@ from harness.errors import HarnessError, RequestError
 from harness.presets import PRESETS
 from harness.registry import Plugins
 from harness.runs.request import run_command, store_root
-from harness.store.store import DamagedRecord, Store, validated
+from harness.store import DamagedRecord, Run, RunState, Store, validated
 from harness.variant import Variants, describe
 
 Row = dict[str, Any]
@@ -58,32 +58,16 @@ def runs(store: Path | None) -> list[Row]:
     """Every run, finished or not; what is damaged is listed with the reason."""
     where = Store(store_root(store))
     rows: list[Row] = []
-    seen: set[str] = set()
+    tested: set[str] = set()
     for run in where.runs():
-        row: Row = {"run_id": run.run_id}
-        try:
-            record = run.read_or_none("experiment.json") or {}
-            result = run.read_or_none("result.json")
-            row |= {key: record.get(key) for key in ("variant", "preset", "seed")}
-            row["status"] = "unfinished" if result is None else "superseded" if run.superseded else "finished"
-            if result is None and (where.root / "trainings" / str(record.get("training_key")) / "training.json").is_file():
-                row["status"] = "trained"
-            if result is None and (failure := run.read_or_none("failure.json")) is not None:
-                row |= {"status": "failed", "reason": str(failure.get("error"))}
-            if result is not None:
-                row |= {"ssim": result["metrics"]["ssim"], "mse": result["metrics"]["mse"], "params": result["params"]}
-                row["seconds"] = result["training"]["seconds"]
-            seen.add(str(record.get("training_key")))
-        except HarnessError as error:
-            row |= {"status": "damaged", "reason": str(error)}
-        except (KeyError, TypeError):
-            row |= {"status": "damaged", "reason": f"{run.path} holds records of another program"}
-        rows.append(row)
+        state = run.state(where)
+        tested.add(str(state.record.get("training_key")))
+        rows.append(_row(run, state))
     for training in where.trainings():
-        if training.path.name in seen or "~" in training.path.name:
+        if training.path.name in tested or training.superseded:
             continue
         try:
-            record = training.read_or_none("experiment.json") or {}
+            record = training.read_or_none("experiment.json")
         except HarnessError as error:
             rows.append({"run_id": training.path.name, "status": "damaged", "reason": str(error)})
             continue
@@ -92,13 +76,32 @@ def runs(store: Path | None) -> list[Row]:
     return rows
 
 
-def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:
-    """All that the store knows of one run, finished or not, and the command that goes on with it.
+def _row(run: Run, state: RunState) -> Row:
+    row: Row = {"run_id": run.run_id}
+    if state.status != "damaged":
+        row |= {key: state.record.get(key) for key in ("variant", "preset", "seed")}
+    row["status"] = "superseded" if state.status == "finished" and run.superseded else state.status
+    if state.reason is not None:
+        row["reason"] = state.reason
+    if (result := state.result) is not None:
+        try:
+            with validated(run.path):
+                row |= {"ssim": result["metrics"]["ssim"], "mse": result["metrics"]["mse"], "params": result["params"]}
+                row["seconds"] = result["training"]["seconds"]
+        except DamagedRecord as error:
+            row |= {"status": "damaged", "reason": str(error)}
+    return row
 
-    `status` is 'finished', 'trained' (not tested yet), 'unfinished' or 'failed'. Raises RequestError when there is no such run.
+
+def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:
+    """All that the store knows of one run, finished or not, and the command that resumes it.
+
+    `status` is as in `harness.store.RunState`. Raises RequestError when there is no such run, DamagedRecord when it is damaged.
     """
     found = store.find(prefix)
-    record, result, failure = store.record_of(found), found.read_or_none("result.json"), found.read_or_none("failure.json")
+    state, record = found.state(store), store.record_of(found)
+    if state.status == "damaged":
+        raise DamagedRecord(str(state.reason), found.path)
     training, environment = {}, found.read_or_none("environment.json")
     validations: list[Row] = []
     try:
@@ -107,15 +110,14 @@ def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:
         environment = environment or folder.read_or_none("environment.json")
     except DamagedRecord as error:  # the result stands on its own
         note(f"no validation curve: {error}")
-    states = {"finished": result is not None, "failed": failure is not None, "trained": bool(training), "unfinished": True}
     with validated(found.path):
         return {
             **{"run_id": found.run_id, "path": str(found.path)},
-            "status": next(name for name, holds in states.items() if holds),
+            "status": state.status,
             **{name: record.get(name) for name in ("variant", "preset", "seed")},
-            "result": result,
+            "result": state.result,
             "training": {name: value for name, value in training.items() if name != "checkpoint"} or None,
-            "error": None if result is not None or failure is None else failure.get("error"),
+            "error": state.reason,
             "experiment": record.get("experiment"),
             "environment": environment,
             "validation": validations,

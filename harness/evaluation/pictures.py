@@ -19,7 +19,7 @@ from harness.evaluation.metrics import MetricMean
 from harness.evaluation.views import predict
 from harness.experiment import Experiment
 from harness.runs.execute import stored_experiment
-from harness.store.store import Run, Store, validated
+from harness.store import Run, Store, validated
 from harness.system import files
 from harness.system.devices import autocast, resolve
 from harness.training.trainer import load_model

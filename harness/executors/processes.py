@@ -70,9 +70,9 @@ class Done:
 
 def run_job(job: Job) -> Done:
     """Runs one job in this process. An error becomes part of the answer."""
-    from harness.cli.progress import PlainLines, progress
     from harness.runs.execute import Options, run_cell, train_cell
-    from harness.store.store import Store
+    from harness.store import Store
+    from harness.system.progress import PlainLines, progress
     from harness.variant import Variants
 
     run_id = ""

@@ -17,7 +17,7 @@ from typing import Any
 from harness import NUMERICS, __version__
 from harness.errors import HarnessError
 from harness.executors.processes import Done, Task
-from harness.store.store import Store
+from harness.store import Store
 
 LOSSES = 5
 """How often a task whose machine was lost is given to another one before that is an error."""

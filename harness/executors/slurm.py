@@ -20,7 +20,7 @@ from harness.errors import HarnessError, RequestError
 from harness.executors.processes import Done
 from harness.executors.remote import STOPPED, Lost, Remote, RemoteTask, Way, one_line
 from harness.executors.resources import Resources
-from harness.store.store import Store
+from harness.store import Store
 
 FOLDER = "jobs"
 POLL_SECONDS = 0.5

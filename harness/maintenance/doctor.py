@@ -60,7 +60,7 @@ def _variants(third_party: bool) -> str:
 
 
 def _store(root: Path) -> str:
-    from harness.store.store import Store
+    from harness.store import Store
 
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def _store(root: Path) -> str:
 
 def _records(root: Path) -> str:
     from harness.maintenance.repair import findings
-    from harness.store.store import Store
+    from harness.store import Store
 
     store = Store(root)
     found = list(findings(store))

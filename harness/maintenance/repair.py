@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
-from harness.store.store import QUARANTINE, DamagedRecord, Folder, Run, Store, Training
+from harness.store import QUARANTINE, DamagedRecord, Folder, Run, Store, Training
 from harness.system import files, locks
 from harness.tuning import database
 
@@ -276,7 +276,7 @@ def _test_again(
     from harness.data.source import open_source
     from harness.experiment import Experiment
     from harness.runs.execute import Options, run_cell
-    from harness.store.store import Cell
+    from harness.store import Cell
 
     try:
         training = Training(store.root / "trainings" / str(record["training_key"]))

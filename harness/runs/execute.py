@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.progress import Progress, Silent
 from harness.errors import HarnessError
 from harness.evaluation.conventions import CONVENTIONS
 from harness.experiment import Experiment
 from harness.runs.request import SAVE_SECONDS
-from harness.store.store import REDO, Cell, DamagedRecord, Folder, Run, Store, Training, validated
+from harness.store import REDO, Cell, DamagedRecord, Folder, Run, Store, Training, validated
+from harness.system.progress import Progress, Silent
 from harness.training.distributed import SINGLE_PROCESS, Distributed
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from harness.data.source import Source, open_source
 from harness.errors import RequestError
 from harness.experiment import BUDGETS, Experiment
 from harness.presets import preset
-from harness.store.store import Cell
+from harness.store import Cell
 from harness.system.devices import resolve
 from harness.variant import Variants
 

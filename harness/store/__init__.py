@@ -1,1 +1,22 @@
 """Records, checkpoints and identity."""
+
+from harness.store.formats import FORMAT, REDO, DamagedRecord, NewerFormat, validated
+from harness.store.identity import Cell, key_of
+from harness.store.records import Folder
+from harness.store.store import QUARANTINE, Run, RunState, Store, Training
+
+__all__ = [
+    "FORMAT",
+    "QUARANTINE",
+    "REDO",
+    "Cell",
+    "DamagedRecord",
+    "Folder",
+    "NewerFormat",
+    "Run",
+    "RunState",
+    "Store",
+    "Training",
+    "key_of",
+    "validated",
+]

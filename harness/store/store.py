@@ -10,302 +10,42 @@ A training and a run are two folders because several runs share one training: te
 checkpoint that its variant already has. `training.json` and `result.json` are written last, atomically: a folder that has
 one is finished. Records are JSON with their own SHA-256, lines of metrics.jsonl have theirs, arrays are safetensors with one in
 their header; each also says where it belongs. Nothing is ever unpickled. docs/reliability.md says what follows from that.
-
-Formats: 1 had neither digests nor places in lines and in checkpoints. It is read as it is, and continued in the newest one.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import io
-import json
 import os
 import re
 import shutil
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import NUMERICS
 from harness.errors import HarnessError, RequestError
-from harness.experiment import Experiment, canonical_json
+from harness.store.checkpoints import check_checkpoint, write_checkpoint
+from harness.store.formats import REDO, DamagedRecord, validated
+from harness.store.identity import Cell
+from harness.store.records import Folder
 from harness.system import files, locks
-from harness.system.secrets import redact
 
-FORMAT = 2
-_KEY = re.compile(r"[0-9a-f]{16}(~[0-9]{1,6})?")
-MAX_RECORD_BYTES = 32 * 2**20
-MAX_LINES_BYTES = 256 * 2**20
-MAX_TABLE_BYTES = 8 * 2**20
-"""Of a checkpoint's header: room for 50,000 tensors."""
-_PIECE = 2**20
 QUARANTINE = "quarantine"
-_LINE_DIGEST = "sha256"
-REDO = "its run's command sets it aside and makes it anew"
-
-
-class DamagedRecord(HarnessError):
-    """A file or folder of the store is truncated, changed, or not one of ours. `path`, where it is known, is what to set aside."""
-
-    def __init__(self, message: str, path: Path | None = None) -> None:
-        super().__init__(message)
-        self.path = path
-
-
-class NewerFormat(HarnessError):
-    """A whole file of the store that a newer version wrote: not damaged, and not for this version to touch."""
-
-
-@contextmanager
-def validated(path: Path) -> Iterator[None]:
-    """Where the fields of a record are used: a sound file with other fields than ours is named, and no crash.
-
-    Raises DamagedRecord.
-    """
-    try:
-        yield
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
-        raise DamagedRecord(f"{path} holds records of another program ({reason})") from error
-
-
-def key_of(value: object) -> str:
-    """Sixteen hexadecimal digits of the SHA-256 of a value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+_KEY = re.compile(r"[0-9a-f]{16}(~[0-9]{1,6})?")
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One experiment with the identity of its data: what is trained once, and evaluated once.
+class RunState:
+    """How far a run is.
 
-    `identity` names the content of the training and evaluation data (see `harness.data.source.Source.identity`);
-    `changes` are the config paths that the variant changes, kept so that a report can tell a variant from another setting.
+    `status` is 'finished', 'failed', 'trained' (not tested yet), 'unfinished' or 'damaged', `reason` the error of a failed or
+    damaged one. `record` is experiment.json of the run or of its training, empty where neither has one.
     """
 
-    variant: str
-    preset: str
-    experiment: Experiment
-    identity: Mapping[str, str]
-    changes: tuple[str, ...] = ()
-
-    @property
-    def seed(self) -> int:
-        """The seed of initialisation and data."""
-        return self.experiment.training.seed
-
-    @cached_property
-    def training_key(self) -> str:
-        """The checkpoint's key: equal for all cells that would train the same weights."""
-        record = self.experiment.to_dict()
-        # The test data cannot change the weights, nor can a path: the content's digest stands for it.
-        data = {k: v for k, v in record["data"].items() if k not in ("frames", "evaluation", "test_sequences")}
-        parts = {name: record[name] for name in ("architecture", "loss", "training")}
-        return key_of({"numerics": NUMERICS, "train": self.identity["train"], "data": data} | parts)
-
-    @cached_property
-    def run_id(self) -> str:
-        """The result's key: the checkpoint, how it predicts, and on what it is tested."""
-        return key_of(
-            {
-                "training": self.training_key,
-                "inference": self.experiment.to_dict()["inference"],
-                "evaluation": self.identity["evaluation"],
-                "test_sequences": self.experiment.data.test_sequences,
-            }
-        )
-
-    def record(self) -> dict[str, Any]:
-        """Plain values for experiment.json."""
-        return {
-            "variant": self.variant,
-            "preset": self.preset,
-            "seed": self.seed,
-            "changes": list(self.changes),
-            "run_id": self.run_id,
-            "training_key": self.training_key,
-            "numerics": NUMERICS,
-            "identity": dict(self.identity),
-            "experiment": self.experiment.to_dict(),
-        }
-
-
-class Folder:
-    """A folder of records. `guard` is called before anything is named in it: a holder that lost its lock writes nothing."""
-
-    def __init__(self, path: Path, guard: Callable[[], None] = lambda: None) -> None:
-        self.path, self.guard = path, guard
-
-    def write(self, name: str, record: Mapping[str, Any]) -> None:
-        """Writes a JSON record with its digest, atomically and durably. NaN and infinities become null, secrets are masked."""
-        body = _finite(dict(record)) | {"format": FORMAT, "place": self._place(name)}
-        body["sha256"] = hashlib.sha256(canonical_json(body).encode()).hexdigest()
-        self.write_bytes(name, (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
-
-    def _place(self, name: str) -> str:
-        """Where a record belongs, so that a copy in another folder is not taken for that folder's own."""
-        return f"{self.path.name.partition('~')[0]}/{name}"
-
-    def write_bytes(self, name: str, *pieces: bytes | memoryview) -> None:
-        """Writes a file under a temporary name, syncs it to disk, and only then names it."""
-        path = self._within(name)
-        try:
-            self.guard()
-            files.write(path, *pieces)
-        except OSError as error:
-            raise HarnessError(
-                f"cannot write {path}: {error.strerror or error}; what was there before is untouched. "
-                "Free space or choose a writable store (--store, HARNESS_STORE), then run the same command again"
-            ) from error
-
-    def _within(self, name: str) -> Path:
-        """The path of a file of this folder. Raises DamagedRecord for a name that leads elsewhere, and when the folder does."""
-        if Path(name).name != name or name in ("", "..") or "\0" in name:
-            raise DamagedRecord(f"{name[:80]!r} is no name of a file in {self.path}")
-        if self.path.is_symlink():
-            raise DamagedRecord(f"{self.path} is a link, which may lead out of the store; {REDO}", self.path)
-        return self.path / name
-
-    def opened(self, name: str, *, append: bool = False) -> io.BufferedReader | io.BufferedRandom:
-        """Opens a file of this folder, to read or to append to. Raises DamagedRecord for what is no file of its own here.
-
-        A link may lead out of the store, and a pipe would block for ever.
-        """
-        path = self._within(name)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT if append else os.O_RDONLY
-        try:
-            handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
-            raise DamagedRecord(f"{path} is not a file but a link, which may lead out of the store; {REDO}", path) from None
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            raise DamagedRecord(f"{path} is not a file; {REDO}", path)
-        return os.fdopen(handle, "ab+") if append else os.fdopen(handle, "rb")
-
-    def read(self, name: str) -> dict[str, Any]:
-        """Reads a record written by `write`. Raises DamagedRecord when it is not whole, FileNotFoundError when absent."""
-        path = self.path / name
-        try:
-            with self.opened(name) as file:
-                size = os.fstat(file.fileno()).st_size
-                content = file.read(size) if size <= MAX_RECORD_BYTES else b""
-            if size > MAX_RECORD_BYTES:
-                raise DamagedRecord(
-                    f"{path} is larger than {MAX_RECORD_BYTES >> 20} MiB; it is not a record of this store", path
-                )
-            body = json.loads(content)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise HarnessError(f"cannot read {path}: {error.strerror or error}") from error
-        except (ValueError, RecursionError):
-            raise DamagedRecord(f"{path} is truncated or not JSON; {REDO}", path) from None
-        if not isinstance(body, dict) or "sha256" not in body or "format" not in body:
-            raise DamagedRecord(f"{path} is not a record of this store; {REDO}", path)
-        digest = body.pop("sha256")
-        try:
-            whole = hashlib.sha256(canonical_json(body).encode()).hexdigest() == digest
-        except (ValueError, RecursionError):
-            whole = False
-        if not whole:
-            raise DamagedRecord(f"{path} was changed after it was written; {REDO}", path)
-        check_format(path, body.pop("format"))
-        if (place := body.pop("place", None)) != self._place(name):
-            raise DamagedRecord(f"{path} is the record of {str(place)[:80]}; {REDO}", path)
-        return body
-
-    def read_or_none(self, name: str) -> dict[str, Any] | None:
-        """As `read`; None when there is no such record."""
-        try:
-            return self.read(name)
-        except FileNotFoundError:
-            return None
-
-    def append(self, name: str, line: Mapping[str, Any]) -> None:
-        """Appends one JSON line with its digest. A line that a crash tore is closed first, so that it spoils no other."""
-        path = self.path / name
-        whole = _finite(dict(line))
-        whole[_LINE_DIGEST] = self._line_digest(name, whole)
-        try:
-            self.guard()
-            with self.opened(name, append=True) as file:
-                files.append(file.fileno(), canonical_json(whole).encode())
-        except OSError as error:
-            raise HarnessError(
-                f"cannot write {path}: {error.strerror or error}; the last saved state is untouched. Free space, then run "
-                "the same command again to go on"
-            ) from error
-
-    def sync(self, name: str) -> None:
-        """Brings the lines appended so far to disk."""
-        try:
-            files.sync(self.path / name)
-        except OSError as error:
-            raise HarnessError(f"cannot write {self.path / name}: {error.strerror or error}") from error
-
-    def lines(self, name: str) -> list[dict[str, Any]]:
-        """The whole lines of an append-only file. After a resume a step stands there twice; the later line counts."""
-        return [line for line, _ in self._whole_lines(name)]
-
-    def split_lines(self, name: str) -> tuple[list[bytes], int]:
-        """The whole lines of an append-only file as they stand there, and how many others there are."""
-        raw = self._raw_lines(name)
-        whole = [text for _, text in self._whole_lines(name)]
-        return whole, sum(bool(text.strip()) for text in raw) - len(whole)
-
-    def _raw_lines(self, name: str) -> list[bytes]:
-        path = self.path / name
-        try:
-            with self.opened(name) as file:
-                if os.fstat(file.fileno()).st_size > MAX_LINES_BYTES:
-                    raise DamagedRecord(f"{path} is larger than {MAX_LINES_BYTES >> 20} MiB; {REDO}", path)
-                return file.read(MAX_LINES_BYTES).split(b"\n")
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise HarnessError(f"cannot read {path}: {error.strerror or error}") from error
-
-    def _whole_lines(self, name: str) -> Iterator[tuple[dict[str, Any], bytes]]:
-        digests = False  # those of format 1 have none, and stand before all others
-        for text in self._raw_lines(name):
-            try:
-                value = _finite(json.loads(text))
-                if not isinstance(value, dict):
-                    continue
-                digest = value.pop(_LINE_DIGEST, None)
-                if digest is None and digests:
-                    continue
-                if digest is not None:
-                    if digest != self._line_digest(name, value):
-                        continue
-                    digests = True
-            except (ValueError, RecursionError):
-                continue
-            yield value, text
-
-    def _line_digest(self, name: str, line: Mapping[str, Any]) -> str:
-        return hashlib.sha256((self._place(name) + canonical_json(line)).encode()).hexdigest()[:16]
-
-    def sweep(self) -> None:
-        """Removes what processes that died left under temporary names. For the holder of the folder's lock."""
-        if self.path.is_symlink():
-            return
-        with suppress(OSError):
-            files.discard([path for path in self.path.iterdir() if files.is_temporary(path)])
-
-    def digest(self, name: str) -> str:
-        """SHA-256 of a file's content."""
-        try:
-            with self.opened(name) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise _cannot_read(self.path / name, error) from error
+    status: str
+    reason: str | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] | None = None
 
 
 class Run(Folder):
@@ -316,10 +56,18 @@ class Run(Folder):
         """The folder's name."""
         return self.path.name
 
-    @property
-    def superseded(self) -> bool:
-        """Whether `--force` made a newer one."""
-        return "~" in self.path.name
+    def state(self, store: Store) -> RunState:
+        """How far the run is, in the words that every command uses. Raises nothing: what cannot be read is damaged."""
+        try:
+            record = self.read_or_none("experiment.json") or store.begun().get(self.run_id, {})
+            if (result := self.read_or_none("result.json")) is not None:
+                return RunState("finished", None, record, result)
+            if (failure := self.read_or_none("failure.json")) is not None:
+                return RunState("failed", str(failure.get("error")), record or failure)
+            trained = (store.root / "trainings" / str(record.get("training_key")) / "training.json").is_file()
+            return RunState("trained" if trained else "unfinished", None, record)
+        except HarnessError as error:
+            return RunState("damaged", str(error))
 
 
 class Training(Folder):
@@ -347,49 +95,12 @@ class Training(Folder):
         return self.path / name
 
     def write_checkpoint(self, name: str, content: bytes, header: Mapping[str, str]) -> None:
-        """Writes a serialised safetensors file with the header's texts, where it belongs, and a digest of all of it."""
-        size = int.from_bytes(content[:8], "little")
-        table, data = json.loads(content[8 : 8 + size]), memoryview(content)[8 + size :]
-        table["__metadata__"] = {**header, "training": self._place(name).partition("/")[0], "format": str(FORMAT)}
-        table["__metadata__"]["sha256"] = _checkpoint_digest(table, [data])
-        text = canonical_json(table).encode()
-        text += b" " * (-len(text) % 8)
-        self.write_bytes(name, len(text).to_bytes(8, "little"), text, data)
+        """See `harness.store.checkpoints`."""
+        write_checkpoint(self, name, content, header)
 
     def check_checkpoint(self, name: str) -> dict[str, str]:
-        """The header's texts of a checkpoint that is whole and this training's own.
-
-        One of format 1 has no digest: what it says of itself is believed. Raises DamagedRecord or NewerFormat.
-        """
-        path = self.path / name
-        try:
-            with self.opened(name) as file:
-                there = os.fstat(file.fileno()).st_size
-                size = int.from_bytes(file.read(8), "little")
-                if size > MAX_TABLE_BYTES:
-                    raise DamagedRecord(f"{path} is not a checkpoint of this store; {REDO}", path)
-                table = json.loads(file.read(size))
-                header = table["__metadata__"]
-                tensors = [entry for key, entry in table.items() if key != "__metadata__"]
-                # Before anything of it is read: a file that is not as long as it says may be of any length.
-                claimed = 8 + size + max((entry["data_offsets"][1] for entry in tensors), default=0)
-                if there != claimed:
-                    raise DamagedRecord(f"{path} has {there:,} bytes, not as many as its header says; {REDO}", path)
-                digest, written = header.pop("sha256", None), header.get("format")
-                whole = digest == _checkpoint_digest(table, iter(lambda: file.read(_PIECE), b""))
-        except OSError as error:
-            raise _cannot_read(path, error) from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise DamagedRecord(f"{path} is not a checkpoint of this store; {REDO}", path) from None
-        if digest is not None or written is not None:
-            if not whole:
-                raise DamagedRecord(f"{path} was changed after it was written; {REDO}", path)
-            check_format(path, int(written) if str(written).isdecimal() else written)
-        own = self._place(name).partition("/")[0]
-        if header.get("training", own if "state" not in header else None) != own:
-            of = header.get("training", "of something else")
-            raise DamagedRecord(f"{path} belongs to the training {of}; {REDO}", path)
-        return dict(header)
+        """See `harness.store.checkpoints`."""
+        return check_checkpoint(self, name)
 
 
 class Store:
@@ -399,11 +110,11 @@ class Store:
         self.root = root
 
     def training(self, cell: Cell) -> Training:
-        """The folder of a cell's training, which need not exist yet."""
+        """The folder of a cell's training, whether it exists or not."""
         return Training(self.part("trainings") / cell.training_key)
 
     def run(self, cell: Cell) -> Run:
-        """The folder of a cell's run, which need not exist yet."""
+        """The folder of a cell's run, whether it exists or not."""
         return Run(self.part("runs") / cell.run_id)
 
     def record_of(self, run: Run) -> dict[str, Any]:
@@ -411,13 +122,10 @@ class Store:
 
         Raises DamagedRecord when there is none.
         """
-        if (own := run.read_or_none("experiment.json")) is not None:
-            return own
-        for training in self.trainings():
-            record = training.read_or_none("experiment.json")
-            if record is not None and record.get("run_id") == run.run_id and "~" not in training.path.name:
-                return record
-        raise DamagedRecord(f"{run.path} has no experiment.json; it is not a whole run")
+        record = run.read_or_none("experiment.json") or self.begun().get(run.run_id)
+        if record is None:
+            raise DamagedRecord(f"{run.path} has no experiment.json; it is not a whole run")
+        return record
 
     def training_of(self, run: Run) -> Training:
         """The training folder with the checkpoint that a finished run tested, be it one that `--force` set aside since.
@@ -434,14 +142,15 @@ class Store:
             if not _KEY.fullmatch(key):
                 raise DamagedRecord(f"{run.path} names the training {key[:80]!r}, which is not a key of this store")
             return Training(self.part("trainings") / key)
-        trainings = [training for training in self.trainings() if training.path.name.partition("~")[0] == key]
-        for training in trainings:
+        for training in self.trainings():
+            if training.key != key:
+                continue
             summary = training.read_or_none("training.json")
             with validated(training.path):
                 if summary is not None and summary["checkpoint_sha256"] == tested:
                     return training
         raise DamagedRecord(
-            f"{self.root} no longer has the checkpoint that run {run.run_id} tested; use --force to train anew"
+            f"{self.root} no longer has the checkpoint that run {run.run_id} tested; use --force to train it again"
         )
 
     def runs(self) -> Iterator[Run]:
@@ -477,7 +186,7 @@ class Store:
         Raises RequestError when there is none, or more than one.
         """
         ids = [run.run_id for run in self.runs()]
-        ids += [one for one in self._begun() if one not in ids]
+        ids += [one for one in self.begun() if one not in ids]
         matches = [prefix] if prefix in ids else [one for one in ids if one.startswith(prefix) and "~" not in one]
         if len(matches) != 1:
             what = "no run" if not matches else f"{len(matches)} runs"
@@ -489,13 +198,16 @@ class Store:
             )
         return Run(self.part("runs") / matches[0])
 
-    def _begun(self) -> Iterator[str]:
-        """The ids of the runs that trainings are for; damaged ones are passed over."""
+    def begun(self) -> dict[str, dict[str, Any]]:
+        """The records of trainings by the id of the run that each was made for; damaged ones are passed over."""
+        found: dict[str, dict[str, Any]] = {}
         for training in self.trainings():
             with suppress(HarnessError):
-                run_id = (training.read_or_none("experiment.json") or {}).get("run_id")
-                if isinstance(run_id, str) and _KEY.fullmatch(run_id) and "~" not in training.path.name:
-                    yield run_id
+                record = training.read_or_none("experiment.json") or {}
+                run_id = record.get("run_id")
+                if isinstance(run_id, str) and _KEY.fullmatch(run_id) and not training.superseded:
+                    found.setdefault(run_id, record)
+        return found
 
     @contextmanager
     def lock(
@@ -571,38 +283,3 @@ class Store:
         while not place.exists():
             place = place.parent
         return shutil.disk_usage(place).free
-
-
-def _finite(value: Any) -> Any:
-    """The value with NaN and infinities as null: JSON has no others, and a reader must not take them for numbers."""
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, str):  # a name is short and has no such character; a command or an error may quote anything
-        return redact(value) if any(one in value for one in " :=/") else value
-    if isinstance(value, Mapping):
-        return {str(key): _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return value
-
-
-def _cannot_read(path: Path, error: OSError) -> HarnessError:
-    """What is not there is damage; what cannot be read just now may be whole, and is left alone."""
-    gone = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
-    return (DamagedRecord if gone else HarnessError)(f"cannot read {path}: {error.strerror or error}")
-
-
-def check_format(path: Path, found: object) -> None:
-    """Raises NewerFormat or DamagedRecord unless this version reads the format of a file that is whole."""
-    if isinstance(found, int) and found > FORMAT:
-        raise NewerFormat(f"{path} has format {found}; this version reads up to {FORMAT}: install a newer one")
-    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
-        raise DamagedRecord(f"{path} has no known format ({found!r}); {REDO}", path)
-
-
-def _checkpoint_digest(table: Mapping[str, Any], data: Iterable[bytes | memoryview]) -> str:
-    """SHA-256 of a safetensors file's table, its own digest left out, and its data, given in pieces."""
-    found = hashlib.sha256(canonical_json(table).encode())
-    for piece in data:
-        found.update(piece)
-    return found.hexdigest()

@@ -7,12 +7,14 @@ by that name (see `is_temporary`).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.part")
 
@@ -84,6 +86,19 @@ def discard(paths: Iterable[Path]) -> None:
     for path in paths:
         with suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def digest(pieces: Iterable[bytes | memoryview]) -> str:
+    """SHA-256 of a content given in pieces, hexadecimal."""
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
+    return found.hexdigest()
+
+
+def pieces(file: BinaryIO) -> Iterator[bytes]:
+    """The rest of an open file, a mebibyte at a time."""
+    return iter(lambda: file.read(2**20), b"")
 
 
 def _write_all(handle: int, content: bytes | memoryview) -> None:

@@ -1,12 +1,15 @@
 """One holder at a time: a lock that needs no trust in clocks or host names, and outlives no process that died.
 
-Two locks in one. The operating system's (`flock` on `<key>.lock`) is exact between processes of one kernel, and gone at once
-when its holder is. On network file systems it may be local to each machine, or missing. Therefore the holder also has a lease,
-the file `<key>.lease`, which it created as the first (`O_EXCL`, which the server of every shared file system decides), and in
-which it raises a count every few seconds. Who finds another's lease:
+filelock's SoftFileLease does not replace it: it tells dead holders by host name and process id, waits for ever for an empty
+lease, and gives a holder that was taken over no check before a write.
 
-- has the operating system's lock on the same running kernel as the lease's holder had: the holder is dead, the lease is removed;
-- else watches the lease by its own monotonic clock: one whose count stood still for `PATIENCE` seconds is dead.
+Two locks in one. The operating system's (`flock` on `<key>.lock`) is exact between processes of one kernel, and gone at once
+when its holder is. On network file systems it may be local to each machine, or missing. Therefore the holder also has a lease:
+the file `<key>.lease`, created with `O_EXCL`, which the server of every shared file system decides, and a count in it that a
+thread raises every few seconds. A process that finds the lease of another
+
+- and has the operating system's lock that the lease's holder had on the same running kernel: removes it, its holder is dead;
+- or else watches it by its own monotonic clock: a lease whose count stood still for `PATIENCE` seconds is dead.
 
 No time of day is compared, and no name of a host. A holder that was only asleep finds its lease gone (`Lease.check`) before it
 names its next file.
@@ -34,12 +37,12 @@ from harness.system import files
 BEAT = 10.0
 """Seconds between two signs of life."""
 PATIENCE = 60.0
-"""A lease that shows no sign of life for so many seconds is taken for dead."""
+"""Seconds without a sign of life after which a lease is dead."""
 POLL = 0.2
 MAX_BYTES = 4096
-"""More of a file is not read: a lease has some 200 bytes."""
+"""The most that is read of a lease, which has some 200 bytes."""
 _OWN = os.O_NOFOLLOW | os.O_NONBLOCK
-"""How a file is opened that may be anyone's: a link is not followed, and a pipe is not waited for."""
+"""Flags for opening what anybody may have put there: no link is followed, no pipe is waited for."""
 NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """What `flock` answers on file systems that have none."""
 
@@ -76,12 +79,12 @@ class Lease:
         return True
 
     def check(self) -> None:
-        """Raises Lost when the lease is not this process's any more."""
+        """Raises Lost when another process has the lease."""
         found = _read(self.path)
         if found is None or _field(found, "token") != self._token:
             raise Lost(
-                f"this process stood still for so long that another took over its work ({self.path}); nothing of it was "
-                "written since. Run the same command again to see the result"
+                f"this process stood still for so long that another took over its work ({self.path}), and wrote nothing "
+                "since. Run the same command again to see the result"
             )
 
     def give_up(self) -> None:
@@ -89,12 +92,12 @@ class Lease:
         self._ended.set()
         self._thread.join()
         os.close(self._handle)
-        with suppress(OSError):  # then it is found to be of the dead, by the next who wants the lock
+        with suppress(OSError):  # the next process that wants the lock finds its holder dead
             found = _read(self.path)
             if found is not None and _field(found, "token") == self._token:
                 try:
                     _remove(self.path, found)
-                except OSError:  # it could not be moved aside; nobody else takes it within this instant
+                except OSError:  # it could not be moved aside, and nobody else takes it within this instant
                     os.unlink(self.path)
 
     def _write(self) -> None:
@@ -151,41 +154,31 @@ def abandoned(path: Path) -> bool:
 
 @cache
 def kernel() -> str:
-    """What tells this running kernel from all others, another boot of the same machine included."""
+    """A name of this running kernel that no other has, not even another boot of the same machine."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"node-{uuid.getnode():012x}"
 
 
 def _acquire(path: Path, handle: int, wait: bool, waiting: Callable[[], None]) -> Lease | None:
-    told = False
-
-    def another() -> None:
-        nonlocal told
+    told, seen, since = False, None, 0.0
+    while True:
+        if (flocked := _flock(handle)) is not False:
+            if (lease := Lease(path, flocked is True)).take():
+                return lease
+            if (found := _read(path)) is None:
+                continue
+            if found != seen:
+                seen, since = found, time.monotonic()
+            if _of_the_dead(found, flocked) or time.monotonic() - since > PATIENCE:
+                _remove(path, found)
+                continue
+        if not wait:
+            return None
         if not told:
             told = True
             waiting()
-
-    while (flocked := _flock(handle)) is False:
-        if not wait:
-            return None
-        another()
         time.sleep(POLL)
-    seen, since = b"", time.monotonic()
-    while not (lease := Lease(path, flocked is True)).take():
-        found = _read(path)
-        if found is None:
-            continue
-        if found != seen:
-            seen, since = found, time.monotonic()
-        if _of_the_dead(found, flocked) or time.monotonic() - since > PATIENCE:
-            _remove(path, found)
-            continue
-        if not wait:
-            return None
-        another()
-        time.sleep(POLL)
-    return lease
 
 
 def _flock(handle: int) -> bool | None:
@@ -207,7 +200,7 @@ def _of_the_dead(lease: bytes, flocked: bool | None) -> bool:
 
 
 def _read(path: Path) -> bytes | None:
-    """A lease's content; None when there is none. Empty, as of a torn one, for what is no file: a link, a pipe, a folder."""
+    """A lease's content, None when there is none. Anything but a file (a link, a pipe, a folder) is empty, as a torn lease is."""
     try:
         handle = os.open(path, os.O_RDONLY | _OWN)
     except FileNotFoundError:
@@ -231,7 +224,7 @@ def _field(content: bytes, name: str) -> object:
 
 
 def _remove(path: Path, expected: bytes) -> None:
-    """Removes the lease with that content. Another one that came in between is put back."""
+    """Removes the lease with that content. Another lease that came in between is put back."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     with suppress(FileNotFoundError):
         os.rename(path, aside)

@@ -1,6 +1,6 @@
 """What must not be shown or written: passwords in URLs, and values of the environment that are named like secrets.
 
-It is masked where it would leave: when something is printed (`harness.cli.printing`), recorded (`harness.store.store`) or
+It is masked where it would leave: when something is printed (`harness.system.console`), recorded (`harness.store`) or
 written to a study's file. Code that makes an error message need not think of it.
 """
 

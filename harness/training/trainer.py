@@ -20,7 +20,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from harness.cli.progress import Progress, Status
 from harness.data.prefetch import Prefetcher
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted
@@ -31,9 +30,10 @@ from harness.experiment import Experiment, Loss
 from harness.model.forecaster import EncoderForecaster, build_model, derived_seed
 from harness.model.graphs import Graphed, graphed
 from harness.runs.request import SAVE_SECONDS
-from harness.store.store import DamagedRecord, Training
+from harness.store import DamagedRecord, Training
 from harness.system import files
 from harness.system.devices import autocast, out_of_memory
+from harness.system.progress import Progress, Status
 from harness.system.signals import stop_signals
 from harness.training.distributed import SINGLE_PROCESS, Distributed
 from harness.training.losses import composite_loss, exact_float32

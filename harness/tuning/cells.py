@@ -13,7 +13,7 @@ from harness.executors.processes import Job, Task
 from harness.executors.protocol import share_of_cores
 from harness.experiment import BUDGETS, Experiment
 from harness.runs.request import SAVE_SECONDS, Request
-from harness.store.store import Cell, DamagedRecord, Store, validated
+from harness.store import Cell, DamagedRecord, Store, validated
 from harness.variant import Variants
 
 

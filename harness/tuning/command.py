@@ -14,7 +14,7 @@ from harness.errors import HarnessError, RequestError
 from harness.executors.protocol import Executors, Processes
 from harness.registry import Plugins
 from harness.runs.request import SAVE_SECONDS, Request
-from harness.store.store import Store
+from harness.store import Store
 from harness.study import Study
 from harness.system.secrets import public_url, redact
 from harness.tuning.cells import StoreCells

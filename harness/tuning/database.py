@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from harness.store.store import Store
+from harness.store import Store
 
 FOLDER = "studies"
 NAME = "optuna.sqlite3"

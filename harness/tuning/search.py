@@ -29,7 +29,7 @@ from harness.executors.processes import Done
 from harness.executors.protocol import Executor
 from harness.experiment import Experiment
 from harness.runs.request import Request
-from harness.store.store import DamagedRecord, Folder, Store, key_of
+from harness.store import DamagedRecord, Folder, Store, key_of
 from harness.study import Arm, Params, Scalar, Space, Study, validation_ssim
 from harness.system.secrets import redact
 from harness.system.signals import stop_signals

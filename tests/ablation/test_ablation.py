@@ -19,7 +19,7 @@ from harness.ablation.runner import Ablation, Row, Runner
 from harness.errors import RequestError
 from harness.executors.processes import Done, Job, Task
 from harness.runs.request import Request
-from harness.store.store import Folder, Store
+from harness.store import Folder, Store
 
 QUICK = {"training.steps": "2", "training.validate_every": "2", "data.test_sequences": "2", "data.validation_sequences": "2"}
 

@@ -26,7 +26,7 @@ from PIL import Image
 from harness.errors import Interrupted
 from harness.evaluation import views as inference
 from harness.presets import PRESETS
-from harness.store.store import Folder, Store
+from harness.store import Folder, Store
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -145,7 +145,7 @@ def test_force_trains_anew_and_the_old_run_is_kept_and_listed(harness: Command, 
 def test_a_terminal_gets_one_line_drawn_anew_and_anything_else_plain_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from harness.cli.progress import LiveLine, PlainLines, Status, progress
+    from harness.system.progress import LiveLine, PlainLines, Status, progress
 
     assert isinstance(progress("base seed 0"), PlainLines)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

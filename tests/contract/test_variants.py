@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from harness.variant import Variants
 from harness.testing import VariantContract
+from harness.variant import Variants
 
 
 class TestBase(VariantContract):

@@ -31,9 +31,9 @@ from harness.executors.ray import Ray
 from harness.executors.remote import VERSIONS, RemoteTask
 from harness.executors.resources import resolve_resources
 from harness.executors.slurm import Slurm
-from harness.variant import Variants
 from harness.runs.request import Request
-from harness.store.store import Cell, Folder, Store
+from harness.store import Cell, Folder, Store
+from harness.variant import Variants
 
 pytestmark = pytest.mark.timeout(240)  # on a machine that others use, starting processes takes its time
 

@@ -40,16 +40,16 @@ from harness.errors import HarnessError, RequestError  # noqa: E402
 from harness.experiment import canonical_json  # noqa: E402
 from harness.model.forecaster import build_model  # noqa: E402
 from harness.registry import Plugins
-from harness.variant import Variants  # noqa: E402
 from harness.runs.execute import finished, stored_experiment  # noqa: E402
 from harness.runs.request import Request, parse_settings, read_config  # noqa: E402
-from harness.store.store import FORMAT, Folder, Run, Store, Training  # noqa: E402
+from harness.store import FORMAT, Folder, Run, Store, Training  # noqa: E402
 from harness.study import Study  # noqa: E402
 from harness.system import locks  # noqa: E402
 from harness.system.secrets import public_url, without_secrets  # noqa: E402
 from harness.training import trainer  # noqa: E402
 from harness.tuning.files import to_toml  # noqa: E402
 from harness.tuning.storage import open_storage  # noqa: E402
+from harness.variant import Variants  # noqa: E402
 from reports import ablation, compare, plots, records, render, studies  # noqa: E402
 from reports.page import Figure  # noqa: E402
 

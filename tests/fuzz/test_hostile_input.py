@@ -20,7 +20,7 @@ from harness.data.sequences import open_frames
 from harness.errors import HarnessError
 from harness.maintenance.doctor import _records
 from harness.runs.request import read_config
-from harness.store.store import Folder, Training
+from harness.store import Folder, Training
 from reports.records import read_document
 
 
@@ -154,10 +154,10 @@ def test_what_a_file_claims_is_refused_before_it_is_allocated(bomb: str, tmp_pat
 def test_a_checkpoint_that_claims_more_than_the_network_is_not_loaded(tmp_path: Path) -> None:
     import torch
 
-    from harness.variant import Variants
     from harness.runs.request import Request
-    from harness.store.store import DamagedRecord
+    from harness.store import DamagedRecord
     from harness.training.trainer import load_model
+    from harness.variant import Variants
 
     experiment = Request(preset="tiny").experiment(Variants(third_party=False), "base")
     size = 4 * 10**12

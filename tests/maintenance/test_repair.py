@@ -17,10 +17,10 @@ from study_cells import AtOnce, Lab
 from harness.ablation.runner import Ablation, Runner
 from harness.errors import HarnessError
 from harness.maintenance import repair
-from harness.variant import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
-from harness.store.store import FORMAT, DamagedRecord, Folder, NewerFormat, Store, Training
+from harness.store import FORMAT, DamagedRecord, Folder, NewerFormat, Store, Training
+from harness.variant import Variants
 from reports.records import read_store
 
 INSTALLED = Variants(third_party=False)
@@ -285,7 +285,7 @@ def test_a_newer_format_is_refused_and_left_alone(two: Path, tmp_path: Path, qui
     cell, source = Request(preset="tiny").cell(INSTALLED, "base", 0)
     for name, folder in (("result.json", store.run(cell)), ("training.json", store.training(cell))):
         with pytest.MonkeyPatch.context() as newer:
-            newer.setattr("harness.store.store.FORMAT", FORMAT + 1)
+            newer.setattr("harness.store.formats.FORMAT", FORMAT + 1)
             folder.write(name, folder.read(name))
         before = snapshot(store.root)
         with pytest.raises(NewerFormat, match=rf"{name} has format {FORMAT + 1}; this version reads up to {FORMAT}"):

@@ -18,8 +18,8 @@ from harness.experiment import Architecture, Experiment
 from harness.model.cell import ConvLSTM
 from harness.model.forecaster import EncoderForecaster, build_model, count_parameters
 from harness.presets import preset
-from harness.variant import Variants
 from harness.training.losses import composite_loss
+from harness.variant import Variants
 
 SMALL = Architecture(widths=(4, 8, 8), kernels=(5, 3, 3), patch=1, forget_bias=0.5)
 INSTALLED = Variants(third_party=False)

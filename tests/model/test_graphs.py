@@ -28,7 +28,7 @@ from harness.evaluation.views import predict
 from harness.model import graphs
 from harness.model.graphs import Fixed, Graphed, graphed
 from harness.runs.execute import Options, run_cell
-from harness.store.store import Store
+from harness.store import Store
 from harness.training import trainer
 
 CPU = torch.device("cpu")

@@ -12,8 +12,8 @@ from fake_store import Fake, cell, write_run
 
 from harness.cli import app as cli
 from harness.errors import HarnessError, RequestError
+from harness.store import Store
 from harness.variant import Variants
-from harness.store.store import Store
 from reports import ablation, plots
 from reports.compare import compare
 from reports.page import Figure

@@ -13,8 +13,8 @@ from fake_store import Fake, cell, write_run
 from harness import NUMERICS
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import CONVENTIONS
+from harness.store import Folder, Store
 from harness.variant import Variants
-from harness.store.store import Folder, Store
 from reports import ablation, analysis, pictures, plots
 from reports.page import Figure, Page, Table
 from reports.records import DATA_FILE, read_document, read_store

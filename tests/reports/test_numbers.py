@@ -26,8 +26,8 @@ from scipy import stats
 from harness import __version__
 from harness.ablation.plan import COPY
 from harness.evaluation.conventions import METRICS
+from harness.store import Folder, Store
 from harness.variant import Variants
-from harness.store.store import Folder, Store
 from reports import ablation, plots, studies
 from reports.page import Figure, Page, Table, Value
 from reports.records import read_store

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from harness.data.source import open_source
-from harness.variant import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
-from harness.store.store import Run, Store
+from harness.store import Run, Store
+from harness.variant import Variants
 from reports import analysis, pictures
 from reports.records import read_store
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from harness.store import Folder, Store
 from harness.variant import Variants
-from harness.store.store import Folder, Store
 from reports import ablation, studies
 from reports.page import Section
 from reports.records import read_store

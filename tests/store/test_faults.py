@@ -18,16 +18,16 @@ import faults as fault_injection
 import pytest
 import torch
 
-from harness.cli.progress import Silent, Status
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted
 from harness.maintenance import repair
-from harness.variant import Variants
 from harness.runs.execute import Options, Outcome, run_cell
 from harness.runs.request import Request
-from harness.store.store import Cell, Store, Training
+from harness.store import Cell, Store, Training
 from harness.system import signals
+from harness.system.progress import Silent, Status
 from harness.training import trainer
+from harness.variant import Variants
 
 INSTALLED = Variants(third_party=False)
 COMMAND = (sys.executable, "-c", "from harness.cli.app import main; main()")
@@ -165,7 +165,7 @@ from harness.evaluation import cost as measure
 from harness.runs.execute import Options, run_cell
 from harness.variant import Variants
 from harness.runs.request import Request
-from harness.store.store import Store
+from harness.store import Store
 
 torch.set_num_threads(1)
 measure.median_seconds = lambda once, seconds, **options: 1.0

@@ -16,9 +16,9 @@ from commands import Command
 from study_cells import AtOnce, Lab
 
 from harness.errors import HarnessError
-from harness.variant import Variants
-from harness.store.store import DamagedRecord, Folder, Store, Training
+from harness.store import DamagedRecord, Folder, Store, Training
 from harness.tuning.confirm import statistics
+from harness.variant import Variants
 from reports import ablation, records, render
 from reports.page import Page
 

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from harness.cli import listing
 from harness.errors import HarnessError, RequestError
-from harness.store import store as store_module
-from harness.store.store import DamagedRecord, Folder, Run, Store, Training, key_of
+from harness.store import DamagedRecord, Folder, Run, Store, Training, key_of
+from harness.store import records as store_module
 
 RECORD = {"metrics": {"ssim": 0.5}, "frames": [1, 2], "text": "Größe"}
 A, B, C = "a" * 16, "ab" * 8, "c" * 16
@@ -433,7 +433,7 @@ def test_a_checkpoint_that_was_changed_or_lies_elsewhere_is_damaged(store: Path)
 HOLD = """
 import sys
 from pathlib import Path
-from harness.store.store import Store
+from harness.store import Store
 assert "torch" not in sys.modules
 with Store(Path(sys.argv[1])).lock("key"):
     print("held", flush=True)

@@ -13,7 +13,7 @@ from typing import Any
 from harness.executors.processes import Done
 from harness.presets import preset
 from harness.runs.request import Request
-from harness.store.store import Store
+from harness.store import Store
 from harness.study import Arm, Float, Study
 from harness.tuning.search import FOLDER, Plan, Search
 from harness.tuning.storage import Storage, open_storage

@@ -13,12 +13,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from harness.cli.progress import Silent, Status
 from harness.data.source import Source
-from harness.variant import Variants
 from harness.runs.request import Request
-from harness.store.store import Cell, Store, Training
+from harness.store import Cell, Store, Training
+from harness.system.progress import Silent, Status
 from harness.training import trainer
+from harness.variant import Variants
 
 CPU = torch.device("cpu")
 INSTALLED = Variants(third_party=False)

@@ -19,7 +19,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.maintenance import repair
-from harness.store.store import Folder, Store
+from harness.store import Folder, Store
 from harness.system import locks
 
 KEY = "a" * 16

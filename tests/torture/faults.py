@@ -16,7 +16,7 @@ from unittest import mock
 
 from harness.errors import HarnessError
 from harness.maintenance import repair
-from harness.store.store import Store
+from harness.store import Store
 
 CALLS = ("open", "write", "pwrite", "fsync", "replace", "rename", "link", "unlink", "mkdir")
 """The calls by which anything of a store is written, named or removed. What SQLite does is not seen here: it is no Python."""

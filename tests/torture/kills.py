@@ -35,7 +35,7 @@ from harness.cli import app as cli
 from harness.evaluation import cost as measure
 from harness.executors import processes as workers
 from harness.maintenance import repair
-from harness.store.store import Store
+from harness.store import Store
 
 SETTINGS = (
     *("--set", "training.steps=24", "--set", "training.validate_every=4"),

@@ -26,17 +26,17 @@ from faults import fail_each, sites
 from kills import numbers
 
 from harness.ablation.runner import Ablation, Runner
-from harness.cli.progress import Silent, Status
 from harness.data import digits
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
 from harness.evaluation.pictures import draw_run
-from harness.variant import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
-from harness.store.store import Store
+from harness.store import Store
+from harness.system.progress import Silent, Status
 from harness.tuning import search
 from harness.tuning.command import StudyRequest, run_study
+from harness.variant import Variants
 from reports.ablation import build
 
 REQUEST = Request(

@@ -23,14 +23,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from trainings import CPU, Data, Noisy, Notes, Watched, assert_same_training, cell_of, poison, train
 
-from harness.cli.progress import Status
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.evaluation import cost as measure
 from harness.evaluation import views as inference
 from harness.experiment import Loss
 from harness.runs.execute import Options, Outcome, run_cell
-from harness.store.store import Cell, DamagedRecord, Store, Training
+from harness.store import Cell, DamagedRecord, Store, Training
+from harness.system.progress import Status
 from harness.training import trainer
 
 

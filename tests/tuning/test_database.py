@@ -17,7 +17,7 @@ from study_cells import AtOnce, Lab
 
 from harness.errors import HarnessError
 from harness.maintenance import repair
-from harness.store.store import Store
+from harness.store import Store
 from harness.tuning.database import FOLDER, NAME, damage, ensure_whole
 
 

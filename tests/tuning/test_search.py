@@ -17,7 +17,7 @@ from harness.errors import HarnessError, Interrupted, RequestError
 from harness.experiment import Experiment
 from harness.presets import preset
 from harness.runs.request import read_config
-from harness.store.store import Folder
+from harness.store import Folder
 from harness.study import Arm, Choice, Float, Int, Study
 from harness.system.secrets import public_url, without_secrets
 from harness.tuning import samplers as proposing

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
-from harness.cli.printing import note, visible
+from harness.system.console import note, visible
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Status:
 
 
 class Progress(Protocol):
-    """What a training tells while it runs."""
+    """What a training reports while it runs."""
 
     def update(self, status: Status) -> None:
         """Called after every step."""
@@ -53,7 +53,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Tells nothing."""
+    """Reports nothing."""
 
     def update(self, status: Status) -> None:
         """Ignored."""
@@ -88,7 +88,7 @@ class PlainLines(Silent):
 
 
 class LiveLine(Silent):
-    """One line that is drawn anew, with rich."""
+    """One line that is redrawn, with rich."""
 
     def __init__(self, title: str) -> None:
         from rich.console import Console

@@ -1,0 +1,68 @@
+"""The lowest layer of what is printed: text that no terminal acts on and no secret is in, JSON documents, and plain tables."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+
+from harness.system.secrets import redact
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that act on a terminal, or on the order of others, instead of being seen: other people's names may hold them."""
+_WIDEST = 1_000_000
+"""Characters of a table's line where stdout is no terminal."""
+
+
+def visible(text: str) -> str:
+    """The text with characters that would act on a terminal written out, and without secrets.
+
+    >>> visible("a name\x1b[2J")
+    'a name\\\\x1b[2J'
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), redact(text))
+
+
+def emit(document: object) -> None:
+    """Prints one JSON document on stdout."""
+    text = redact(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    sys.stdout.write(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+
+
+def say(text: str) -> None:
+    """Prints a line on stdout."""
+    sys.stdout.write(visible(text) + "\n")
+
+
+def note(text: str) -> None:
+    """Prints a message on stderr."""
+    print(visible(text), file=sys.stderr, flush=True)
+
+
+_FIGURE = re.compile(r"none|[-+]?[\d.,]+(e[-+]?\d+)?%?")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table on stdout: words to the left, figures to the right.
+
+    On a terminal it fits the width; elsewhere it has plain columns without lines or colours, one line a row, which paste well.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, padding=(0, 2, 0, 0))
+    rows = [[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]
+    for index, name in enumerate(header):
+        column = [row[index] for row in rows if row[index]]
+        figures = bool(column) and all(map(_FIGURE.fullmatch, column))
+        table.add_column(Text(visible(name)), justify="right" if figures else "left", no_wrap=not terminal)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console(file=sys.stdout, force_terminal=terminal, width=None if terminal else _WIDEST)
+    with console.capture() as drawn:
+        console.print(table)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines() if line.strip()))
