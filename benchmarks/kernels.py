@@ -21,11 +21,11 @@ from harness.bench.speed import CONTENDERS, Stepper, measure_peaks
 from harness.data.source import open_source
 from harness.evaluation.cost import median_seconds
 from harness.model import fused, pointwise
+from harness.model.build import build_model
 from harness.model.cell import ConvLSTM
-from harness.model.forecaster import build_model
 from harness.model.graphs import WARM_UPS, Graphed
 from harness.presets import preset
-from harness.system.devices import resolve
+from harness.runs.request import resolve
 from harness.system.environment import environment
 
 LAYOUTS = {"NHWC": torch.channels_last, "NCHW": torch.contiguous_format}

@@ -2,5 +2,5 @@
 
 __version__ = "0.1.0"
 
-NUMERICS = 2
-"""Revision of everything that decides a number: model, data, training, metrics. Raised when any of them changes."""
+REVISIONS = {"training": 2, "prediction": 1}
+"""Revisions of what decides a number, by concern: raised when code changes it. A component and a metric have their own."""

@@ -11,8 +11,8 @@
         def build(self, channels: int) -> nn.Module: ...
 
 A component is chosen by its name (`--set architecture.bottleneck=attention`), its fields are set through the dotted path
-(`--set architecture.bottleneck.heads=8`) or in its call (`--set "architecture.bottleneck=attention(heads=8)"`), and its fields may be
-slots themselves. This module does not import torch, so that `harness list` and cached runs answer at once.
+(`--set architecture.bottleneck.heads=8`) or in its call (`--set "architecture.bottleneck=attention(heads=8)"`), and its fields
+may be slots themselves. This module does not import torch, so that `harness list` and cached runs answer at once.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def setting(
     Args:
         neutral: the value at which the program does what it did before the setting existed. It is left out of keys, so that a new
             setting leaves the key of every stored run as it was.
-        decides: 'training' (the weights), 'evaluation' (the test alone) or 'content' (a place whose content has a digest of its own).
+        decides: 'training' (the weights), 'evaluation' (the test alone) or 'content' (a path whose content has its own digest).
         shared: the value stays when another component that has the same field takes the slot.
     """
     limits = {"at_least": at_least, "at_most": at_most, "above": above, "choices": choices}
@@ -91,6 +91,7 @@ def slot_field(default: T, doc: str, *, takes: str = "", many: bool = False, neu
     return result
 
 
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """A frozen dataclass of settings and slots: checks every field's range when it is made."""
 
@@ -98,7 +99,7 @@ class Node:
     """The path of a section in the experiment."""
 
     def __post_init__(self) -> None:
-        for f in dataclasses.fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
+        for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             path = f"{self._path}.{f.name}".lstrip(".")
             if is_slot(f):
@@ -112,6 +113,7 @@ class Node:
         return self.where
 
 
+@dataclass(frozen=True, kw_only=True)
 class Component(Node):
     """What stands at a slot; see the module's docstring. Its fields are part of a run's identity."""
 
@@ -147,8 +149,8 @@ def _check_slot(path: str, value: object, f: dataclasses.Field[Any]) -> None:
 
 def check_component(path: str, value: object, wanted: str) -> None:
     """Raises RequestError unless the value is a frozen component that is made for the slot `wanted`."""
-    frozen = isinstance(value, Component) and dataclasses.is_dataclass(value) and value.__dataclass_params__.frozen
-    if not frozen or getattr(value, "slot", None) != wanted or not getattr(value, "name", ""):
+    usable = isinstance(value, Component) and "__dataclass_params__" in vars(type(value))
+    if not usable or getattr(value, "slot", None) != wanted or not getattr(value, "name", ""):
         raise RequestError(
             f"{path} is {shown(value)}; a slot takes a frozen dataclass derived from harness.component.Component, with the class "
             f"variables slot = {wanted!r} and a name"
@@ -169,6 +171,13 @@ def _check_range(path: str, value: object, limits: Mapping[str, Any]) -> None:
     ):
         if (mark := limits.get(name)) is not None and bad(value, mark):
             raise RequestError(f"{path} is {shown(value)}; it must be {word} {mark:g}")
+
+
+def limits_text(f: dataclasses.Field[Any]) -> str:
+    """A field's range in words: 'at least 1, at most 64', or its choices; empty where there is none."""
+    words = {"at_least": "at least", "above": "above", "at_most": "at most"}
+    parts = [f"{word} {f.metadata[name]:g}" for name, word in words.items() if f.metadata.get(name) is not None]
+    return ", ".join(parts) or ", ".join(f.metadata.get("choices") or ())
 
 
 def shown(value: object) -> str:
@@ -446,7 +455,7 @@ def record_of(value: object) -> Any:
             record["name"] = value.name
             if value.revision != 1:
                 record["revision"] = value.revision
-        for f in dataclasses.fields(value):  # type: ignore[arg-type]
+        for f in dataclasses.fields(value):
             one = getattr(value, f.name)
             many = is_slot(f) and f.metadata["many"]
             record[f.name] = {part.name: _without_name(record_of(part)) for part in one} if many else record_of(one)
@@ -472,7 +481,7 @@ def identity_of(value: Node, decides: Iterable[str] = (TRAINING,)) -> dict[str, 
         record["name"] = value.name
         if value.revision != 1:
             record["revision"] = value.revision
-    for f in dataclasses.fields(value):  # type: ignore[arg-type]
+    for f in dataclasses.fields(value):
         one = getattr(value, f.name)
         neutral = f.metadata.get("neutral", MISSING)
         if isinstance(one, Node) and not is_slot(f):
@@ -505,7 +514,7 @@ def content_digest(path: Path) -> str:
 
 def walk(node: Node, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any], Any, Any]]:
     """Every setting and slot below a node, as (path, field, declared type, value), in the order of declaration."""
-    for f in dataclasses.fields(node):  # type: ignore[arg-type]
+    for f in dataclasses.fields(node):
         path, value = f"{prefix}{f.name}", getattr(node, f.name)
         yield path, f, hints(type(node))[f.name], value
         if isinstance(value, Node):
@@ -520,8 +529,60 @@ def components_in(node: object) -> Iterator[type[Component]]:
     if isinstance(node, Component):
         yield type(node)
     if isinstance(node, Node):
-        for f in dataclasses.fields(node):  # type: ignore[arg-type]
+        for f in dataclasses.fields(node):
             yield from components_in(getattr(node, f.name))
     elif isinstance(node, tuple):
         for one in node:
             yield from components_in(one)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A record's settings by dotted path; at a slot's own path stands the component's name.
+
+    >>> flatten({"training": {"seed": 0, "optimizer": {"name": "adamw", "lr": 0.1}}})
+    {'training.seed': 0, 'training.optimizer': 'adamw', 'training.optimizer.lr': 0.1}
+    """
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            if "name" in value:
+                found[path] = value["name"]
+            found |= flatten({name: one for name, one in value.items() if name != "name"}, f"{path}.")
+        else:
+            found[path] = value
+    return found
+
+
+def call_text(value: Any) -> str:
+    """A value of a record as `--set` takes it: a component as its call, a list in brackets, None as none."""
+    if isinstance(value, Mapping):
+        fields = ", ".join(f"{key}={_argument(one)}" for key, one in value.items() if key not in ("name", "revision"))
+        return f"{value['name']}({fields})" if fields else str(value["name"])
+    if isinstance(value, list | tuple):
+        return ",".join(map(call_text, value))
+    return "none" if value is None else str(value)
+
+
+def _argument(value: Any) -> str:
+    text = call_text(value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_argument, value))}]"
+    if isinstance(value, str) and (not text or any(one in "(),=[]'\" " for one in text)):
+        return f'"{text}"' if '"' not in text else f"'{text}'"
+    return text
+
+
+def differences(record: Any, start: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """The settings (path, text) that turn the record `start` into `record`."""
+    if isinstance(record, Mapping) and isinstance(start, Mapping) and record.get("name") == start.get("name"):
+        for key in dict.fromkeys([*record, *start]):
+            below = f"{path}.{key}".lstrip(".")
+            if key in record or isinstance(
+                start[key], Mapping
+            ):  # a term that is gone; other fields belong to other versions
+                yield from differences(record.get(key), start.get(key), below)
+    elif isinstance(record, Mapping) and "name" not in record:  # a term that was added
+        yield from ((f"{path}.{key}", call_text(value)) for key, value in record.items())
+    elif record != start:
+        yield path, call_text(record)

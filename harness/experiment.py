@@ -187,6 +187,18 @@ class Experiment(Node):
                 raise RequestError(f"the record's section {f.name!r} is {shown(value)}")
         return cls(**parts)
 
+    def get(self, path: str, default: Any = None) -> Any:
+        """The value at a config path, such as 'loss.ssim.weight'; `default` where this experiment has no such setting."""
+        value: Any = self
+        for name in RENAMED.get(path, path).split("."):
+            if isinstance(value, tuple):
+                value = next((one for one in value if getattr(one, "name", None) == name), None)
+            else:
+                value = getattr(value, name, None) if isinstance(value, Node) and name in hints(type(value)) else None
+            if value is None:
+                return default
+        return value
+
     @property
     def identity(self) -> dict[str, Any]:
         """What of the experiment decides the weights, without what stands at its neutral value."""
@@ -236,7 +248,7 @@ def _changed(node: Any, prefix: str, changes: Mapping[str, object], find: Find) 
             if name in own:
                 raise RequestError(
                     f"{path} is a section; set what is in it: {', '.join(x.name for x in dataclasses.fields(value))}"
-                )  # type: ignore[arg-type]
+                )
             made[name] = _changed(value, f"{path}.", nested, find)
             continue
         if is_slot(f) and "name" in nested and name not in own:  # a table of a TOML file
@@ -302,7 +314,7 @@ def check_setting(path: str, value: object) -> None:
         raise RequestError(f"{path} is {shown(value)}, which is made for the slot {value.slot!r}")
 
 
-def _shared(old: object, new: Any, given: object) -> Any:
+def _shared(old: Any, new: Any, given: object) -> Any:
     """The new component of a slot, with the values that stay whatever stands there."""
     if old is None or new is None or isinstance(given, Component) or type(old) is type(new):
         return new
@@ -311,7 +323,7 @@ def _shared(old: object, new: Any, given: object) -> Any:
         from harness.component import parse_call
 
         named = set(parse_call(given).arguments)
-    theirs = {f.name for f in dataclasses.fields(old) if f.metadata.get("shared")}  # type: ignore[arg-type]
+    theirs = {f.name for f in dataclasses.fields(old) if f.metadata.get("shared")}
     stay = {f.name: getattr(old, f.name) for f in dataclasses.fields(new) if f.name in theirs - named}
     return dataclasses.replace(new, **stay)
 
@@ -358,6 +370,11 @@ def _changed_terms(
     for one, changes in deeper.items():
         kind = find(wanted, one)
         if one not in found:
+            neutral = {f.name: f.metadata.get("neutral") for f in dataclasses.fields(kind)}
+            if all(
+                key in neutral and coerce(key, value, hints(kind)[key]) == neutral[key] for key, value in changes.items()
+            ):
+                continue  # what is not there does not start later
             if not kind.shorthand or kind.shorthand not in changes:
                 raise RequestError(
                     f"{path}.{one} is not there, so {path}.{one}.{next(iter(changes))} does not exist; add it first, such as "

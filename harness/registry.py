@@ -136,6 +136,12 @@ class Plugins:
     def __iter__(self) -> Iterator[Plugin]:
         return iter([self.plugin(name) for name in self.names])
 
+    def module(self, name: str) -> str:
+        """The module that provides a plugin."""
+        if name in self._from_files:
+            return f"harness_plugin_{Path(self._from_files[name].origin).stem}"
+        return self._entry_points[name].module
+
     def accepts(self, value: object) -> bool:
         """Whether it is what a plugin of this group must be."""
         return isinstance(value, self.kind)
@@ -168,7 +174,7 @@ class Plugins:
 
 
 class Components(Plugins):
-    """The component classes by slot and name: entry points are named `<slot>.<name>`, such as 'architecture.bottleneck.attention'."""
+    """The component classes by slot and name; an entry point is named `<slot>.<name>`: 'architecture.bottleneck.attention'."""
 
     def __init__(self, *, files: Iterable[Path] = (), third_party: bool = True) -> None:
         super().__init__("harness.components", Component, files=files, third_party=third_party)
@@ -188,7 +194,7 @@ class Components(Plugins):
         """Raises RequestError unless it is a frozen dataclass with a usable name, all of whose fields have defaults."""
         if not _NAME.fullmatch(value.name):
             raise RequestError(f"component name {value.name!r}; use lower-case letters, digits, '-' and '_', at most 64")
-        if not dataclasses.is_dataclass(value) or not value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        if "__dataclass_params__" not in vars(value):
             raise RequestError(f"{value.__name__} is not frozen; use @dataclass(frozen=True, kw_only=True)")
 
     def from_module(self, module: ModuleType) -> list[Any]:
@@ -222,7 +228,7 @@ class Components(Plugins):
         return [
             f"{value.slot}.{value.name}.{f.name}" if value.shorthand else f"{value.slot}.{f.name}"
             for value in self.classes()
-            for f in dataclasses.fields(value)  # type: ignore[arg-type]
+            for f in dataclasses.fields(value)
         ]
 
     def classes(self) -> list[type[Component]]:

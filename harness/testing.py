@@ -34,9 +34,8 @@ from harness.experiment import Experiment
 from harness.model.forecaster import EncoderForecaster, build_model
 from harness.presets import PRESETS, preset
 from harness.runs.execute import Options, run_cell
-from harness.runs.request import Request
+from harness.runs.request import Request, resolve
 from harness.store import Cell, Store
-from harness.system.devices import resolve
 from harness.variant import Composition, CompositionError, Variant, Variants
 
 SIDE = 16

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from harness.component import Component, Find, components_in, record_of
 from harness.errors import RequestError
 from harness.experiment import Experiment, check_setting
-from harness.registry import Components, Plugins
+from harness.registry import Components, Plugins, source_digest
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -34,8 +34,8 @@ class Variant:
     """One idea: a name, a line, a source, and the changes that it makes to an experiment.
 
     `changes` maps config paths ('architecture.skip') to values: plain ones, or a component (see
-    `harness.component.Component`) or its text. An empty mapping is the base. `sizes` maps a preset's name to changes that take the place
-    of those of `changes` there: a network has a size for each preset. Raises RequestError for a name that is not lower-case
+    `harness.component.Component`) or its text. An empty mapping is the base. `sizes` maps a preset's name to
+    changes that replace those of `changes` there: a network has a size for each preset. Raises RequestError for a name that is not lower-case
     letters, digits, '-' and '_' (at most 64). That the paths exist is checked when a plugin is loaded.
     """
 
@@ -84,11 +84,15 @@ class Composition:
     @property
     def changes(self) -> dict[str, object]:
         """The union of all changes."""
-        return {path: value for variant in self.variants for path, value in variant.changes.items()}
+        return self.at("")
+
+    def at(self, preset: str) -> dict[str, object]:
+        """The union of all changes to the preset of that name."""
+        return {path: value for variant in self.variants for path, value in variant.at(preset).items()}
 
     def apply(self, experiment: Experiment, preset: str = "", find: Find | None = None) -> Experiment:
         """The experiment, of the preset of that name, with all changes made."""
-        return experiment.replace({path: value for one in self.variants for path, value in one.at(preset).items()}, find)
+        return experiment.replace(self.at(preset), find)
 
 
 def compose(variants: Iterable[Variant]) -> Composition:
@@ -141,5 +145,17 @@ class Variants(Plugins):
             raise RequestError(f"variant {text!r}; name variants joined by '+', such as residual+attention")
         return compose(self.get(name) for name in names)
 
+    def sources(self, composition: Composition, experiment: Experiment) -> dict[str, str]:
+        """Digests of the source of other packages' variants and components that take part in an experiment, by name."""
+        modules = {one.name: self.module(one.name) for one in composition.variants}
+        modules |= {f"{kind.slot}.{kind.name}": kind.__module__ for kind in components_in(experiment)}
+        found = {name: source_digest(module) for name, module in modules.items() if not _own(module)}
+        return {name: digest for name, digest in found.items() if digest is not None}
+
     def _components(self) -> Iterable[type[Component]]:
         return [kind for plugin in self if plugin.error is None for kind in plugin.value.components]
+
+
+def _own(module: str) -> bool:
+    """Whether a module belongs to this project, whose revisions say when its code changes a number."""
+    return module.partition(".")[0] in ("harness", "variants")

@@ -131,15 +131,15 @@ class _Predictor:
         from harness.data.source import open_source
         from harness.evaluation.views import predict
         from harness.runs.execute import stored_experiment
-        from harness.system.devices import autocast, choose_device, resolve
+        from harness.system.devices import autocast, choose_device, resolve_precision
         from harness.training.trainer import load_model
 
         run = Run(self.store.root / "runs" / method.first.run_id)
-        experiment = stored_experiment(self.store, run, self.components)
+        experiment = stored_experiment(self.store, run, self.components.find)
         training = self.store.training_of(run)
         checkpoint = training.check(training.read("training.json"))
         device = torch.device(choose_device("auto"))
-        resolve(experiment, str(device))  # refuses a precision that this device lacks
+        resolve_precision(experiment.training.precision, str(device))  # refuses a precision that this device lacks
         if self._source is None or self._source.data != experiment.data:
             self._source = open_source(experiment.data)
             self._sequences = {}
@@ -147,7 +147,7 @@ class _Predictor:
             raise HarnessError("the digits or frames that it was tested on are not at hand; name them with HARNESS_DIGITS")
         if not self._sequences:
             self._sequences = self._read(device)
-        model = load_model(experiment, self._source.channels, checkpoint, device)
+        model = load_model(experiment, self._source.shape, checkpoint, device)
         shown = experiment.data.input_frames
         predicted = {}
         for index in self.indices:

@@ -8,6 +8,14 @@ from harness.experiment import Experiment
 from harness.study import Arm, Float, Int, Options, Params, Space, Study
 
 
+PATHS = {
+    "max_lr": "training.optimizer.lr",
+    "pct_start": "training.schedule.pct_start",
+    "weight_decay": "training.optimizer.weight_decay",
+}
+"""The config paths of the searched parameters."""
+
+
 def space(experiment: Experiment, options: Options) -> Space:
     """Around the experiment's own batch size: a quarter of it to four times as much."""
     batch = experiment.training.batch_size
@@ -28,7 +36,7 @@ def to_settings(params: Params, experiment: Experiment) -> Mapping[str, object]:
     """
     training, batch = experiment.training, int(params["batch_size"])
     ratio = training.batch_size / batch
-    found: dict[str, object] = {f"training.{name}": params[name] for name in ("max_lr", "pct_start", "weight_decay")}
+    found: dict[str, object] = {path: params[name] for name, path in PATHS.items()}
     found |= {"training.batch_size": batch, "training.validate_every": max(1, round(training.validate_every * ratio))}
     if training.steps is not None:
         found["training.steps"] = max(1, round(training.steps * ratio))
@@ -39,9 +47,9 @@ def arms(experiment: Experiment, options: Options) -> tuple[Arm, ...]:
     """The recipe that the experiment has anyway, and the article's where it is another."""
     training, limits = experiment.training, space(experiment, options)
     own: dict[str, float | int] = {
-        "max_lr": training.max_lr,
-        "pct_start": training.pct_start,
-        "weight_decay": training.weight_decay,
+        "max_lr": training.optimizer.lr,
+        "pct_start": training.schedule.pct_start,
+        "weight_decay": training.optimizer.weight_decay,
         "batch_size": training.batch_size,
     }
     article = {"max_lr": 3e-3, "pct_start": 0.3, "weight_decay": 1e-5, "batch_size": training.batch_size}
@@ -54,7 +62,7 @@ def arms(experiment: Experiment, options: Options) -> tuple[Arm, ...]:
 STUDY = Study(
     name="learning-rate",
     summary="peak learning rate, its place in the schedule, weight decay and batch size, at an equal number of sequences",
-    owns=("training.max_lr", "training.pct_start", "training.weight_decay", "training.batch_size"),
+    owns=(*PATHS.values(), "training.batch_size"),
     space=space,
     to_settings=to_settings,
     arms=arms,

@@ -26,19 +26,21 @@ def to_settings(params: Params, experiment: Experiment) -> Mapping[str, object]:
     weights = {
         "mse": round((1 - ssim) * (1 - share), DIGITS),
         "ssim": round(ssim, DIGITS),
-        "l1": round((1 - ssim) * share, DIGITS),
+        "mae": round((1 - ssim) * share, DIGITS),
     }
-    alone = weights["mse"] + weights["l1"] == 0
-    return {f"loss.{name}": weight for name, weight in weights.items()} | {
-        "loss.ssim_from": 0.0 if alone else experiment.loss.ssim_from,
-        "loss.ssim_ramp": 0.0 if alone else experiment.loss.ssim_ramp,
-    }
+    found: dict[str, object] = {f"loss.{name}": weight for name, weight in weights.items()}
+    if ssim:
+        alone = weights["mse"] + weights["mae"] == 0
+        found |= {
+            f"loss.ssim.{name}": 0.0 if alone else experiment.get(f"loss.ssim.{name}", 0.0) for name in ("start", "ramp")
+        }
+    return found
 
 
 def arms(experiment: Experiment, options: Options) -> tuple[Arm, ...]:
     """The three rows of the article's loss table."""
     pixels: dict[str, float] = {"l1_of_pixels": 0.0} if "l1" in options else {}
-    late = experiment.loss.ssim_from or experiment.loss.ssim_ramp
+    late = experiment.get("loss.ssim.start") or experiment.get("loss.ssim.ramp")
     note = "SSIM acts from the first step here, unlike in the other trials, whose first steps are MSE's" if late else ""
     return (
         Arm(name="MSE only", params={"ssim": 0.0} | pixels),
@@ -50,7 +52,7 @@ def arms(experiment: Experiment, options: Options) -> tuple[Arm, ...]:
 STUDY = Study(
     name="loss-weights",
     summary="weights of MSE and SSIM in the loss (--with l1: of L1 too), which add up to 1",
-    owns=("loss.mse", "loss.ssim", "loss.l1"),
+    owns=("loss.mse", "loss.ssim", "loss.mae"),
     space=space,
     to_settings=to_settings,
     arms=arms,

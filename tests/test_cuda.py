@@ -22,9 +22,9 @@ from harness.model.forecaster import build_model
 from harness.model.graphs import WARM_UPS, Graphed
 from harness.presets import preset
 from harness.runs.execute import Options, run_cell
-from harness.runs.request import Request
+from harness.runs.request import Request, resolve
 from harness.store import Cell, Store
-from harness.system.devices import choose_device, resolve
+from harness.system.devices import choose_device
 from harness.system.progress import Silent, Status
 from harness.training import trainer
 from harness.training.losses import exact_float32

@@ -31,8 +31,8 @@ from harness.experiment import (
     settings,
 )
 from harness.presets import PRESETS, preset
+from harness.runs.request import resolve
 from harness.store import Cell
-from harness.system.devices import resolve
 from harness.variant import Variants
 
 TINY = preset("tiny")

@@ -15,8 +15,9 @@ from harness.errors import HarnessError, Interrupted, RequestError
 from harness.executors.processes import Done, Job
 from harness.executors.protocol import Executors, Processes, share_of_cores
 from harness.experiment import BUDGETS
+from harness.options import SAVE_SECONDS
 from harness.runs.execute import finished
-from harness.runs.request import SAVE_SECONDS, Request
+from harness.runs.request import Request
 from harness.store import Cell, DamagedRecord, Folder, Store, key_of, validated
 from harness.system.devices import choose_device
 from harness.system.signals import stop_signals
@@ -138,8 +139,8 @@ class Runner:
 
             if base.experiment.training.steps is None:
                 raise RequestError("--match flops needs a budget in steps or epochs, not in training.seconds")
-            size = (self._source.channels, self._source.height, self._source.width)
-            ratio = training_flops(base.experiment, *size) / training_flops(cell.experiment, *size)
+            shape = self._source.shape
+            ratio = training_flops(base.experiment, shape) / training_flops(cell.experiment, shape)
             return _with_budget(request, "training.steps", max(1, round(base.experiment.training.steps * ratio)))
         try:
             summary = self.store.training(base).read_or_none("training.json")
@@ -209,9 +210,9 @@ class Runner:
             if row.planned.variant not in measured:
                 step, test, peak = time_steps(experiment, source, self.ablation.request.device, steps)
                 if training.curriculum is not None and training.steps is not None:
-                    size = (source.channels, source.height, source.width)
+                    shape = source.shape
                     full = replace(experiment, training=replace(training, curriculum=None))
-                    step *= training_flops(experiment, *size) / training_flops(full, *size)
+                    step *= training_flops(experiment, shape) / training_flops(full, shape)
                 measured[row.planned.variant] = step, test, peak
             step, test, peak = measured[row.planned.variant]
             memory = max(memory, peak)

@@ -24,9 +24,11 @@ from harness.errors import RequestError
 from harness.evaluation.metrics import MetricMean
 from harness.evaluation.views import predict
 from harness.experiment import Experiment
-from harness.model.forecaster import EncoderForecaster, build_model
+from harness.model.build import build_model
+from harness.model.forecaster import EncoderForecaster
 from harness.presets import preset
-from harness.system.devices import autocast, resolve
+from harness.runs.request import resolve
+from harness.system.devices import autocast
 from harness.system.environment import environment
 from harness.training.schedules import NOMINAL_TOTAL, one_cycle
 from harness.training.trainer import forward_backward
@@ -72,7 +74,7 @@ def quality(
         for recipe in RECIPES:
             note(f"training for {seconds:g} s: {recipe.name}, seed {seed}")
             experiment = base.replace({**recipe.changes, "training.seed": seed})
-            model = recipe.build(build_model(experiment.architecture, source.channels, seed)).to(device)
+            model = recipe.build(build_model(experiment.architecture, source.shape, seed)).to(device)
             steps, spent = train_for(model, experiment, source, device, seconds)
             scores = _test(model, experiment, source, device)
             rows.append({"recipe": recipe.name, "seed": seed, "steps": steps, "seconds": spent, "test": scores})

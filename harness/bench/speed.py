@@ -29,10 +29,12 @@ from harness.errors import HarnessError, RequestError, unknown
 from harness.evaluation.cost import forget_peak, forward_cost, median_seconds, peak_memory
 from harness.evaluation.views import predict
 from harness.experiment import Experiment
-from harness.model.forecaster import EncoderForecaster, build_model
+from harness.model.build import build_model
+from harness.model.forecaster import EncoderForecaster
 from harness.model.graphs import WARM_UPS, Graphed, graphed
 from harness.presets import preset
-from harness.system.devices import autocast, resolve
+from harness.runs.request import resolve
+from harness.system.devices import autocast
 from harness.system.environment import describe_device, environment
 from harness.training.losses import composite_loss, exact_float32
 
@@ -96,8 +98,8 @@ def bench(
     size = experiment.training.batch_size
     device = torch.device(device_name)
     source = open_source(experiment.data, digits)
-    model = build_model(experiment.architecture, source.channels, 0)
-    params, flops = forward_cost(experiment, source.channels, source.height, source.width, experiment.data.horizon)
+    model = build_model(experiment.architecture, source.shape, 0)
+    params, flops = forward_cost(experiment, source.shape, experiment.data.horizon)
     steppers = {one.name: Stepper(one, model, experiment, device) for one in chosen}
     times: dict[str, list[dict[str, float]]] = {one.name: [] for one in chosen}
     warm = WARM_UPS if device.type == "cuda" else 1
@@ -308,7 +310,7 @@ def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digi
     experiment = resolve(preset(preset_name), device_name).replace({"training.batch_size": batch})
     device = torch.device(device_name)
     source = open_source(experiment.data, Path(digits) if digits else None)
-    stepper = Stepper(_contender(name), build_model(experiment.architecture, source.channels, 0), experiment, device)
+    stepper = Stepper(_contender(name), build_model(experiment.architecture, source.shape, 0), experiment, device)
     frames = source.train_batch(0, 0, batch, experiment.data.horizon, device)
     shown = frames[:, : experiment.data.input_frames]
     before = 0

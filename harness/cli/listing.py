@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import experiment
+from harness.component import call_text, is_slot, limits_text, record_of, walk
 from harness.errors import HarnessError, RequestError
-from harness.presets import PRESETS
-from harness.registry import Plugins
+from harness.presets import PRESETS, preset
+from harness.registry import Components, Plugins
 from harness.runs.request import run_command, store_root
 from harness.store import DamagedRecord, Run, RunState, Store, validated
 from harness.variant import Variants, describe
@@ -46,12 +47,35 @@ def presets() -> list[Row]:
     return [{"name": name, "summary": summary} for name, (summary, _) in PRESETS.items()]
 
 
-def settings() -> list[Row]:
-    """Every path that --set takes, its default and what it means."""
+def settings(preset_name: str = "paper") -> list[Row]:
+    """Every path that --set takes at a preset, its value there and what it means."""
     return [
-        {"path": path, "default": list(default) if isinstance(default, tuple) else default, "meaning": doc}
-        for path, (default, doc) in experiment.settings().items()
+        {"path": path, "value": call_text(record_of(value)), "range": limits_text(f), "meaning": f.metadata["doc"]}
+        for path, f, _, value in walk(preset(preset_name))
+        if "doc" in f.metadata and not (is_slot(f) and f.metadata["many"])
     ]
+
+
+def components(registry: Components) -> list[Row]:
+    """Every component's slot, name, fields with defaults, and origin; the error of one that fails to load."""
+    rows: list[Row] = []
+    for plugin in registry:
+        where, _, name = plugin.name.rpartition(".")
+        row: Row = {"slot": where, "name": name, "origin": plugin.origin, "error": plugin.error}
+        if plugin.error is None:
+            kind = plugin.value
+            row["summary"] = (kind.__doc__ or "").strip().splitlines()[0]
+            row["fields"] = [
+                {
+                    "name": f.name,
+                    "default": record_of(f.default),
+                    "range": limits_text(f),
+                    "meaning": f.metadata.get("doc", ""),
+                }
+                for f in dataclasses.fields(kind)
+            ]
+        rows.append(row)
+    return rows
 
 
 def runs(store: Path | None) -> list[Row]:

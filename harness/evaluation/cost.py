@@ -14,22 +14,23 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness.component import Shape
 from harness.data.source import Source
 from harness.evaluation.views import Predictor, predict
 from harness.experiment import Experiment
-from harness.model.forecaster import EncoderForecaster, count_parameters
+from harness.model.build import build_model, count_parameters
 from harness.model.graphs import WARM_UPS
 from harness.system.devices import autocast
 
 
-def flops_per_sequence(model: EncoderForecaster, experiment: Experiment, channels: int, height: int, width: int) -> int:
+def flops_per_sequence(model: torch.nn.Module, experiment: Experiment, shape: Shape) -> int:
     """Floating-point operations to predict one sequence: two a multiply-add of convolutions, matrix products and attention.
 
     Counts one view times the number of views. Pointwise operations are not counted, as in torch's counter.
     """
     data = experiment.data
     device = next(model.parameters()).device
-    frames = torch.zeros(1, data.input_frames, channels, height, width, device=device)
+    frames = torch.zeros(1, shape.input_frames, shape.channels, shape.height, shape.width, device=device)
     return _count(model, frames, data.horizon) * len(experiment.inference.views)
 
 
@@ -60,15 +61,15 @@ def median_seconds(once: Callable[[], None], seconds: float, *, warm_up: int = 1
     return statistics.median(times)
 
 
-def forward_cost(experiment: Experiment, channels: int, height: int, width: int, horizon: int) -> tuple[int, int]:
+def forward_cost(experiment: Experiment, shape: Shape, horizon: int) -> tuple[int, int]:
     """Parameters, and operations to predict `horizon` frames of one sequence from one view; nothing is computed for it."""
     with torch.device("meta"):
-        model = EncoderForecaster(experiment.architecture, channels)
-        frames = torch.zeros(1, experiment.data.input_frames, channels, height, width)
+        model = build_model(experiment.architecture, shape, 0)
+        frames = torch.zeros(1, shape.input_frames, shape.channels, shape.height, shape.width)
     return count_parameters(model), _count(model, frames, horizon)
 
 
-def _count(model: EncoderForecaster, frames_BTCHW: Tensor, horizon: int) -> int:
+def _count(model: torch.nn.Module, frames_BTCHW: Tensor, horizon: int) -> int:
     # torch's counter does not know the CPU's fused attention; the plain one is matrix products, the same on every device.
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         model(frames_BTCHW, horizon)
@@ -78,11 +79,11 @@ def _count(model: EncoderForecaster, frames_BTCHW: Tensor, horizon: int) -> int:
 def cost(experiment: Experiment, source: Source) -> dict[str, int]:
     """`params`, and `flops_per_sequence` of all views, as a finished run states them; nothing is computed for it."""
     horizon = experiment.data.horizon
-    params, flops = forward_cost(experiment, source.channels, source.height, source.width, horizon)
+    params, flops = forward_cost(experiment, source.shape, horizon)
     return {"params": params, "flops_per_sequence": flops * len(experiment.inference.views)}
 
 
-def training_flops(experiment: Experiment, channels: int, height: int, width: int) -> float:
+def training_flops(experiment: Experiment, shape: Shape) -> float:
     """Operations of a whole training: three forward costs a step (forward, and backward for inputs and for weights).
 
     A curriculum's shorter horizons count as what they cost. The budget must be in steps.
@@ -92,8 +93,9 @@ def training_flops(experiment: Experiment, channels: int, height: int, width: in
     horizons = [data.horizon] * training.steps
     if training.curriculum is not None:
         horizons = [training.curriculum.horizon(step / training.steps, data.horizon) for step in range(training.steps)]
-    cost = {horizon: forward_cost(experiment, channels, height, width, horizon)[1] for horizon in set(horizons)}
-    return 3.0 * training.batch_size * sum(cost[horizon] for horizon in horizons)
+    cost = {horizon: forward_cost(experiment, shape, horizon)[1] for horizon in set(horizons)}
+    operations: float = 3.0 * training.batch_size * sum(cost[horizon] for horizon in horizons)
+    return operations
 
 
 def forget_peak(device: torch.device) -> None:

@@ -21,7 +21,7 @@ from harness.experiment import Experiment
 from harness.runs.execute import stored_experiment
 from harness.store import Run, Store, validated
 from harness.system import files
-from harness.system.devices import autocast, resolve
+from harness.system.devices import autocast, resolve_precision
 from harness.training.trainer import load_model
 from harness.variant import Variants
 
@@ -39,7 +39,7 @@ def draw_run(
     """
     if out.suffix.lower() not in (".png", ".gif"):
         raise RequestError(f"--out {out}: choose a file that ends in .png (a strip) or .gif (an animation)")
-    experiment = stored_experiment(store, run, variants.components)
+    experiment = stored_experiment(store, run, variants.components.find)
     source = open_source(experiment.data, digits)
     _same_digits(run, store.record_of(run), source)
     frames, prediction = predict_sequence(store, run, experiment, source, index, device_name)
@@ -67,12 +67,12 @@ def predict_sequence(
     if not 0 <= index < count:
         raise RequestError(f"--index {index}; the test set has sequences 0 to {count - 1}")
     device = torch.device(device_name)
-    resolve(experiment, device_name)  # refuses a precision that this device lacks
+    resolve_precision(experiment.training.precision, device_name)  # refuses a precision that this device lacks
     sequences = (sequence for frames in source.test(1, device) for sequence in frames)
     frames = next(islice(sequences, index, None), None)
     if frames is None:
         raise RequestError(f"--index {index}; the test set has fewer sequences than that")
-    model = load_model(experiment, source.channels, checkpoint, device)
+    model = load_model(experiment, source.shape, checkpoint, device)
     with autocast(experiment.training.precision, device):
         inputs = frames[None, : experiment.data.input_frames]
         return frames, predict(model, inputs, experiment.data.horizon, experiment.inference.views)[0]

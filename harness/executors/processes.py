@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.errors import HarnessError, Interrupted
-from harness.runs.request import SAVE_SECONDS, Request
+from harness.options import SAVE_SECONDS
+from harness.runs.request import Request
 from harness.system import signals
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import NUMERICS, __version__
+from harness import REVISIONS, __version__
 from harness.errors import HarnessError
 from harness.executors.processes import Done, Task
 from harness.store import Store
@@ -22,7 +22,7 @@ from harness.store import Store
 LOSSES = 5
 """How often a task whose machine was lost is given to another one before that is an error."""
 CARRIED = ("HARNESS_DIGITS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-VERSIONS = (__version__, NUMERICS)
+VERSIONS = (__version__, REVISIONS)
 STOPPED = Done("", error="stopped", stopped=True)
 
 
@@ -42,7 +42,7 @@ class RemoteTask:
     def __call__(self) -> Done:
         """Runs the task in this process, which is the task's own."""
         host = socket.gethostname()
-        if self.versions != (__version__, NUMERICS):
+        if self.versions != (__version__, REVISIONS):
             wanted, here = (f"version {version}, numerics {numerics}" for version, numerics in (self.versions, VERSIONS))
             return Done("", error=f"{host} has ablation-harness {here}, but {wanted} is asked for; install the same there")
         os.environ.update(self.environment)

@@ -283,7 +283,7 @@ def _test_again(
         if (summary := training.read_or_none("training.json")) is None:
             return "its training is not finished; its command trains it"
         training.check(summary)
-        experiment = Experiment.from_dict(record["experiment"], variants.components)
+        experiment = Experiment.from_dict(record["experiment"], variants.components.find)
         source = open_source(experiment.data, digits)
         cell = Cell(record["variant"], record["preset"], experiment, source.identity, tuple(record["changes"]))
         if cell.run_id != run_id:

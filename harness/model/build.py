@@ -44,7 +44,7 @@ def use_reference(model: nn.Module, plain: bool = True) -> nn.Module:
     """Makes every layer that has a plain reading of its equations run it; returns the network."""
     for module in model.modules():
         if hasattr(module, "plain"):
-            module.plain = plain
+            module.plain = plain  # type: ignore[assignment]
     return model
 
 

@@ -1,4 +1,4 @@
-"""The encoder-forecaster and its cell as components; the torch modules are in `harness.model.forecaster` and `harness.model.cell`."""
+"""The encoder-forecaster and its cell as components; the torch modules are in `harness.model.forecaster` and `.cell`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class EncoderForecasterConfig(Component):
         return self.patch << (len(self.widths) - 1)
 
     def build(self, shape: Shape, seed: int = 0) -> nn.Module:
-        """The network with its initial weights. Each part has a seed of its own, so variants that share a part start equal there."""
+        """The network with its initial weights. Each part has its own seed, so variants that share a part start equal there."""
         from harness.model.forecaster import EncoderForecaster
 
         return EncoderForecaster(self, shape.channels, seed)

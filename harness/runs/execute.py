@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.component import Find
 from harness.errors import HarnessError
 from harness.evaluation.conventions import CONVENTIONS
 from harness.experiment import Experiment
-from harness.runs.request import SAVE_SECONDS
+from harness.options import SAVE_SECONDS
 from harness.store import REDO, Cell, DamagedRecord, Folder, Run, Store, Training, validated
 from harness.system.progress import Progress, Silent
 from harness.training.distributed import SINGLE_PROCESS, Distributed
@@ -80,9 +81,9 @@ def smoke_test(experiment: Experiment, source: Source) -> None:
 
     from harness.evaluation.metrics import MetricMean
     from harness.evaluation.views import predict
-    from harness.model.forecaster import build_model
+    from harness.model.build import build_model
 
-    model = build_model(experiment.architecture, source.channels, experiment.training.seed)
+    model = build_model(experiment.architecture, source.shape, experiment.training.seed)
     frames = torch.zeros(1, 1, source.channels, source.height, source.width)
     MetricMean().update(predict(model, frames, 1, experiment.inference.views), frames)
 
@@ -286,7 +287,7 @@ def evaluate_cell(
     import torch
 
     from harness.evaluation.cost import flops_per_sequence, frames_per_second
-    from harness.model.forecaster import count_parameters
+    from harness.model.build import count_parameters, use_reference
     from harness.model.graphs import graphed
     from harness.system.environment import describe_device, environment
     from harness.training.trainer import MicroBatcher, load_model
@@ -295,7 +296,7 @@ def evaluate_cell(
     experiment = cell.experiment
     size = experiment.training.batch_size
     micro_batches = MicroBatcher(size, options.auto_batch, lambda text: options.note(f"testing {cell.variant!r}: {text}"))
-    model = load_model(experiment, source.channels, training.check(summary), device).use_reference(options.reference)
+    model = use_reference(load_model(experiment, source.shape, training.check(summary), device), options.reference)
     network = graphed(model, device, options.graphs and not options.deterministic, options.note)
     scores = score(network, experiment, source, device, micro_batches)
     sequences = {"ssim": scores.pop("ssim_per_sequence")}
@@ -311,7 +312,7 @@ def evaluate_cell(
         "seed": cell.seed,
         "status": "finished",
         "params": count_parameters(model),
-        "flops_per_sequence": flops_per_sequence(model, experiment, source.channels, source.height, source.width),
+        "flops_per_sequence": flops_per_sequence(model, experiment, source.shape),
         **scores,
         "training": {key: value for key, value in summary.items() if key not in ("memory", "checkpoint")},
         "inference": {
@@ -325,7 +326,7 @@ def evaluate_cell(
         "test_digest": source.test_digest(),
         "conventions": CONVENTIONS,
         "training_key": cell.training_key,
-        "numerics": cell.record()["numerics"],
+        "revisions": cell.record()["revisions"],
     }
     run.write("experiment.json", cell.record())
     run.write("environment.json", environment(options.device))
@@ -368,7 +369,7 @@ def score(
     }
 
 
-def stored_experiment(store: Store, run: Run, components: list[type]) -> Experiment:
+def stored_experiment(store: Store, run: Run, find: Find) -> Experiment:
     """The experiment of a run's record. Raises DamagedRecord or RequestError when it cannot be read back."""
     with validated(run.path):
-        return Experiment.from_dict(store.record_of(run).get("experiment", {}), components)
+        return Experiment.from_dict(store.record_of(run).get("experiment", {}), find)

@@ -6,21 +6,21 @@ import math
 import os
 import shlex
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.component import differences
 from harness.data.source import Source, open_source
 from harness.errors import RequestError
 from harness.experiment import BUDGETS, Experiment
 from harness.presets import preset
 from harness.store import Cell
-from harness.system.devices import resolve
+from harness.system.devices import resolve_precision
 from harness.variant import Variants
 
-SAVE_SECONDS = 30.0
-"""Seconds between a training's checkpoints, where nothing else is asked for: what a crash may cost."""
 DEFAULT_STORE = Path("artifacts")
 SEED = "training.seed"
 _BUDGET = frozenset(f"training.{name}" for name in BUDGETS)
@@ -45,7 +45,7 @@ def parse_settings(texts: Iterable[str]) -> dict[str, object]:
         path, equals, value = text.partition("=")
         path = path.strip()
         if not equals or not path:
-            raise RequestError(f"--set {text!r}; write path=value, such as training.max_lr=2e-3")
+            raise RequestError(f"--set {text!r}; write path=value, such as training.steps=800")
         if path in found:
             raise RequestError(f"--set {path} is given twice ({found[path]!r} and {value!r}); give it once")
         found[path] = value.strip()
@@ -65,11 +65,17 @@ def read_config(path: Path) -> dict[str, object]:
         content = tomllib.loads(text.decode())
     except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, a number of thousands of digits, nested too deep
         raise RequestError(f"config {path} is not TOML: {str(error)[:200]}") from None
-    found: dict[str, object] = {}
     for section, values in content.items():
         if not isinstance(values, dict):
-            raise RequestError(f"config {path}: {section!r} is not a section; write [training] and below it max_lr = 2e-3")
-        found |= {f"{section}.{name}": value for name, value in values.items()}
+            raise RequestError(f"config {path}: {section!r} is not a section; write [training] and below it steps = 800")
+    return flatten_tables(content)
+
+
+def flatten_tables(content: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Tables inside tables as dotted paths: `[training.optimizer]` and below it `name = "adamw"`."""
+    found: dict[str, object] = {}
+    for name, value in content.items():
+        found |= flatten_tables(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return found
 
 
@@ -84,11 +90,15 @@ class Request:
     config: Mapping[str, object] | None = None
 
     def experiment(self, variants: Variants, text: str, seed: int | None = None) -> Experiment:
-        """The resolved experiment: preset, then config file, then the variants' changes, then settings: the last one wins."""
-        experiment = preset(self.preset).replace(self.config or {})
-        experiment = variants.compose(text).apply(experiment).replace(self.settings or {})
+        """The resolved experiment: preset, then config file, then the variants' changes, then settings: the last one wins.
+
+        A budget in epochs of data whose size only its files tell stays one.
+        """
+        find = variants.components.find
+        experiment = preset(self.preset).replace(self.config or {}, find)
+        experiment = variants.compose(text).apply(experiment, self.preset, find).replace(self.settings or {}, find)
         if seed is not None:
-            experiment = experiment.replace({"training.seed": seed})
+            experiment = experiment.replace({SEED: seed}, find)
         return resolve(experiment, self.device)
 
     def cell(
@@ -98,45 +108,72 @@ class Request:
         experiment = self.experiment(variants, text, seed)
         if source is None or source.data != experiment.data:
             source = open_source(experiment.data, self.digits)
+        experiment = resolve(experiment, self.device, source.epoch_sequences)
         composition = variants.compose(text)
-        return Cell(composition.name, self.preset, experiment, source.identity, tuple(sorted(composition.changes))), source
+        cell = Cell(
+            composition.name,
+            self.preset,
+            experiment,
+            source.identity,
+            tuple(sorted(composition.at(self.preset))),
+            variants.sources(composition, experiment),
+        )
+        return cell, source
 
 
-def set_options(name: str, settings: Mapping[str, Any], changes: Collection[str]) -> list[str]:
-    """The --set options with which the preset `name` becomes a run's settings, apart from what its variant changes.
+def resolve(experiment: Experiment, device: str, epoch_sequences: int | None = None) -> Experiment:
+    """The experiment with what depends on device and data made explicit: precision, and a budget in steps for one in epochs.
 
-    What no --set can write is named in a comment. Raises RequestError for a preset that is not installed.
+    A budget in epochs stays one where neither `epoch_sequences` nor a setting of the data says how many sequences one has.
     """
-    start = preset(name).to_dict()
-    defaults = {f"{section}.{one}": value for section, values in start.items() for one, value in values.items()}
-    defaults[SEED] = settings.get(SEED)
-    epochs = defaults.get("training.epochs")
-    batch, sequences = settings.get("training.batch_size"), settings.get("data.epoch_sequences")
-    if epochs is not None and isinstance(batch, int) and isinstance(sequences, int) and batch > 0:
-        resolved = math.ceil(epochs * sequences / batch)
-        if settings.get("training.steps") == resolved:
-            defaults |= {"training.epochs": None, "training.steps": resolved}
+    training = experiment.training
+    epoch_sequences = epoch_sequences or experiment.get("data.epoch_sequences")
+    precision = resolve_precision(training.precision, device)
+    steps, epochs = training.steps, training.epochs
+    if epochs is not None and epoch_sequences is not None:
+        steps, epochs = math.ceil(epochs * epoch_sequences / training.batch_size), None
+    return replace(experiment, training=replace(training, precision=precision, steps=steps, epochs=epochs))
+
+
+def settings_text(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The settings (path, text) of --set that lead from a record's preset and variant to its experiment.
+
+    Raises RequestError for a preset that is not installed.
+    """
+    start, installed = _start(record["preset"], record["variant"])
+    changed = () if installed else record["changes"]
     found = []
-    for path, value in settings.items():
-        if path in changes or value == defaults.get(path) or (path in _BUDGET and value is None):
-            continue
-        if isinstance(value, dict):
-            found.append(f"# {path} holds a component that no --set can write")
-            continue
-        written = ",".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
-        found.append(f"--set {shlex.quote(f'{path}={written}')}")
-    return found
+    for path, text in differences(dict(record["experiment"]), start.to_dict()):
+        if path != SEED and not any(path == one or path.startswith(f"{one}.") for one in changed):
+            found.append((path, text))
+    epochs, steps = start.training.epochs, dict(found).get("training.steps")
+    sequences = start.get("data.epoch_sequences")
+    batch = record["experiment"]["training"]["batch_size"]
+    if epochs is not None and sequences and steps == str(math.ceil(epochs * sequences / batch)):
+        return [one for one in found if one[0] not in _BUDGET]  # the preset's own budget, resolved
+    return [one for one in found if one[0] not in _BUDGET or one[1] != "none"]
+
+
+@cache
+def _start(name: str, variant: str) -> tuple[Experiment, bool]:
+    """The preset with the variant's changes, and whether the variant is installed."""
+    start = preset(name)
+    try:
+        return Variants().compose(variant).apply(start, name), True
+    except RequestError:
+        return start, False
+
+
+def set_options(settings: Iterable[tuple[str, str]]) -> list[str]:
+    """The --set options of settings."""
+    return [f"--set {shlex.quote(f'{path}={text}')}" for path, text in settings]
 
 
 def run_command(record: Mapping[str, Any]) -> str:
-    """The command that goes on with a run or finds it in the store, from its experiment.json.
+    """The command that continues a run or finds it in the store, from its experiment.json.
 
     Raises RequestError for a preset that is not installed; TypeError, AttributeError or KeyError for another program's record.
     """
-    settings = {
-        f"{section}.{name}": value for section, values in record["experiment"].items() for name, value in values.items()
-    }
-    options = set_options(record["preset"], settings, record["changes"])
     words = ["harness", "run", "--variant", shlex.quote(record["variant"]), "--preset", record["preset"]]
     words += ["--seed", str(int(record["seed"]))]
-    return " ".join([*words, *sorted(options, key=lambda one: one.startswith("#"))])
+    return " ".join([*words, *set_options(settings_text(record))])

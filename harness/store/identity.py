@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from harness import NUMERICS
+from harness import REVISIONS
 from harness.experiment import Experiment, canonical_json
 from harness.system.files import digest
 
@@ -22,7 +22,8 @@ class Cell:
     """One experiment with the identity of its data: what is trained once, and evaluated once.
 
     `identity` names the content of the training and evaluation data (see `harness.data.source.Source.identity`);
-    `changes` are the config paths that the variant changes, kept so that a report can tell a variant from another setting.
+    `changes` are the config paths that the variant changes, kept so that a report can tell a variant from another setting; `sources` are
+    digests of the code of other packages' variants and components, so that an answer that other code made is named as such.
     """
 
     variant: str
@@ -30,6 +31,8 @@ class Cell:
     experiment: Experiment
     identity: Mapping[str, str]
     changes: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    revision: int = REVISIONS["training"]
 
     @property
     def seed(self) -> int:
@@ -39,23 +42,15 @@ class Cell:
     @cached_property
     def training_key(self) -> str:
         """The checkpoint's key: equal for all cells that would train the same weights."""
-        record = self.experiment.to_dict()
         # The test data cannot change the weights, nor can a path: the content's digest stands for it.
-        data = {k: v for k, v in record["data"].items() if k not in ("frames", "evaluation", "test_sequences")}
-        parts = {name: record[name] for name in ("architecture", "loss", "training")}
-        return key_of({"numerics": NUMERICS, "train": self.identity["train"], "data": data} | parts)
+        return key_of({"revision": self.revision, "train": self.identity["train"]} | self.experiment.identity)
 
     @cached_property
     def run_id(self) -> str:
-        """The result's key: the checkpoint, how it predicts, and on what it is tested."""
-        return key_of(
-            {
-                "training": self.training_key,
-                "inference": self.experiment.to_dict()["inference"],
-                "evaluation": self.identity["evaluation"],
-                "test_sequences": self.experiment.data.test_sequences,
-            }
-        )
+        """The result's key: the checkpoint, how it predicts, and on what it is tested. Metrics are not in it: they can be added."""
+        parts = {"training": self.training_key, "evaluation": self.identity["evaluation"]}
+        revised = {} if REVISIONS["prediction"] == 1 else {"revision": REVISIONS["prediction"]}
+        return key_of(parts | self.experiment.evaluation_identity | revised)
 
     def record(self) -> dict[str, Any]:
         """Plain values for experiment.json."""
@@ -66,7 +61,8 @@ class Cell:
             "changes": list(self.changes),
             "run_id": self.run_id,
             "training_key": self.training_key,
-            "numerics": NUMERICS,
+            "revisions": REVISIONS | {"training": self.revision},
+            "sources": dict(self.sources),
             "identity": dict(self.identity),
             "experiment": self.experiment.to_dict(),
         }

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
-import math
 from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from harness.errors import RequestError
-from harness.experiment import Experiment
 
 if TYPE_CHECKING:
     import torch
@@ -50,10 +47,8 @@ def choose_device(asked: str) -> str:
     return asked
 
 
-def resolve(experiment: Experiment, device: str) -> Experiment:
-    """The experiment with what depends on the device made explicit: precision, and a budget in steps for one in epochs."""
-    training = experiment.training
-    precision = training.precision
+def resolve_precision(precision: str, device: str) -> str:
+    """'float32', 'bfloat16' or 'float16' for what was asked ('auto' among it). Raises RequestError for what a device lacks."""
     if precision == "auto":
         precision = "float32"
         if device.startswith("cuda"):
@@ -67,11 +62,7 @@ def resolve(experiment: Experiment, device: str) -> Experiment:
             precision = "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float16"
     if precision == "float16" and not device.startswith("cuda"):
         raise RequestError("training.precision float16 needs CUDA; use float32 or bfloat16 on the CPU")
-    steps, epochs = training.steps, training.epochs
-    if epochs is not None:
-        steps, epochs = math.ceil(epochs * experiment.data.epoch_sequences / training.batch_size), None
-    resolved = dataclasses.replace(training, precision=precision, steps=steps, epochs=epochs)
-    return dataclasses.replace(experiment, training=resolved)
+    return precision
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

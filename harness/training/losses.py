@@ -17,11 +17,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from harness.errors import RequestError
 from harness.evaluation.conventions import SMALLEST_CANVAS
-from harness.experiment import Loss
 
 C1 = 0.01**2
 C2 = 0.03**2
@@ -148,36 +146,6 @@ def ssim_loss(prediction: Tensor, target: Tensor) -> Tensor:
         y = target.detach().float().reshape(-1, *target.shape[-2:])
         loss: Tensor = _OneMinusSSIM.apply(x, y)  # type: ignore[no-untyped-call]
     return loss
-
-
-def composite_loss(prediction_BTCHW: Tensor, target_BTCHW: Tensor, loss: Loss) -> Tensor:
-    """loss.mse * MSE + loss.ssim * (1 - SSIM) + loss.l1 * L1, each a mean over all pixels of all frames.
-
-    The article's section 3 has the weights 0.7, 0.3 and 0. A term of weight 0 is not computed.
-
-    Args:
-        prediction_BTCHW: (B, T, C, H, W), any floating type, not clamped.
-        target_BTCHW: the same shape, in [0, 1].
-        loss: the weights.
-
-    Returns:
-        A float32 scalar, at least 0.
-
-    Raises:
-        RequestError: the shapes differ, or SSIM has a weight and a frame is smaller than its 11x11 window.
-    """
-    if prediction_BTCHW.shape != target_BTCHW.shape:
-        raise RequestError(f"a loss compares equal shapes; got {_shape(prediction_BTCHW)} and {_shape(target_BTCHW)}")
-    terms: list[Tensor] = []
-    with torch.autocast(prediction_BTCHW.device.type, enabled=False):
-        prediction, target = prediction_BTCHW.float(), target_BTCHW.float()
-        if loss.mse:
-            terms.append(loss.mse * F.mse_loss(prediction, target))
-        if loss.ssim:
-            terms.append(loss.ssim * ssim_loss(prediction, target))
-        if loss.l1:
-            terms.append(loss.l1 * F.l1_loss(prediction, target))
-        return torch.stack(terms).sum()
 
 
 def _shape(tensor: Tensor) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.component import Component, setting
+from harness.errors import RequestError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,3 +76,32 @@ class MeanAbsoluteError(LossTerm):
         from torch.nn import functional as F
 
         return F.l1_loss(prediction_BTCHW, target_BTCHW)
+
+
+def composite_loss(
+    prediction_BTCHW: Tensor, target_BTCHW: Tensor, terms: Iterable[LossTerm], progress: float = 1.0
+) -> Tensor:
+    """The sum of the terms, each with its weight at progress 0..1 of the budget. A term of weight 0 is not computed.
+
+    The article's section 3 has 0.7 MSE + 0.3 (1 - SSIM).
+
+    Args:
+        prediction_BTCHW: (B, T, C, H, W), any floating type, not clamped.
+        target_BTCHW: the same shape, in [0, 1].
+
+    Returns:
+        A float32 scalar.
+
+    Raises:
+        RequestError: the shapes differ, or SSIM has a weight and a frame is smaller than its 11x11 window.
+    """
+    import torch
+
+    if prediction_BTCHW.shape != target_BTCHW.shape:
+        raise RequestError(
+            f"a loss compares equal shapes; got {tuple(prediction_BTCHW.shape)} and {tuple(target_BTCHW.shape)}"
+        )
+    with torch.autocast(prediction_BTCHW.device.type, enabled=False):
+        prediction, target = prediction_BTCHW.float(), target_BTCHW.float()
+        weighted = [(term.weight_at(progress), term) for term in terms]
+        return torch.stack([weight * term.compute(prediction, target) for weight, term in weighted if weight]).sum()

@@ -20,24 +20,26 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from harness.component import Shape
 from harness.data.prefetch import Prefetcher
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted
 from harness.evaluation.cost import forget_peak, peak_memory
 from harness.evaluation.metrics import MetricMean, frame_metrics
 from harness.evaluation.views import predict
-from harness.experiment import Experiment, Loss
-from harness.model.forecaster import EncoderForecaster, build_model, derived_seed
+from harness.experiment import Experiment
+from harness.model.build import build_model, derived_seed, use_reference
 from harness.model.graphs import Graphed, graphed
-from harness.runs.request import SAVE_SECONDS
+from harness.options import SAVE_SECONDS
 from harness.store import DamagedRecord, Training
 from harness.system import files
 from harness.system.devices import autocast, out_of_memory
 from harness.system.progress import Progress, Status
 from harness.system.signals import stop_signals
 from harness.training.distributed import SINGLE_PROCESS, Distributed
-from harness.training.losses import composite_loss, exact_float32
-from harness.training.schedules import NOMINAL_TOTAL, one_cycle
+from harness.training.losses import exact_float32
+from harness.training.schedules import NOMINAL_TOTAL
+from harness.training.terms import composite_loss
 
 T = TypeVar("T")
 
@@ -214,13 +216,11 @@ def fit(
     with ExitStack() as stack:
         stack.enter_context(_backends(device, deterministic, training.precision))
         stop = stack.enter_context(stop_signals())
-        model = build_model(experiment.architecture, source.channels, training.seed).use_reference(reference).to(device)
+        model = use_reference(build_model(experiment.architecture, source.shape, training.seed), reference).to(device)
         forget_peak(device)
         if device.type == "cuda":
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=training.max_lr, weight_decay=training.weight_decay, fused=device.type == "cuda"
-        )
+        optimizer = training.optimizer.build(model.named_parameters())
         state = resume(folder, model, optimizer, device)
         distributed.synchronize(model, state.step)
         network = graphed(model, device, graphs and not deterministic, progress.note)
@@ -265,7 +265,7 @@ def fit(
                 keep()
                 raise HarnessError(
                     f"training diverged: the last {state.skipped_in_a_row} steps up to step {state.step} had a non-finite loss "
-                    f"or gradient; the state is kept in {folder.path}. Lower training.max_lr or training.clip_norm, or use "
+                    f"or gradient; the state is kept in {folder.path}. Lower training.optimizer.lr or training.clip_norm, or use "
                     "training.precision=float32"
                 )
     if not distributed.is_main:
@@ -322,10 +322,14 @@ def _step(
     horizon = data.horizon if training.curriculum is None else training.curriculum.horizon(done, data.horizon)
     frames = feed(training.seed, state.step, training.batch_size, horizon, device)
     scale = state.scale if training.precision == "float16" else 1.0
-    weights = experiment.loss.at(done)
 
     def work(some: Tensor, share: float) -> Tensor:
-        return forward_backward(model, some, data.input_frames, horizon, weights, training.precision, scale * share) * share
+        return (
+            forward_backward(
+                model, some, data.input_frames, horizon, experiment.loss, done, training.precision, scale * share
+            )
+            * share
+        )
 
     loss = batch.add_up(model, frames, work)
     feed.prepare(training.seed, state.step + 1, training.batch_size, horizon, device)
@@ -369,14 +373,15 @@ def forward_backward(
     frames_BTCHW: Tensor,
     shown: int,
     horizon: int,
-    weights: Loss,
+    terms: tuple[Any, ...],
+    progress: float,
     precision: str,
     scale: float,
 ) -> Tensor:
     """Predicts from the `shown` first frames, adds the gradients of `scale` times the loss; returns the loss, float32."""
     with autocast(precision, frames_BTCHW.device):
         prediction = model(frames_BTCHW[:, :shown], horizon)
-    loss = composite_loss(prediction, frames_BTCHW[:, shown:], weights)
+    loss = composite_loss(prediction, frames_BTCHW[:, shown:], terms, progress)
     (loss * scale).backward()  # type: ignore[no-untyped-call]
     return loss.detach()
 
@@ -384,14 +389,15 @@ def forward_backward(
 def _apply_schedule(optimizer: torch.optim.Optimizer, experiment: Experiment, state: State, done: float) -> float:
     training = experiment.training
     step, total = (state.step, training.steps) if training.steps else (done * (NOMINAL_TOTAL - 1), NOMINAL_TOTAL)
-    rate, beta1 = one_cycle(step, total, max_lr=training.max_lr, pct_start=training.pct_start)
+    values = training.schedule.values(step, total, training.optimizer.lr)
+    rate, beta1 = values["lr"], values["beta1"]
     for group in optimizer.param_groups:
         group["lr"], group["betas"] = rate, (beta1, group["betas"][1])
     return rate
 
 
 def validate(
-    model: EncoderForecaster,
+    model: torch.nn.Module,
     experiment: Experiment,
     source: Source,
     folder: Training,
@@ -435,7 +441,7 @@ def validate(
     return True
 
 
-def save_checkpoint(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Optimizer, state: State) -> None:
+def save_checkpoint(folder: Training, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
     """Writes last.safetensors: weights, moments and, in its header, the state as JSON. One file, so it cannot be half new."""
     tensors = {f"model.{name}": tensor for name, tensor in _weights(model).items()}
     for name, parameter in model.named_parameters():
@@ -451,7 +457,7 @@ def save_checkpoint(folder: Training, model: EncoderForecaster, optimizer: torch
     )
 
 
-def resume(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Optimizer, device: torch.device) -> State:
+def resume(folder: Training, model: torch.nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> State:
     """Puts model and optimiser into the state of last.safetensors; a fresh state when there is none.
 
     Raises DamagedRecord when the file is truncated, belongs to another training or does not fit the model.
@@ -500,13 +506,13 @@ def resume(folder: Training, model: EncoderForecaster, optimizer: torch.optim.Op
     return state
 
 
-def load_model(experiment: Experiment, channels: int, path: Any, device: torch.device) -> EncoderForecaster:
+def load_model(experiment: Experiment, shape: Shape, path: Any, device: torch.device) -> torch.nn.Module:
     """The trained network of a checkpoint, in evaluation mode. Raises DamagedRecord when the file does not fit."""
     try:
         with torch.device("meta"):  # an architecture that the file does not hold is not even built
-            shapes = EncoderForecaster(experiment.architecture, channels).state_dict()
+            shapes = build_model(experiment.architecture, shape, 0).state_dict()
         _check_shapes(path, {name: tensor.shape for name, tensor in shapes.items()})
-        model = build_model(experiment.architecture, channels, experiment.training.seed)
+        model = build_model(experiment.architecture, shape, experiment.training.seed)
         model.load_state_dict(load_file(path))
     except (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
         if out_of_memory(error):  # as above
@@ -569,7 +575,7 @@ def _status(state: State, done: float, loss: float | None, validation: float | N
     )
 
 
-def _weights(model: EncoderForecaster) -> dict[str, Tensor]:
+def _weights(model: torch.nn.Module) -> dict[str, Tensor]:
     # Copies, for safetensors refuses memory that two names share, as tied weights do.
     return {
         name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in model.state_dict().items()
@@ -594,8 +600,8 @@ def time_steps(experiment: Experiment, source: Source, device_name: str, steps: 
     training = experiment.training
     full = dataclasses.replace(experiment, training=dataclasses.replace(training, curriculum=None))
     with tempfile.TemporaryDirectory() as folder, _backends(device, False, training.precision):
-        model = build_model(full.architecture, source.channels, training.seed).to(device)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=training.max_lr, fused=device.type == "cuda")
+        model = build_model(full.architecture, source.shape, training.seed).to(device)
+        optimizer = training.optimizer.build(model.named_parameters())
         state, batch = State(), GradientAccumulator(slice(0, training.batch_size), training.batch_size)
         feed = Prefetcher(source.train_batch, device)
         for _ in range(steps + 1):

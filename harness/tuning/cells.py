@@ -12,7 +12,8 @@ from harness.data.source import Source
 from harness.executors.processes import Job, Task
 from harness.executors.protocol import share_of_cores
 from harness.experiment import BUDGETS, Experiment
-from harness.runs.request import SAVE_SECONDS, Request
+from harness.options import SAVE_SECONDS
+from harness.runs.request import Request
 from harness.store import Cell, DamagedRecord, Store, validated
 from harness.variant import Variants
 

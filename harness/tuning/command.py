@@ -12,8 +12,9 @@ from typing import Any
 
 from harness.errors import HarnessError, RequestError
 from harness.executors.protocol import Executors, Processes
+from harness.options import SAVE_SECONDS
 from harness.registry import Plugins
-from harness.runs.request import SAVE_SECONDS, Request
+from harness.runs.request import Request
 from harness.store import Store
 from harness.study import Study
 from harness.system.secrets import public_url, redact

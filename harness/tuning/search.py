@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness import NUMERICS
+from harness import REVISIONS
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.executors.processes import Done
 from harness.executors.protocol import Executor
@@ -157,7 +157,7 @@ class Search:
             "preset": plan.request.preset,
             "experiment": self.experiment.to_dict(),
             "data": dict(identity),
-            "numerics": NUMERICS,
+            "numerics": REVISIONS,
             "objectives": list(plan.objectives),
             "seeds": list(self.seeds),
             "options": sorted(plan.options),
