@@ -23,8 +23,8 @@ import loop_reference
 import torch
 
 from harness.data import load_digits
+from harness.data.moving_mnist import MovingMnist as Data
 from harness.data.moving_mnist import generator, render, sample_trajectories
-from harness.experiment import Data
 
 BATCHES = 8
 """Batches of one turn."""

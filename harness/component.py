@@ -348,7 +348,7 @@ def coerce(path: str, value: object, declared: Any) -> object:
 
 
 @cache
-def hints(kind: type) -> dict[str, Any]:
+def hints(kind: Any) -> dict[str, Any]:
     """The declared types of a dataclass's fields, by name."""
     found = typing.get_type_hints(kind)
     return {f.name: found[f.name] for f in dataclasses.fields(kind)}
@@ -420,7 +420,9 @@ def make_many(path: str, value: object, wanted: str, find: Find) -> tuple[Compon
     if isinstance(value, str):
         value = [] if value.strip().lower() in ("", "none") else parse_calls(value)
     if isinstance(value, Mapping):
-        value = [one if isinstance(one, Component) else {"name": key} | dict(one) for key, one in value.items()]
+        value = [
+            {"name": key} | dict(one) if isinstance(one, Mapping) else one for key, one in value.items() if one is not None
+        ]
     if not isinstance(value, list | tuple):
         raise RequestError(f"{path} is {shown(value)}; it takes components separated by commas")
     made = [make(f"{path}.{getattr(one, 'name', '')}".rstrip("."), one, wanted, find) for one in value]

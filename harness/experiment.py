@@ -214,6 +214,13 @@ class Experiment(Node):
         }
 
 
+def claim_of(path: str, value: object) -> str:
+    """The path that a change of a variant claims: that of today, and of a bare weight the term's weight alone."""
+    path = RENAMED.get(path, path)
+    bare = isinstance(value, int | float) or (isinstance(value, str) and _is_number(value))
+    return f"{path}.weight" if path.startswith("loss.") and path.count(".") == 1 and bare else path
+
+
 def _current(path: str, value: object) -> list[tuple[str, object]]:
     """A change of the first edition in today's paths."""
     if path == "data.frames":
@@ -226,7 +233,9 @@ def _changed(node: Any, prefix: str, changes: Mapping[str, object], find: Find) 
     own: dict[str, object] = {}
     below: dict[str, dict[str, object]] = {}
     for path, value in changes.items():
-        name, _, rest = path.partition(".")
+        name, dot, rest = path.partition(".")
+        if dot and not rest:
+            raise unknown_setting(f"{prefix}{path}", hints(kind).get(name))
         if isinstance(node, Component) and path == "name":
             continue  # the component itself was chosen by it, see `_chosen`
         field_of(f"{prefix}{path}", kind, name) if isinstance(node, Component) else _section_field(
@@ -290,19 +299,29 @@ def unknown_setting(path: str, kind: type | None = None) -> RequestError:
     ]
     close = list(dict.fromkeys(same)) or difflib.get_close_matches(path, known, n=1)
     hint = f" did you mean {' or '.join(map(repr, close[:4]))}?" if close else ""
-    names = [f.name for f in dataclasses.fields(kind or Experiment)]
+    names = [f.name for f in dataclasses.fields(kind if dataclasses.is_dataclass(kind) else Experiment)]
     return RequestError(f"unknown setting {path!r};{hint} known: {', '.join(names)}; `harness list settings` explains all")
 
 
 def check_setting(path: str, value: object) -> None:
     """Raises RequestError when no experiment can have such a path, or a component is not made for it.
 
-    What lies below a slot depends on the component that stands there, and ranges may depend on other settings: both are checked
-    when a change is made.
+    Which component stands at a slot, and ranges that depend on other settings, are checked when a change is made.
     """
+    from harness.registry import components
+
     path = RENAMED.get(path, path)
     name, _, rest = path.partition(".")
     _section_field(path, Experiment, name)
+    f = field_of(path, Experiment, name)
+    if is_slot(f) and f.metadata["many"] and rest and "." not in rest and not isinstance(value, Component):
+        _changed_terms(name, (), {}, name, {rest: value}, name, components().find)
+    if path in {kind.slot for kind in components().classes()} and not isinstance(value, str | Mapping | None):
+        check_component(path, value, path)
+    known = components().settings()
+    if rest and not isinstance(value, Component) and name in ("data", "architecture"):
+        if not any(path == one or path.startswith(f"{one}.") for one in known):
+            raise unknown_setting(path)
     section = {"training": Training, "inference": Inference}.get(name)
     if section is not None and rest:
         name, _, below = rest.partition(".")

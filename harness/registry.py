@@ -153,6 +153,10 @@ class Plugins:
     def check(self, value: Any) -> None:
         """Raises RequestError when a value cannot be used."""
 
+    def needs(self, module: ModuleType) -> bool:
+        """Whether a plugin file without such a value is an error."""
+        return True
+
     def from_module(self, module: ModuleType) -> list[Any]:
         """The values that a plugin file provides."""
         values = [value for key, value in vars(module).items() if self.accepts(value) and not key.startswith("_")]
@@ -170,6 +174,8 @@ class Plugins:
                 self.check(value)
         except RequestError as error:
             return [Plugin(path.stem, str(path), error=_one_line(error))]
+        if not values and self.needs(module):
+            return [Plugin(path.stem, str(path), error=f"defines no {self.kind.__name__} at module level")]
         return [Plugin(self.name_of(value, path.stem), str(path), value) for value in values]
 
 
@@ -196,6 +202,10 @@ class Components(Plugins):
             raise RequestError(f"component name {value.name!r}; use lower-case letters, digits, '-' and '_', at most 64")
         if "__dataclass_params__" not in vars(value):
             raise RequestError(f"{value.__name__} is not frozen; use @dataclass(frozen=True, kw_only=True)")
+
+    def needs(self, module: ModuleType) -> bool:
+        """A file need not have components."""
+        return False
 
     def from_module(self, module: ModuleType) -> list[Any]:
         """The components that a plugin file defines itself."""

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 from harness.component import Component, Find, components_in, record_of
 from harness.errors import RequestError
-from harness.experiment import Experiment, check_setting
+from harness.experiment import Experiment, check_setting, claim_of
 from harness.registry import Components, Plugins, source_digest
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -106,7 +106,8 @@ def compose(variants: Iterable[Variant]) -> Composition:
     active = {name: variant for name, variant in given.items() if variant.changes} or dict([min(given.items())])
     owners: dict[str, Variant] = {}
     for _, variant in sorted(active.items()):
-        for path in variant.changes:
+        for given_path, value in variant.changes.items():
+            path = claim_of(given_path, value)
             for taken, owner in owners.items():
                 if path == taken or path.startswith(taken + ".") or taken.startswith(path + "."):
                     raise CompositionError(
@@ -122,8 +123,14 @@ def describe(variant: Variant) -> dict[str, object]:
         "name": variant.name,
         "summary": variant.summary,
         "source": variant.source,
-        "changes": {path: record_of(value) for path, value in variant.changes.items()},
+        "changes": {path: _plain(value) for path, value in variant.changes.items()},
     }
+
+
+def _plain(value: object) -> object:
+    return (
+        record_of(value) if value is None or isinstance(value, Component | tuple | list | str | int | float) else repr(value)
+    )
 
 
 class Variants(Plugins):
@@ -137,6 +144,10 @@ class Variants(Plugins):
     def check(self, value: Variant) -> None:
         """Raises RequestError when a change of the variant cannot be made."""
         value.check()
+
+    def needs(self, module: ModuleType) -> bool:
+        """A file may provide components alone."""
+        return not self.components.from_module(module)
 
     def compose(self, text: str) -> Composition:
         """The composition that 'residual+attention' names, in any order."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from harness.experiment import Experiment
 from harness.study import Arm, Float, Int, Options, Params, Space, Study
 
-
 PATHS = {
     "max_lr": "training.optimizer.lr",
     "pct_start": "training.schedule.pct_start",

@@ -63,8 +63,8 @@ def test_no_plugins_still_takes_the_files_that_were_named(tmp_path: Path) -> Non
         ("", "acme_of_another_name:MINE", "ModuleNotFoundError"),
         ("MINE = 3", "acme:MINE", "is a int, not a Variant"),
         (FINE.format(name="other"), "acme:MINE", "calls itself 'other'; entry point and name must agree"),
-        (FINE.format(name="mine").replace("loss.l1", "loss.l7"), "acme:MINE", "unknown setting 'loss.l7'"),
-        (FINE.format(name="mine").replace("0.1", "'x'"), "acme:MINE", "loss.l1 is 'x'; it must be a number"),
+        (FINE.format(name="mine").replace("loss.l1", "loss.l7"), "acme:MINE", "unknown component 'l7'; for loss: mae, mse, ssim"),
+        (FINE.format(name="mine").replace("0.1", "'x'"), "acme:MINE", "loss.mae is 'x'; give its weight, such as loss.mae=0.1"),
         (FINE.format(name="MINE"), "acme:MINE", "use lower-case letters"),
     ],
 )
@@ -180,8 +180,8 @@ def test_a_file_may_import_a_variant_to_build_on_it(file: Callable[..., Path]) -
 
 def test_a_component_of_a_file_can_be_read_back_from_a_record(file: Callable[..., Path]) -> None:
     path = file(
-        "from dataclasses import dataclass\nfrom typing import ClassVar\nfrom harness.variant import Variant\n"
-        "@dataclass(frozen=True)\nclass Late:\n    slot: ClassVar[str] = 'training.curriculum'\n    start: int = 1\n"
+        "from dataclasses import dataclass\nfrom typing import ClassVar\nfrom harness.component import Component\nfrom harness.variant import Variant\n"
+        "@dataclass(frozen=True)\nclass Late(Component):\n    slot: ClassVar[str] = 'training.curriculum'\n    name: ClassVar[str] = 'late'\n    start: int = 1\n"
         "    def horizon(self, progress, full): return full\n"
         "V = Variant(name='late', summary='s', source='t', changes={'training.curriculum': Late()})\n"
     )
@@ -190,7 +190,7 @@ def test_a_component_of_a_file_can_be_read_back_from_a_record(file: Callable[...
 
     variants = Variants(files=[path], third_party=False)
     made = variants.compose("late").apply(preset("tiny"))
-    assert Experiment.from_dict(made.to_dict(), variants.components) == made
+    assert Experiment.from_dict(made.to_dict(), variants.components.find) == made
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_component_of_a_file_can_be_read_back_from_a_record(file: Callable[...
         ("import sys; sys.exit('bye')", "SystemExit: bye"),
         ("x = 3", "defines no Variant at module level"),
         ("\0", "null bytes"),
-        (FINE.format(name="mine").replace("loss.l1", "loss.l7"), "unknown setting 'loss.l7'"),
+        (FINE.format(name="mine").replace("loss.l1", "loss.l7"), "unknown component 'l7'; for loss: mae, mse, ssim"),
     ],
 )
 def test_a_broken_file_is_listed_with_its_error_and_stops_nothing_else(

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from harness.component import Component, setting
 from harness.variant import Variant
 
 
@@ -56,43 +57,42 @@ class SquareRoot(nn.Module):
         return features_BTCHW.sqrt()
 
 
-@dataclass(frozen=True)
-class Bottleneck:
-    """Puts a module in.
-
-    Args:
-        kind: its name.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Bottleneck(Component):
+    """Puts a module in."""
 
     slot: ClassVar[str] = "architecture.bottleneck"
-    kind: str
+    name: ClassVar[str] = "module"
+    kind: str = setting("Spare", "the module's name")
 
     def build(self, channels: int) -> nn.Module:
         kind = globals()[self.kind]
         return kind(channels) if kind in (Spare, Shifted) else kind()
 
 
-@dataclass(frozen=True)
-class Undocumented:
+@dataclass(frozen=True, kw_only=True)
+class Undocumented(Component):
     slot: ClassVar[str] = "architecture.bottleneck"
+    name: ClassVar[str] = "undocumented"
     unexplained: int = 1
 
     def build(self, channels: int) -> nn.Module:
         return nn.Identity()
 
 
-@dataclass(frozen=True)
-class Shrinking:
+@dataclass(frozen=True, kw_only=True)
+class Shrinking(Component):
     """A horizon that ends at one frame."""
 
     slot: ClassVar[str] = "training.curriculum"
+    name: ClassVar[str] = "shrinking"
 
     def horizon(self, progress: float, full: int) -> int:
         return max(1, round(full * (1 - progress)))
 
 
 def _bottleneck(name: str, kind: str) -> Variant:
-    return Variant(name=name, summary="wrong", source="made up", changes={"architecture.bottleneck": Bottleneck(kind)})
+    return Variant(name=name, summary="wrong", source="made up", changes={"architecture.bottleneck": Bottleneck(kind=kind)})
 
 
 WRONG_SHAPE = _bottleneck("wrong-shape", "OneFrameTooMany")

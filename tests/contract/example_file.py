@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from harness.component import Component, setting
 from harness.variant import Variant
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoStages:
-    """One frame first, then all of them at once.
-
-    Args:
-        turn: share of the budget after which the full horizon is trained.
-    """
+class TwoStages(Component):
+    """One frame first, then all of them at once."""
 
     slot: ClassVar[str] = "training.curriculum"
-    turn: float = 0.5
+    name: ClassVar[str] = "two-stage"
+    turn: float = setting(0.5, "share of the budget after which the full horizon is trained", at_least=0, at_most=1)
 
     def horizon(self, progress: float, full: int) -> int:
         """Frames to predict at `progress` 0..1 of the budget."""

@@ -67,9 +67,9 @@ def test_an_installed_package_and_a_file_run_together(installed: tuple[Path, dic
     assert record["variant"] == "dilated+two-stage"
     assert record["status"] == "finished"
     stored = json.loads(Path(record["path"], "experiment.json").read_text())["experiment"]
-    assert stored["architecture"]["bottleneck"]["type"] == "harness_dilated.DilatedContext"
-    assert stored["architecture"]["bottleneck"]["revision"] == 1
-    assert stored["training"]["curriculum"]["type"] == "harness_plugin_example_file.TwoStages"
+    assert stored["architecture"]["bottleneck"]["name"] == "dilated"
+    assert stored["architecture"]["bottleneck"]["revision"] == 2
+    assert stored["training"]["curriculum"]["name"] == "two-stage"
 
 
 def test_an_installed_packages_study_tunes_its_variant(installed: tuple[Path, dict[str, str]]) -> None:
@@ -116,13 +116,13 @@ def wrong(name: str, folder: Path) -> set[str]:
     [
         ("wrong-shape", {"maps_frames_to_every_horizon", "predicts_the_mean_over_its_views", "trains_to_a_finite_result"}),
         ("dead-parameter", {"every_parameter_learns"}),
-        ("order-dependent", {"initial_weights_follow_from_the_seed_alone", "the_fast_path_equals_the_oracle"}),
+        ("order-dependent", {"initial_weights_follow_from_the_seed_alone", "the_fast_path_equals_the_reference"}),
         ("mixes-sequences", {"sequences_of_a_batch_do_not_mix"}),
         (
             "random",
             {
                 "is_a_function_of_its_input",
-                "the_fast_path_equals_the_oracle",
+                "the_fast_path_equals_the_reference",
                 "predicts_the_mean_over_its_views",
                 "sequences_of_a_batch_do_not_mix",
             },

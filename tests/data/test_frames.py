@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.data import sequences as module
+from harness.data import frames as module
 from harness.data.sequences import open_frames
 from harness.errors import RequestError
 

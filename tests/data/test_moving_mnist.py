@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from harness.data.moving_mnist import MovingMnist as Data
 from harness.data.moving_mnist import (
     Trajectories,
     concatenate,
@@ -23,7 +24,6 @@ from harness.data.moving_mnist import (
     sample_trajectories,
     walk,
 )
-from harness.experiment import Data
 
 
 def pictures(count: int = 20, size: int = 28) -> np.ndarray:

@@ -10,16 +10,22 @@ import pytest
 import torch
 
 from harness.data import FrameFile, Source, open_frames, open_source
+from harness.data.moving_mnist import MovingMnist as Data
+from harness.data.sequences import Frames
 from harness.errors import RequestError
-from harness.experiment import Data
+from harness.runs.request import Request
+from harness.variant import Variants
 
 SMALL = Data(
     canvas=16, digit_size=7, digits=2, input_frames=4, horizon=3, validation_sequences=30, test_sequences=250, test_seed=7
 )
 
 
-def file_data(path: Path, **changes: object) -> Data:
-    return dataclasses.replace(SMALL, frames=str(path), **changes)  # type: ignore[arg-type]
+FILE = Frames(input_frames=4, horizon=3, validation_sequences=30, test_sequences=250)
+
+
+def file_data(path: Path, **changes: object) -> Frames:
+    return dataclasses.replace(FILE, path=str(path), **changes)  # type: ignore[arg-type]
 
 
 def saved(path: Path, *shape: int, floats: bool = False) -> Path:
@@ -185,13 +191,27 @@ def test_an_evaluation_file_changes_nothing_of_the_training(tmp_path: Path) -> N
 def test_files_that_do_not_fit_are_refused(
     tmp_path: Path, train: tuple[int, ...] | None, evaluation: tuple[int, ...] | None, message: str
 ) -> None:
-    data = SMALL
+    data: Data | Frames = SMALL
     if train:
-        data = dataclasses.replace(data, frames=str(saved(tmp_path / "train.npy", *train)))
+        data = file_data(saved(tmp_path / "train.npy", *train))
     if evaluation:
         data = dataclasses.replace(data, evaluation=str(saved(tmp_path / "evaluation.npy", *evaluation)))
     with pytest.raises(RequestError, match=message):
         open_source(data)
+
+
+def test_an_epoch_of_a_file_is_its_training_sequences(tmp_path: Path) -> None:
+    path = saved(tmp_path / "frames.npy", 40, 9, 16, 16)
+    settings = {"data.frames": str(path), "training.epochs": 2, "training.batch_size": 8}
+    cell, source = Request(preset="tiny", settings=settings).cell(Variants(third_party=False), "base")
+    assert source.epoch_sequences == 32
+    assert (cell.experiment.training.steps, cell.experiment.training.epochs) == (8, None)
+    assert open_source(SMALL).epoch_sequences == SMALL.epoch_sequences
+
+
+def test_a_file_without_a_path_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"--set data\.path=FILE"):
+        open_source(Frames())
 
 
 def test_bad_values_are_found_before_training_starts(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from harness_dilated import VARIANT
 
-from harness.model.forecaster import build_model
+from harness.component import Shape
+from harness.model.build import build_model
 from harness.presets import preset
 from harness.testing import VariantContract
+
+SHAPE = Shape(channels=1, height=16, width=16, input_frames=3, horizon=3)
 
 
 class TestDilated(VariantContract):
@@ -23,5 +26,5 @@ def test_starts_as_the_base() -> None:
     ours = base.replace(VARIANT.changes)
     frames = torch.rand(2, 3, 1, 16, 16)
     with torch.no_grad():
-        expected = build_model(base.architecture, 1, seed=3)(frames, 3)
-        assert torch.equal(build_model(ours.architecture, 1, seed=3)(frames, 3), expected)
+        expected = build_model(base.architecture, SHAPE, seed=3)(frames, 3)
+        assert torch.equal(build_model(ours.architecture, SHAPE, seed=3)(frames, 3), expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from harness.component import Component, setting
 from harness.errors import RequestError
 from harness.variant import Variant
 
@@ -13,22 +14,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DilatedContext:
-    """Parallel 3x3 convolutions of several dilations, mixed by a 1x1 convolution that starts at zero, added to the features.
-
-    Args:
-        rates: the dilations, each at least 1.
-        width: channels of each branch.
-    """
+class DilatedContext(Component):
+    """Parallel 3x3 convolutions of several dilations, mixed by a 1x1 convolution that starts at zero, added to the features."""
 
     slot: ClassVar[str] = "architecture.bottleneck"
-    revision: ClassVar[int] = 1
-    rates: tuple[int, ...] = (1, 2, 4)
-    width: int = 16
+    name: ClassVar[str] = "dilated"
+    revision: ClassVar[int] = 2  # raised whenever the module computes something else
+    rates: tuple[int, ...] = setting((1, 2, 4), "the dilations", at_least=1)
+    width: int = setting(16, "channels of each branch", at_least=1)
 
     def __post_init__(self) -> None:
-        if not self.rates or min(self.rates) < 1 or self.width < 1:
-            raise RequestError(f"dilated rates {self.rates}, width {self.width}: give at least one rate, all at least 1")
+        super().__post_init__()
+        if not self.rates:
+            raise RequestError("architecture.bottleneck.rates is empty; give at least one dilation")
 
     def build(self, channels: int) -> nn.Module:
         """A module (B, T, C, H, W) -> the same shape."""
