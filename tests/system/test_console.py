@@ -31,7 +31,11 @@ def test_a_table_has_plain_columns_figures_to_the_right_and_no_markup(
 ) -> None:
     for name, value in (("COLUMNS", "20"), ("FORCE_COLOR", "1")):
         monkeypatch.setenv(name, value)
-    rows = [["base", "0.5", ""], ["[red]x[/red]", "12.25", "日本 " + "long " * 60], ["none", "none", ":warning: https://x/1"]]
+    rows = [
+        ["base", "0.5", ""],
+        ["[red]x[/red]", "12.25", "日本 " + "long " * 60],
+        ["none", "none", ":warning: https://x/1"],
+    ]
     print_table(["name", "ssim", "[b]why"], rows)
     assert capsys.readouterr().out == (
         "name           ssim  [b]why\n"

@@ -30,6 +30,7 @@ from harness.data import digits
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
 from harness.evaluation.pictures import draw_run
+from harness.maintenance.repair import repair as repair_store
 from harness.registry import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
@@ -71,7 +72,7 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         shutil.copytree(finished, store.root, dirs_exist_ok=True)
 
     def reported(store: Store) -> None:
-        """With the report's own folder, so that the calls are those of a report that is made anew."""
+        """With the report's own folder, so that the calls are those of a report that is written again."""
         filled(store)
         (store.root / "report").mkdir()
 
@@ -84,7 +85,7 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         weights.write_bytes(weights.read_bytes()[:-1])
 
     def shabby(store: Store) -> None:
-        """What `doctor --repair` mends: a result, lines, and what a process that died left of a file and of a lock."""
+        """What `doctor --repair` repairs: a result, lines, and what a process that died left of a file and of a lock."""
         training = spoiled(store)
         with (training / "metrics.jsonl").open("a") as lines:
             lines.write("torn")
@@ -130,8 +131,8 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         return numbers(store.root)
 
     def repair(store: Store) -> Any:
-        """As `doctor --store --repair`. What a repair that failed has set aside, its command makes anew."""
-        repair.repair(store, INSTALLED, "cpu", None, lambda line: None)
+        """As `doctor --store --repair`. What a failed repair has set aside, its command makes again."""
+        repair_store(store, INSTALLED, "cpu", None, lambda line: None)
         return run(store)
 
     def predict(store: Store) -> Any:

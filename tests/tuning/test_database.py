@@ -67,7 +67,7 @@ def test_damage_is_named_kept_and_found_by_doctor(spoil: Callable[[Path], None],
     assert found.path == path
     assert str(path) in found.reason
     assert sorted(one for one in tmp_path.rglob("*") if "locks" not in one.parts) == before  # looking changes nothing
-    assert found.mend is not None
+    assert found.fix is not None
     assert "It is kept in" in found.repair()
     (aside,) = (tmp_path / "quarantine").iterdir()
     assert (aside / NAME).read_bytes() == content
