@@ -144,14 +144,16 @@ def _of_training(store: Store, training: Training) -> Iterator[Finding]:
 
 def _of_lines(store: Store, training: Training, path: Path) -> Iterator[Finding]:
     try:
-        whole, others = training.split_lines(path.name)
+        lines = list(training.walk(path.name))
     except DamagedRecord as error:
         yield _damaged(store, training, path, str(error))
         return
+    whole = [text for text, value in lines if value is not None]
+    others = len(lines) - len(whole)
     if path.exists() and not whole and (others or (training.path / "training.json").exists()):
         yield _damaged(store, training, path, f"{path} has no line that is whole and this training's own")
     elif others:
-        reason = f"{others} of {len(whole) + others} lines of {path} are torn or changed; they are passed over"
+        reason = f"{others} of {len(lines)} lines of {path} are torn or changed; they are passed over"
         yield Finding("damaged", path, reason, lambda: _keep_lines(store, training, whole, reason))
 
 
