@@ -17,11 +17,12 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.store import DamagedRecord, Folder, Run, Store, Training, validated
-from harness.system import files
+from harness.system import files, locks
 
 Rewrite = Callable[[str, dict[str, Any]], dict[str, Any]]
 FOLDER = "migration"
 _JOURNAL = "journal.json"
+_STAGED = "staged.json"
 _KEY = re.compile(r"[0-9a-f]{16}")
 _NAME = re.compile(r"[0-9a-f]{16}(~[0-9]{1,6})?")
 _RECORDS = ("plans", "studies")
@@ -31,7 +32,8 @@ def rewrite(store: Store, training_keys: Mapping[str, str], run_ids: Mapping[str
     """Gives trainings and runs new keys, and replaces the old keys in every record, in plans and studies too.
 
     Folders that `--force` set aside move with their key. When two keys become one, the finished folder has it, and the other is
-    kept as one that was set aside. Files that are damaged are copied as they are. No other command may use the store meanwhile.
+    kept as one that was set aside. Files that are damaged are copied as they are. An old folder that another command changes
+    meanwhile is kept.
 
     Args:
         store: the store, of this or an older format.
@@ -72,32 +74,34 @@ class Migration:
     def run(self) -> None:
         """Stages everything new, puts it in place, and removes what is old."""
         self.place.sweep()
-        if not (staged := self._resumed()):
-            if staged is None:
-                self.moves = {kind: self._plan(kind) for kind in self.keys}
-                self._refuse_busy()
-                self.place.write(_JOURNAL, {"moves": self.moves, "staged": False})
+        if not self._resumed():
+            self.moves = {kind: self._plan(kind) for kind in self.keys}
+            self._refuse_busy()
+            self.place.write(_JOURNAL, {"moves": self.moves})
+        if self.place.read_or_none(_STAGED) is None:
+            self._refuse_busy()
             self._stage()
-            self.place.write(_JOURNAL, {"moves": self.moves, "staged": True})
+            self.place.write(_STAGED, {})
         self._switch()
         for path in self.place.path.iterdir():
-            if path.name != _JOURNAL:
+            if path.is_dir():
                 shutil.rmtree(path)
-        (self.place.path / _JOURNAL).unlink()
+        for name in (_JOURNAL, _STAGED):  # in this order: without a journal there is no migration
+            (self.place.path / name).unlink(missing_ok=True)
         self.place.path.rmdir()
 
     # --- which folder gets which name
 
-    def _resumed(self) -> bool | None:
-        """Whether the migration that the journal tells of has staged everything; None without a journal."""
+    def _resumed(self) -> bool:
+        """Takes the moves from the journal of a migration that was killed, if there is one."""
         if (journal := self.place.read_or_none(_JOURNAL)) is None:
-            return None
+            return False
         with validated(self.place.path / _JOURNAL):
             self.moves = {kind: dict(journal["moves"][kind]) for kind in self.keys}
             for name in (name for moves in self.moves.values() for pair in moves.items() for name in pair):
                 if not _NAME.fullmatch(name):
                     raise ValueError(f"{name[:80]!r} is no folder of a store")
-            return bool(journal["staged"])
+        return True
 
     def _folders(self, kind: str) -> list[Folder]:
         return list(self.store.trainings() if kind == "trainings" else self.store.runs())
@@ -123,14 +127,16 @@ class Migration:
 
     def _refuse_busy(self) -> None:
         for kind, moves in self.moves.items():
-            for name in moves:
-                with self._held(kind, name):
+            for key in sorted({name.partition("~")[0] for name in moves}):
+                with self._held(kind, key):
                     pass
 
     @contextmanager
     def _held(self, kind: str, name: str) -> Iterator[None]:
         key = name.partition("~")[0]
-        with self.store.lock(key, wait=False) as lease:
+        # A holder that is known is refused at once; an unknown one is dead when it shows no sign of life.
+        unknown = locks.torn(self.store.part("locks") / f"{key}.lease")
+        with self.store.lock(key, wait=2 * locks.PATIENCE if unknown else 0) as lease:
             if lease is None:
                 raise HarnessError(
                     f"another process works on {self.store.root / kind / key}; wait until it has ended, then run the same "
@@ -151,8 +157,7 @@ class Migration:
                 if (staged / new).exists():
                     self._note_weights(before, make(staged / new))
                     continue
-                with self._held(kind, old):
-                    self._stage_folder(before, make(self._made("building") / new))
+                self._stage_folder(before, make(self._made("building") / new))
                 os.rename(self._made("building") / new, staged / new)
                 files.sync_folder(staged)
         for kind in _RECORDS:
@@ -220,24 +225,29 @@ class Migration:
         aside = self._made("old")
         for kind, moves in self.moves.items():
             home, staged = self.store.part(kind), self._made(kind)
-            (aside / kind).mkdir(exist_ok=True)
             for old, new in moves.items():
                 if (staged / new).exists():
-                    with self._held(kind, new):
-                        if old == new and not (aside / kind / old).exists():
-                            os.rename(home / old, aside / kind / old)
-                        # A run of the newest version may have taken the key since: that one is looked for, and stays.
-                        taken = {path.name for path in home.iterdir()}
-                        os.rename(staged / new, home / _free(*_split(new), taken))
-                        files.sync_folder(home)
+                    if old == new:
+                        self._set_aside(kind, old, aside)
+                    # Another command may have taken the name since; its folder stays.
+                    os.rename(staged / new, home / _free(*_split(new), {path.name for path in home.iterdir()}))
+                    files.sync_folder(home)
             for old, new in moves.items():
-                if old != new and (home / old).exists():
-                    with self._held(kind, old):
-                        os.rename(home / old, aside / kind / old)
+                if old != new:
+                    self._set_aside(kind, old, aside)
         for kind in _RECORDS:
             for path in sorted(self._made(kind).glob("*.json")):
                 os.replace(path, self.store.part(kind) / path.name)
                 files.sync_folder(self.store.part(kind))
+
+    def _set_aside(self, kind: str, name: str, aside: Path) -> None:
+        """Moves an old folder to those that are removed, unless another command has changed it since the migration began."""
+        path = self.store.part(kind) / name
+        if path.exists():
+            began = (self.place.path / _JOURNAL).stat().st_mtime_ns
+            with self._held(kind, name):
+                if all(one.lstat().st_mtime_ns <= began for one in (path, *path.iterdir())):
+                    os.rename(path, aside / f"{kind}.{name}")
 
 
 def _split(name: str) -> tuple[str, int]:

@@ -159,7 +159,7 @@ def _of_lines(store: Store, training: Training, path: Path) -> Iterator[Finding]
 
 def _damaged(store: Store, folder: Folder, path: Path, reason: str) -> Finding:
     def aside() -> str:
-        with store.lock(folder.path.name, wait=False) as lease:
+        with store.lock(folder.path.name, wait=0) as lease:
             if lease is None:
                 return BUSY
             return f"set aside in {store.quarantine(path, reason).relative_to(store.root)}{_command(folder)}"
@@ -174,7 +174,7 @@ def _aside_database(store: Store) -> str:
 
 
 def _keep_lines(store: Store, training: Training, whole: list[bytes], reason: str) -> str:
-    with store.lock(training.path.name, wait=False) as lease:
+    with store.lock(training.path.name, wait=0) as lease:
         if lease is None:
             return BUSY
         aside = store.quarantine(lines := training.path / "metrics.jsonl", reason)
@@ -220,7 +220,7 @@ def _now(root: Path) -> float | None:
 
 
 def _free(store: Store, path: Path) -> str:
-    with store.lock(path.stem, wait=False) as lease:
+    with store.lock(path.stem, wait=0) as lease:
         return "freed" if lease is not None else BUSY
 
 

@@ -323,7 +323,7 @@ def _records(place: Path) -> Iterator[Reader]:
     def read_lease(path: Path) -> object:
         path.with_suffix(".lock").touch()
         dead = locks.abandoned(path)
-        with locks.hold(path.parent, path.stem, wait=False) as lease:
+        with locks.hold(path.parent, path.stem, wait=0) as lease:
             assert (lease is not None) == dead
         return dead
 

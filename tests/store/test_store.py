@@ -429,7 +429,7 @@ def test_a_checkpoint_that_was_changed_or_lies_elsewhere_is_damaged(store: Path)
 
 
 def held(store: Store, key: str = "key") -> bool:
-    with store.lock(key, wait=False) as got:
+    with store.lock(key, wait=0) as got:
         return got
 
 

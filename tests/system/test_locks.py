@@ -51,7 +51,7 @@ def another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def held(folder: Path) -> bool:
-    with locks.hold(folder, KEY, wait=False) as lease:
+    with locks.hold(folder, KEY, wait=0) as lease:
         return lease is not None
 
 
@@ -241,7 +241,7 @@ def test_a_process_excludes_others_until_it_is_killed_and_other_keys_stay_free(t
     process.start()
     assert here.recv() is False, "a lock needs no torch"
     assert not held(tmp_path)
-    with locks.hold(tmp_path, "other", wait=False) as lease:
+    with locks.hold(tmp_path, "other", wait=0) as lease:
         assert lease is not None
     process.kill()
     process.join()

@@ -1,5 +1,5 @@
-"""What writes: a run in all its ways, a plan's record, a study's records and file, a report, a repair, a picture, fetched digits.
-Every call of each fails once."""
+"""What writes: a run in all its ways, a plan's record, a study's records and file, a report, a repair, a migration, a picture,
+fetched digits. Every call of each fails once."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from harness.data import digits
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
 from harness.evaluation.pictures import draw_run
+from harness.maintenance.migration import rewrite
 from harness.maintenance.repair import repair as repair_store
 from harness.registry import Variants
 from harness.runs.execute import Options, run_cell
@@ -135,6 +136,12 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         repair_store(store, INSTALLED, "cpu", None, lambda line: None)
         return run(store)
 
+    def migrate(store: Store) -> Any:
+        old = {kind: sorted(path.name for path in (finished / kind).iterdir()) for kind in ("trainings", "runs")}
+        trainings, runs = ({key: f"{number:016x}" for number, key in enumerate(keys)} for keys in old.values())
+        rewrite(store, trainings, runs, lambda name, body: body)
+        return numbers(store.root)
+
     def predict(store: Store) -> Any:
         draw_run(store, next(store.runs()), INSTALLED, out := store.root / "sample.png", 0, "cpu", None)
         return hashlib.sha256(out.read_bytes()).hexdigest()
@@ -161,6 +168,7 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         "study": (filled, study),
         "report": (reported, report),
         "repair": (shabby, repair),
+        "migrate": (filled, migrate),
         "predict": (filled, predict),
         "fetch": (empty, fetch),
     }
