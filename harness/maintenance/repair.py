@@ -1,22 +1,23 @@
-"""What of a store is damaged or left over, and what can be repaired. `harness doctor` shows it; with --repair it is done.
+"""Finds and repairs what is damaged or left over in a store: `harness doctor` shows it, `harness doctor --repair` repairs it.
 
-Damage is what a digest, a place or a format says. It is moved into quarantine, which loses nothing, so that the command which
-made it makes it anew; a result whose training is whole is made anew here. What processes that died left behind (temporary
-files, leases) is removed.
+Digests, places and formats tell damage. It is moved into quarantine, which loses nothing, and the command that made it makes it
+again; a result whose training is whole is made again here. What processes that died left behind (temporary files, leases) is
+removed.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
+from harness.runs.request import run_command
 from harness.store import QUARANTINE, DamagedRecord, Folder, Run, Store, Training
 from harness.system import files, locks
 from harness.tuning import database
@@ -24,15 +25,17 @@ from harness.tuning import database
 if TYPE_CHECKING:
     from harness.variant import Variants
 
+BUSY = "left alone: another process works on it"
 OLD = 3600.0
 """A temporary file that no lock protects is left over when it is older, seconds by the file system's own clock."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know of a store. Its `kind`: 'damaged', 'left over'; or 'incomplete', 'foreign', 'quarantined', no faults.
+    """A finding about a store.
 
-    `fix` repairs it and says how; None where there is nothing to repair.
+    `kind` is 'damaged' or 'left over', which are faults, or 'incomplete', 'foreign' or 'quarantined', which are none. `fix` repairs
+    it and returns a line about it; None where there is nothing to repair.
     """
 
     kind: str
@@ -46,7 +49,7 @@ class Finding:
 
 
 def findings(store: Store) -> Iterator[Finding]:
-    """All there is to know; changes nothing. A file that cannot be read just now is an error, not damage."""
+    """All findings; changes nothing. A file that cannot be read just now is reported, and has no `fix`."""
     for run in store.runs():
         yield from _of_run(store, run)
     for training in store.trainings():
@@ -61,7 +64,7 @@ def findings(store: Store) -> Iterator[Finding]:
         ours = {folder.path for folder in known}
         for path in sorted((store.root / kind).glob("*")):
             if path not in ours:
-                yield Finding("foreign", path, f"no folder of a name that {kind} have; passed over")
+                yield Finding("foreign", path, f"its name is not one that {kind} have; passed over")
     for path in sorted(store.part(QUARANTINE).glob("*/why.json")):
         try:
             reason = str(Folder(path.parent).read(path.name).get("reason"))
@@ -71,7 +74,7 @@ def findings(store: Store) -> Iterator[Finding]:
 
 
 def repair(store: Store, variants: Variants, device: str, digits: Path | None, note: Callable[[str], None]) -> list[str]:
-    """Repairs what can be repaired; returns a line for each thing that was done, and tells `note` of it at once."""
+    """Repairs what can be repaired; returns a line for each repair, and passes it to `note` at once."""
     done: list[str] = []
 
     def say(line: str) -> None:
@@ -80,9 +83,8 @@ def repair(store: Store, variants: Variants, device: str, digits: Path | None, n
 
     found = [finding for finding in findings(store) if finding.fix is not None]
     # Only what had a result is tested again: a study's trials never are.
-    lost = {
-        store.root / "runs" / finding.path.relative_to(store.root).parts[1] for finding in found if _in_runs(store, finding)
-    }
+    inside = [finding.path.relative_to(store.root).parts for finding in found if finding.kind == "damaged"]
+    lost = {store.root / "runs" / parts[1] for parts in inside if parts[0] == "runs"}
     recipes = {path: _recipe(store, Run(path)) for path in sorted(lost) if (path / "result.json").exists()}
     for finding in found:
         assert finding.fix is not None
@@ -93,19 +95,28 @@ def repair(store: Store, variants: Variants, device: str, digits: Path | None, n
     return done
 
 
-def _in_runs(store: Store, finding: Finding) -> bool:
-    return finding.kind == "damaged" and finding.path.relative_to(store.root).parts[0] == "runs"
+def _check(store: Store, folder: Folder, path: Path, check: Callable[[], object]) -> Iterator[Finding]:
+    """The damage that a check of a folder's file finds; `path` is what is set aside for it."""
+    try:
+        check()
+    except DamagedRecord as error:
+        yield _damaged(store, folder, path, str(error))
+    except HarnessError as error:  # of a newer version, or unreadable just now
+        yield Finding("damaged", path, str(error))
+
+
+def _record(store: Store, folder: Folder, name: str) -> Iterator[Finding]:
+    return _check(store, folder, folder.path / name, lambda: folder.read_or_none(name))
 
 
 def _of_run(store: Store, run: Run) -> Iterator[Finding]:
     reasons = []
     for name in ("experiment.json", "environment.json", "sequences.json", "result.json", "failure.json"):
-        try:
-            run.read_or_none(name)
-        except DamagedRecord as error:
-            reasons.append(str(error))
-        except HarnessError as error:
-            yield Finding("damaged", run.path / name, str(error))
+        for found in _record(store, run, name):
+            if found.fix is None:
+                yield found
+            else:
+                reasons.append(found.reason)
     if not reasons and (run.path / "result.json").exists() and not (run.path / "experiment.json").exists():
         reasons.append(f"{run.path} has a result, but no experiment.json")
     if reasons:
@@ -113,59 +124,44 @@ def _of_run(store: Store, run: Run) -> Iterator[Finding]:
 
 
 def _of_training(store: Store, training: Training) -> Iterator[Finding]:
-    for name in ("experiment.json", "environment.json"):
+    for name in ("experiment.json", "environment.json", "training.json"):
         yield from _record(store, training, name)
-    lines = training.path / "metrics.jsonl"
-    try:
-        whole, others = training.split_lines(lines.name)
-        if lines.exists() and not whole and (others or (training.path / "training.json").exists()):
-            yield _damaged(store, training, lines, f"{lines} has no line that is whole and this training's own")
-        elif others:
-            reason = f"{others} of {len(whole) + others} lines of {lines} are torn or changed; they are passed over"
-            yield Finding("damaged", lines, reason, lambda: _keep_lines(store, training, whole, reason))
-    except DamagedRecord as error:
-        yield _damaged(store, training, lines, str(error))
-    summary = None
-    try:
-        summary = training.read_or_none("training.json")
-    except DamagedRecord as error:
-        yield _damaged(store, training, training.path / "training.json", str(error))
-    except HarnessError as error:
-        yield Finding("damaged", training.path / "training.json", str(error))
-    whole_path = training.path  # without its chosen weights, or a state to go on from, nothing of a training can be used
-    try:
-        if summary is not None:
-            whole_path = training.path / "last.safetensors"
-            try:
-                if not (training.path / str(summary.get("checkpoint"))).exists():
-                    yield Finding("incomplete", training.path, "its weights are not here; who needs them trains anew")
-                    return
-                training.check(summary)
-            except DamagedRecord as error:
-                yield _damaged(store, training, training.path, str(error))
+    yield from _of_lines(store, training, training.path / "metrics.jsonl")
+    # Without its chosen weights, or a state to resume from, nothing of a training can be used.
+    state, whole = "last.safetensors", training.path
+    with suppress(HarnessError):
+        if (summary := training.read_or_none("training.json")) is not None:
+            if not (training.path / str(summary.get("checkpoint"))).exists():
+                yield Finding("incomplete", training.path, "its weights are not here; whoever needs them trains it again")
                 return
-        if (training.path / "last.safetensors").exists():
-            training.check_checkpoint("last.safetensors")
-    except DamagedRecord as error:
-        yield _damaged(store, training, whole_path, str(error))
-    except HarnessError as error:
-        yield Finding("damaged", whole_path, str(error))
+            if found := list(_check(store, training, training.path, lambda: training.check(summary))):
+                yield from found
+                return
+            whole = training.path / state
+    if (training.path / state).exists():
+        yield from _check(store, training, whole, lambda: training.check_checkpoint(state))
 
 
-def _record(store: Store, folder: Folder, name: str) -> Iterator[Finding]:
+def _of_lines(store: Store, training: Training, path: Path) -> Iterator[Finding]:
     try:
-        folder.read_or_none(name)
+        lines = list(training.walk(path.name))
     except DamagedRecord as error:
-        yield _damaged(store, folder, folder.path / name, str(error))
-    except HarnessError as error:  # of a newer version, or not to be read just now
-        yield Finding("damaged", folder.path / name, str(error))
+        yield _damaged(store, training, path, str(error))
+        return
+    whole = [text for text, value in lines if value is not None]
+    others = len(lines) - len(whole)
+    if path.exists() and not whole and (others or (training.path / "training.json").exists()):
+        yield _damaged(store, training, path, f"{path} has no line that is whole and this training's own")
+    elif others:
+        reason = f"{others} of {len(lines)} lines of {path} are torn or changed; they are passed over"
+        yield Finding("damaged", path, reason, lambda: _keep_lines(store, training, whole, reason))
 
 
 def _damaged(store: Store, folder: Folder, path: Path, reason: str) -> Finding:
     def aside() -> str:
-        with store.lock(folder.path.name, wait=False) as lease:
+        with store.lock(folder.path.name, wait=0) as lease:
             if lease is None:
-                return "left alone: another process works on it"
+                return BUSY
             return f"set aside in {store.quarantine(path, reason).relative_to(store.root)}{_command(folder)}"
 
     return Finding("damaged", path, reason, aside)
@@ -174,17 +170,17 @@ def _damaged(store: Store, folder: Folder, path: Path, reason: str) -> Finding:
 def _aside_database(store: Store) -> str:
     lines: list[str] = []
     database.ensure_whole(store, lines.append)
-    return lines[0] if lines else "another process set it aside"
+    return lines[0] if lines else "another process has set it aside"
 
 
 def _keep_lines(store: Store, training: Training, whole: list[bytes], reason: str) -> str:
-    with store.lock(training.path.name, wait=False) as lease:
+    with store.lock(training.path.name, wait=0) as lease:
         if lease is None:
-            return "left alone: another process works on it"
+            return BUSY
         aside = store.quarantine(lines := training.path / "metrics.jsonl", reason)
         try:
             training.write_bytes(lines.name, b"".join(line + b"\n" for line in whole))
-        except HarnessError:  # the next repair has to find them
+        except HarnessError:  # the next repair must find them
             with suppress(OSError):
                 os.replace(aside, lines)
             raise
@@ -192,19 +188,14 @@ def _keep_lines(store: Store, training: Training, whole: list[bytes], reason: st
 
 
 def _left_over(store: Store) -> Iterator[Finding]:
-    # mypy cannot infer a lambda whose default binds the loop's value, hence the two ignores.
     for path in sorted(store.part("locks").glob("*.lease")):
         if locks.abandoned(path):
-            yield Finding("left over", path, "the lock of a process that died", lambda path=path: _free(store, path))  # type: ignore[misc]
+            yield Finding("left over", path, "the lock of a process that died", partial(_free, store, path))
     now = _now(store.root)
     for path in sorted(store.root.rglob(".*.part")):
         if files.is_temporary(path) and _stray(store, path, now):
-            yield Finding(
-                "left over",
-                path,
-                "a file that a process which died had not finished",
-                lambda path=path: _discard(path),  # type: ignore[misc]
-            )
+            reason = "a file that a process had not finished when it died"
+            yield Finding("left over", path, reason, partial(_discard, path))
 
 
 def _stray(store: Store, path: Path, now: float | None) -> bool:
@@ -220,7 +211,7 @@ def _stray(store: Store, path: Path, now: float | None) -> bool:
 
 
 def _now(root: Path) -> float | None:
-    """The time that the store's file system gives to a file made now; None where none can be made."""
+    """The time that the store's file system gives a file made now; None where none can be made."""
     try:
         with tempfile.NamedTemporaryFile(dir=root, prefix=".now.") as file:
             return Path(file.name).stat().st_mtime
@@ -229,8 +220,8 @@ def _now(root: Path) -> float | None:
 
 
 def _free(store: Store, path: Path) -> str:
-    with store.lock(path.stem, wait=False) as lease:
-        return "freed" if lease is not None else "left alone: another process has it now"
+    with store.lock(path.stem, wait=0) as lease:
+        return "freed" if lease is not None else BUSY
 
 
 def _discard(path: Path) -> str:
@@ -239,34 +230,18 @@ def _discard(path: Path) -> str:
 
 
 def _command(folder: Folder) -> str:
-    """How to make anew what a folder holds, as far as its record says so."""
+    """How to make again what a folder holds, as far as its record says so."""
     try:
-        record = folder.read_or_none("experiment.json") or {}
-        words = [
-            "harness",
-            "run",
-            "--variant",
-            str(record["variant"]),
-            "--preset",
-            str(record["preset"]),
-            "--seed",
-            str(record["seed"]),
-        ]
-    except (HarnessError, KeyError):
-        return "; the command that made it makes it anew"
-    return f"; `{shlex.join(words)}`, with the settings that it was given, makes it anew"
+        return f"; `{run_command(folder.read('experiment.json'))}` makes it again"
+    except (HarnessError, FileNotFoundError, TypeError, AttributeError, LookupError, ValueError):
+        return "; the command that made it makes it again"
 
 
 def _recipe(store: Store, run: Run) -> dict[str, Any] | None:
-    """The record of what a run is: its own, or the one of the training that was made for it."""
-    for folder in (run, *store.trainings()):
-        try:
-            record = folder.read_or_none("experiment.json") or {}
-        except HarnessError:
-            continue
-        if record.get("run_id") == run.run_id:
-            return record
-    return None
+    """The record of a run, be it the run's own or that of the training made for it; damaged ones are passed over."""
+    with suppress(DamagedRecord):
+        return store.record_of(run)
+    return store.begun().get(run.run_id)
 
 
 def _test_again(

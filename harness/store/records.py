@@ -96,13 +96,16 @@ class Folder:
 
     def append(self, name: str, line: Mapping[str, Any]) -> None:
         """Appends one JSON line with its digest. A line that a crash tore is closed first, so that it spoils no other."""
-        whole = _plain(dict(line))
-        whole[_LINE_DIGEST] = self._line_digest(name, whole)
         hint = "the last saved state is untouched. Free space, then run the same command again to resume"
         with self._access("write", name, hint):
             self.guard()
             with self.opened(name, append=True) as file:
-                files.append(file.fileno(), canonical_json(whole).encode())
+                files.append(file.fileno(), self.line(name, line))
+
+    def line(self, name: str, line: Mapping[str, Any]) -> bytes:
+        """A line with its digest, as `append` writes it to that file."""
+        whole = _plain(dict(line))
+        return canonical_json(whole | {_LINE_DIGEST: self._line_digest(name, whole)}).encode()
 
     def sync(self, name: str) -> None:
         """Brings the lines appended so far to disk."""
@@ -111,12 +114,25 @@ class Folder:
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """The whole lines of an append-only file. After a resume it may hold a step twice; the later line counts."""
-        return [line for line, _ in self._whole_lines(name)]
+        return [line for _, line in self.walk(name) if line is not None]
 
-    def split_lines(self, name: str) -> tuple[list[bytes], int]:
-        """The whole lines of an append-only file as bytes, and how many others there are."""
-        whole = [text for _, text in self._whole_lines(name)]
-        return whole, sum(bool(text.strip()) for text in self._raw_lines(name)) - len(whole)
+    def walk(self, name: str) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
+        """All lines of an append-only file as bytes, each with its value, or None when it is torn, changed or another's."""
+        digests = False  # lines of format 1 have none, and come before all others
+        try:
+            lines = self._content(name, MAX_LINES_BYTES).split(b"\n")
+        except FileNotFoundError:
+            return
+        for text in filter(bytes.strip, lines):
+            value = None
+            with suppress(ValueError, RecursionError):
+                value = _plain(json.loads(text))
+            if isinstance(value, dict):
+                digest = value.pop(_LINE_DIGEST, None)
+                if (digests and digest is None) or (digest is not None and digest != self._line_digest(name, value)):
+                    value = None
+                digests = digests or (value is not None and digest is not None)
+            yield text, value if isinstance(value, dict) else None
 
     def sweep(self) -> None:
         """Removes what processes that died left under temporary names. For the holder of the folder's lock."""
@@ -190,27 +206,6 @@ class Folder:
                 path = self.path / name
                 raise DamagedRecord(f"{path} is larger than {limit >> 20} MiB, the most that it may have; {REDO}", path)
             return file.read(limit)
-
-    def _raw_lines(self, name: str) -> list[bytes]:
-        try:
-            return self._content(name, MAX_LINES_BYTES).split(b"\n")
-        except FileNotFoundError:
-            return []
-
-    def _whole_lines(self, name: str) -> Iterator[tuple[dict[str, Any], bytes]]:
-        digests = False  # lines of format 1 have none, and come before all others
-        for text in self._raw_lines(name):
-            try:
-                value = _plain(json.loads(text))
-                if not isinstance(value, dict):
-                    continue
-                digest = value.pop(_LINE_DIGEST, None)
-                if (digests and digest is None) or (digest is not None and digest != self._line_digest(name, value)):
-                    continue
-            except (ValueError, RecursionError):
-                continue
-            digests = digests or digest is not None
-            yield value, text
 
     def _line_digest(self, name: str, line: Mapping[str, Any]) -> str:
         return files.digest([(self._place(name) + canonical_json(line)).encode()])[:16]

@@ -14,6 +14,7 @@ their header; each also says where it belongs. Nothing is ever unpickled. docs/r
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -211,9 +212,9 @@ class Store:
 
     @contextmanager
     def lock(
-        self, key: str, *, wait: bool = True, waiting: Callable[[], None] = lambda: None
+        self, key: str, *, wait: float = math.inf, waiting: Callable[[], None] = lambda: None
     ) -> Iterator[locks.Lease | None]:
-        """Holds the lock of a key; yields its lease, or None when another has it and `wait` is False.
+        """Holds the lock of a key; yields its lease, or None when another has it for `wait` seconds more.
 
         Calls `waiting` when another has it. A process that died holding it blocks nobody; see `harness.system.locks`.
         """

@@ -20,6 +20,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import math
 import os
 import secrets
 import stat
@@ -114,8 +115,10 @@ class Lease:
 
 
 @contextmanager
-def hold(folder: Path, key: str, *, wait: bool = True, waiting: Callable[[], None] = lambda: None) -> Iterator[Lease | None]:
-    """Holds the lock of a key; yields its lease, or None when another has it and `wait` is False.
+def hold(
+    folder: Path, key: str, *, wait: float = math.inf, waiting: Callable[[], None] = lambda: None
+) -> Iterator[Lease | None]:
+    """Holds the lock of a key; yields its lease, or None when another has it for `wait` seconds more.
 
     Calls `waiting` once when another has it. A process that died holding it is waited for `PATIENCE` seconds at most.
 
@@ -152,6 +155,12 @@ def abandoned(path: Path) -> bool:
         os.close(handle)
 
 
+def torn(path: Path) -> bool:
+    """Whether a lease is there that names no holder: it died while it wrote the lease, or is about to write it."""
+    found = _read(path)
+    return found is not None and _field(found, "token") is None
+
+
 @cache
 def kernel() -> str:
     """A name of this running kernel that no other has, not even another boot of the same machine."""
@@ -160,8 +169,8 @@ def kernel() -> str:
     return f"node-{uuid.getnode():012x}"
 
 
-def _acquire(path: Path, handle: int, wait: bool, waiting: Callable[[], None]) -> Lease | None:
-    told, seen, since = False, None, 0.0
+def _acquire(path: Path, handle: int, wait: float, waiting: Callable[[], None]) -> Lease | None:
+    told, seen, since, began = False, None, 0.0, time.monotonic()
     while True:
         if (flocked := _flock(handle)) is not False:
             if (lease := Lease(path, flocked is True)).take():
@@ -173,7 +182,7 @@ def _acquire(path: Path, handle: int, wait: bool, waiting: Callable[[], None]) -
             if _of_the_dead(found, flocked) or time.monotonic() - since > PATIENCE:
                 _remove(path, found)
                 continue
-        if not wait:
+        if time.monotonic() - began >= wait:
             return None
         if not told:
             told = True

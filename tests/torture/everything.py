@@ -19,7 +19,8 @@ FAULTS = ("lost", "torn", "duplicated", "different", "failed", "stuck")
 def start(script: str, *words: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(HERE.parent / "support"), "OMP_NUM_THREADS": "1"}
     environment = {name: value for name, value in environment.items() if not name.startswith("HARNESS_")}
-    return subprocess.Popen([sys.executable, str(HERE / script), *words], env=environment, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, str(HERE / script), *words]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def main() -> None:
     lanes = [
         start("sites.py", *every, "--works", "report"),  # it takes as long as all others
         start("sites.py", *every, "--without", "report"),
-        start("inputs.py", str(asked.inputs), str(asked.seed)),
+        start("../fuzz/campaign.py", "--cases", str(asked.inputs + 100), *seed),  # shares are rounded
     ]
     *written, read = map(answer, lanes)
     sites = {work: count for one in written for work, count in one.get("sites", {}).items()}
