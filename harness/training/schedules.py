@@ -78,3 +78,62 @@ class OneCycle(Component):
         """`lr` and `beta1` at a step of `total`, for the peak rate `lr`; see `one_cycle`."""
         rate, beta1 = one_cycle(step, total, max_lr=lr, pct_start=self.pct_start)
         return {"lr": rate, "beta1": beta1}
+
+
+def share_of(step: float, total: float) -> float:
+    """The share of the schedule that is behind at a step, 0..1."""
+    return min(1.0, max(0.0, step / (total - 1))) if total > 1 else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmedUp(Component):
+    """A learning rate that rises linearly over the first `warmup` of the budget, then follows its own curve."""
+
+    slot: ClassVar[str] = "training.schedule"
+    warmup: float = setting(0.05, "share of the budget over which the rate rises to its peak", at_least=0, at_most=0.99)
+
+    def values(self, step: float, total: float, lr: float) -> dict[str, float]:
+        """`lr` at a step of `total`, for the peak rate `lr`. At the first step it is above 0."""
+        share = share_of(step, total)
+        if share < self.warmup:
+            return {"lr": lr * (share * (total - 1) + 1) / (self.warmup * (total - 1) + 1)}
+        return {"lr": lr * self.factor((share - self.warmup) / (1 - self.warmup))}
+
+    def factor(self, share: float) -> float:
+        """The rate over its peak, 0..1, with a share 0..1 of what follows the warm-up behind."""
+        raise NotImplementedError(f"the schedule {type(self).__name__} has no factor(share)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine(WarmedUp):
+    """Half a cosine from the peak down to `final` of it (Loshchilov, Hutter, arXiv:1608.03983), after a linear warm-up."""
+
+    name: ClassVar[str] = "cosine"
+    final: float = setting(0.0, "the last rate over the peak", at_least=0, at_most=1)
+
+    def factor(self, share: float) -> float:
+        """1 at first, `final` at the end."""
+        return _cosine(1.0, self.final, share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(WarmedUp):
+    """A straight line from the peak down to `final` of it, after a linear warm-up."""
+
+    name: ClassVar[str] = "linear"
+    final: float = setting(0.0, "the last rate over the peak", at_least=0, at_most=1)
+
+    def factor(self, share: float) -> float:
+        """1 at first, `final` at the end."""
+        return 1.0 + (self.final - 1.0) * share
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(WarmedUp):
+    """The peak rate, after a linear warm-up."""
+
+    name: ClassVar[str] = "constant"
+
+    def factor(self, share: float) -> float:
+        """Always 1."""
+        return 1.0

@@ -78,6 +78,57 @@ class MeanAbsoluteError(LossTerm):
         return F.l1_loss(prediction_BTCHW, target_BTCHW)
 
 
+@dataclass(frozen=True, kw_only=True)
+class BinaryCrossEntropy(LossTerm):
+    """Cross-entropy of intensities as probabilities, mean over all pixels; predictions are clamped to [eps, 1 - eps]."""
+
+    name: ClassVar[str] = "bce"
+    eps: float = setting(1e-4, "distance from 0 and 1 that predictions are clamped to", above=0, at_most=0.1)
+
+    def compute(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
+        """A scalar, at least 0. A clamped prediction has no gradient here, so give it company, such as mse."""
+        from torch.nn import functional as F
+
+        return F.binary_cross_entropy(prediction_BTCHW.clamp(self.eps, 1 - self.eps), target_BTCHW)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientDifference(LossTerm):
+    """Mean absolute difference of the frames' spatial gradients (Mathieu et al. 2016, arXiv:1511.05440, with alpha 1)."""
+
+    name: ClassVar[str] = "gradient-difference"
+
+    def compute(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
+        """A scalar, at least 0: how far the absolute differences of neighbours are apart, down and across."""
+        found = [
+            (prediction_BTCHW.diff(dim=axis).abs() - target_BTCHW.diff(dim=axis).abs()).abs().mean() for axis in (-2, -1)
+        ]
+        return found[0] + found[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalDifference(LossTerm):
+    """Divergence of the changes between frames (Tan et al. 2023, TAU, arXiv:2206.12126): KL of softmaxes over pixels.
+
+    The mean over pixels, as in the code that made the published figures. With fewer than two predicted frames it is 0.
+    """
+
+    name: ClassVar[str] = "temporal-difference"
+    temperature: float = setting(0.1, "divides the changes before the softmax", above=0, at_most=100)
+
+    def compute(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
+        """A scalar, at least 0."""
+        from torch.nn import functional as F
+
+        if prediction_BTCHW.shape[1] < 2:
+            return prediction_BTCHW.sum() * 0.0
+        ours, theirs = (
+            F.log_softmax(frames.diff(dim=1).flatten(2) / self.temperature, -1)
+            for frames in (prediction_BTCHW, target_BTCHW)
+        )
+        return (ours.exp() * (ours - theirs)).mean()
+
+
 def composite_loss(
     prediction_BTCHW: Tensor, target_BTCHW: Tensor, terms: Iterable[LossTerm], progress: float = 1.0
 ) -> Tensor:
