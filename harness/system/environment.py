@@ -1,4 +1,4 @@
-"""Where a run was made: versions, device, and the state of the code. No host or user name, no variable, no path."""
+"""Where a run is made: versions, device, and the state of the code, without host, user, variables or paths."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def environment(device: str) -> dict[str, Any]:
 
 def git_state() -> dict[str, Any] | None:
     """Commit of the checkout that this code runs from, and whether it has changes; None for an installed copy."""
-    here = Path(__file__).resolve().parent
+    house = Path(__file__).resolve().parents[2]
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=5, check=True)
+        done = subprocess.run(["git", "-C", str(house), *words], capture_output=True, text=True, timeout=5, check=True)
         return done.stdout.strip()
 
     try:
-        if Path(git("rev-parse", "--show-toplevel")) != here.parent:
+        if Path(git("rev-parse", "--show-toplevel")) != house:
             return None  # some other project's repository around an installed copy
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.SubprocessError):
