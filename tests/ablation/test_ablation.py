@@ -15,9 +15,13 @@ from typing import Any
 import pytest
 from commands import Command
 
-from harness.ablation.runner import Ablation, Row, Runner
+from harness.ablation.plan import Ablation
+from harness.ablation.record import Row
+from harness.ablation.runner import Runner
 from harness.errors import RequestError
-from harness.executors.processes import Done, Job, Task
+from harness.executors.protocol import Task
+from harness.options import RunOptions
+from harness.runs.job import Done, Job
 from harness.runs.request import Request
 from harness.store.store import Folder, Store
 
@@ -148,8 +152,8 @@ def test_a_failed_cell_is_run_again_by_the_same_command(tmp_path: Path) -> None:
 
 
 def test_how_often_states_are_saved_and_with_how_many_threads_is_every_cells(tmp_path: Path) -> None:
-    _, executor = run(ablation(save_every=300.0, threads=3), tmp_path, lambda job: Done("x"))
-    assert {(job.save_every, job.threads) for job in executor.jobs} == {(300.0, 3)}
+    _, executor = run(ablation(options=RunOptions(save_every=300.0), threads=3), tmp_path, lambda job: Done("x"))
+    assert {(job.options.save_every, job.threads) for job in executor.jobs} == {(300.0, 3)}
 
 
 def test_two_cells_that_share_a_training_never_run_at_once(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_the_preset_follows_the_device_and_is_told(
     monkeypatch.setattr("harness.system.devices.cuda_visible", lambda: False)
     answer = harness("run", "--dry-run", "--store", tmp_path, "--json")
     assert answer.document["preset"] == "cpu"
-    assert answer.err == "preset cpu (no GPU is used; --preset chooses another)\n"
+    assert answer.err == "preset cpu (running without a GPU; choose another with --preset)\n"
 
 
 def test_a_config_file_comes_before_settings_and_the_seed_option_after(harness: Command, tmp_path: Path) -> None:
@@ -749,7 +749,7 @@ def test_a_stopped_training_is_listed_as_unfinished_and_show_says_how_to_go_on(
     shown = harness("show", row["run_id"], "--store", tmp_path)
     assert shown.code == 0
     assert "training has begun" in shown.out
-    assert shown.out.endswith("go on with: harness run --variant base --preset tiny --seed 0\n")
+    assert shown.out.endswith("continue with: harness run --variant base --preset tiny --seed 0\n")
     refused(harness("predict", row["run_id"], "--store", tmp_path), "has not finished its training", code=1)
     (training,) = Store(tmp_path).trainings()
     (training.path / "experiment.json").write_bytes(b"{")

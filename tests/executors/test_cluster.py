@@ -21,17 +21,20 @@ import pytest
 from commands import Command
 from study_cells import StubCell
 
-from harness.ablation.runner import Ablation, Runner
+from harness.ablation.plan import Ablation
+from harness.ablation.runner import Runner
 from harness.errors import HarnessError, RequestError
 from harness.executors import ray as on_ray
 from harness.executors import remote
-from harness.executors.processes import Done, Job
-from harness.executors.protocol import Executor, Processes
+from harness.executors.processes import Processes
+from harness.executors.protocol import Executor
 from harness.executors.ray import Ray
 from harness.executors.remote import VERSIONS, RemoteTask
-from harness.executors.resources import resolve_resources
+from harness.executors.resources import Resources, resolve_resources
 from harness.executors.slurm import Slurm
+from harness.options import ExecutorOptions
 from harness.registry import Variants
+from harness.runs.job import Done, Job
 from harness.runs.request import Request
 from harness.store.store import Cell, Folder, Store
 
@@ -70,6 +73,10 @@ if os.getpid() != {here}:  # speed is measured for an instant, in the processes 
 
 PLAIN = Variant(name="plain", summary="base by another name", source="this test", changes={{"training.patience": 9}})
 """
+
+
+def resources(executor: str = "processes", device: str = "auto", **words: Any) -> Resources:
+    return resolve_resources(ExecutorOptions(executor=executor, **words), device)
 
 
 def job(store: Path, request: Request = SHORT, **changes: Any) -> Job:
@@ -164,13 +171,13 @@ def notes() -> list[str]:
 
 @pytest.fixture
 def on_cluster(cluster: Any, tmp_path: Path, notes: list[str]) -> Iterator[Ray]:
-    with closing(Ray(resolve_resources("ray"), tmp_path / "store", notes.append, 0)) as executor:
+    with closing(Ray(resources("ray"), tmp_path / "store", notes.append, 0)) as executor:
         yield executor
 
 
 def test_a_cluster_holds_as_many_cells_as_its_nodes_have_room_for(cluster: Any, tmp_path: Path) -> None:
     for words, slots in (({}, 2), ({"cpus": 0.5}, 4), ({"workers": 7}, 7)):
-        where = resolve_resources("ray", **words)
+        where = resources("ray", **words)
         with closing(Ray(where, tmp_path, print, where.workers)) as executor:
             assert executor.slots == slots
 
@@ -182,7 +189,7 @@ def test_a_cluster_that_can_hold_no_cell_any_more_says_so_once(
     with monkeypatch.context() as gone:
         gone.setattr(Ray, "_nodes", lambda self: [{"CPU": 0.5}])
         assert [on_cluster.slots for _ in range(3)] == [1] * 3
-    assert notes == ["no node of the cluster has 1 CPUs and 0 GPUs any more; waiting for one"]
+    assert notes == ["no node of the cluster has 1 CPUs and 0 GPUs now; waiting for one"]
     assert on_cluster.slots == 2
 
 
@@ -191,7 +198,7 @@ def test_what_no_node_has_is_refused_instead_of_waited_for(
     cluster: Any, tmp_path: Path, words: dict[str, Any], lacks: str
 ) -> None:
     with pytest.raises(RequestError, match=rf"no node of the cluster has {lacks}.*they have 1 CPUs and 0 GPUs"):
-        Ray(resolve_resources("ray", **words), tmp_path, print, 0)
+        Ray(resources("ray", **words), tmp_path, print, 0)
     assert not list(tmp_path.glob("locks/*"))
 
 
@@ -259,16 +266,14 @@ def test_a_node_killed_under_load_changes_no_result(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    rows = Runner(
-        plan, Store(store), notes.append, lambda slots: Ray(resolve_resources("ray"), store, notes.append, slots)
-    ).run()
+    rows = Runner(plan, Store(store), notes.append, lambda slots: Ray(resources("ray"), store, notes.append, slots)).run()
     killer.join()
     assert capsys.readouterr().out == ""  # what Ray prints of it must not reach the document of --json
     assert [row.status for row in rows] == ["finished"] * 3
     assert any(
-        "a node of the cluster died" in note and "goes on elsewhere from its last checkpoint" in note for note in notes
+        "a node of the cluster died" in note and "continues elsewhere from its last checkpoint" in note for note in notes
     )
-    for folder in folders("metrics.jsonl"):  # the first checkpoint is that of step 16: none began anew
+    for folder in folders("metrics.jsonl"):  # the first checkpoint is that of step 16: none started again
         assert [line["step"] for line in Folder(folder).lines("metrics.jsonl")].count(10) == 1
     assert [row.attempts for row in rows] == [1] * 3  # the loss of a node is no attempt of the cell's
 
@@ -288,12 +293,12 @@ def test_an_address_where_nothing_answers_is_told_in_bounded_time(tmp_path: Path
         free.bind(("127.0.0.1", 0))
         nobody = free.getsockname()[1]
     with pytest.raises(HarnessError, match=rf"no Ray cluster answers at 127.0.0.1:{nobody}: .*refused"):
-        Ray(resolve_resources("ray", ray_address=f"127.0.0.1:{nobody}"), tmp_path, print, 0)
+        Ray(resources("ray", ray_address=f"127.0.0.1:{nobody}"), tmp_path, print, 0)
     monkeypatch.setattr(on_ray, "PROBE_SECONDS", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(HarnessError, match=f"cannot join a Ray cluster at {address}: no answer in 2 s"):
-            Ray(resolve_resources("ray", ray_address=address), tmp_path, print, 0)
+            Ray(resources("ray", ray_address=address), tmp_path, print, 0)
 
 
 @pytest.mark.parametrize(("executor", "module"), [("ray", "ray"), ("slurm", "submitit")])
@@ -324,8 +329,8 @@ def test_a_machine_that_shares_all_runs_the_task(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"versions": ("0.0.1", 77)}, "but version 0.0.1, numerics 77 is asked for"),
-        ({"folder": "/nowhere/at/all"}, "has not the folder /nowhere/at/all"),
+        ({"versions": ("0.0.1", 77)}, "but version 0.0.1, numerics 77 is needed"),
+        ({"folder": "/nowhere/at/all"}, "cannot enter the folder /nowhere/at/all"),
         ({"mark": Path("/nowhere/store/locks/executor-x")}, "does not see the store /nowhere/store"),
     ],
 )
@@ -350,9 +355,9 @@ class Losing(remote.Remote):
     def _cancel(self, handle: Any) -> None: ...
 
     def _ready(self, timeout: float) -> list[int]:
-        return list(self._way)
+        return list(self._submissions)
 
-    def _answer(self, way: remote.Way) -> Done:
+    def _answer(self, submission: remote.Submission) -> Done:
         if self.sent % 2:  # a job that is preempted, a node that is drained
             return remote.STOPPED
         raise remote.Lost("a node died")
@@ -375,7 +380,7 @@ def test_a_task_whose_machines_die_or_tell_it_to_stop_is_sent_again_and_an_error
 
 @pytest.fixture
 def as_jobs(tmp_path: Path, notes: list[str]) -> Iterator[Slurm]:
-    with closing(Slurm(resolve_resources("slurm", slurm="cluster=local"), tmp_path / "store", notes.append, 2)) as executor:
+    with closing(Slurm(resources("slurm", slurm="cluster=local"), tmp_path / "store", notes.append, 2)) as executor:
         yield executor
 
 
@@ -452,7 +457,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_sbatch_is_asked_for_what_was_asked_for_and_a_queued_job_can_be_stopped(slurm: Path, tmp_path: Path) -> None:
-    where = resolve_resources("slurm", cpus=4, device="cuda", slurm="partition=gpu,time=90,account=lab")
+    where = resources("slurm", cpus=4, device="cuda", slurm="partition=gpu,time=90,account=lab")
     with closing(Slurm(where, tmp_path / "store", print, 8)) as executor:
         stopped = answer(executor, job(tmp_path / "store"), executor.stop)
     assert stopped.stopped
@@ -467,7 +472,7 @@ def test_a_job_whose_node_failed_is_submitted_again(
 ) -> None:
     monkeypatch.setattr("submitit.SlurmJob._results_timeout_s", 0)
     (slurm / "state").write_text("NODE_FAIL\n")
-    with closing(Slurm(resolve_resources("slurm"), tmp_path / "store", notes.append, 8)) as executor:
+    with closing(Slurm(resources("slurm"), tmp_path / "store", notes.append, 8)) as executor:
         done = answer(executor, job(tmp_path / "store"))
     assert "job 4711 ended as NODE_FAIL, for the 6th time" in str(done.error)
     assert len(notes) == remote.LOSSES
@@ -476,8 +481,8 @@ def test_a_job_whose_node_failed_is_submitted_again(
 def test_sbatch_that_refuses_says_why(slurm: Path, tmp_path: Path) -> None:
     (slurm / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: gqu' >&2; exit 1\n")
     with (
-        closing(Slurm(resolve_resources("slurm", slurm="partition=gqu"), tmp_path / "store", print, 8)) as executor,
-        pytest.raises(HarnessError, match=r"SLURM took no job: .*invalid partition specified: gqu"),
+        closing(Slurm(resources("slurm", slurm="partition=gqu"), tmp_path / "store", print, 8)) as executor,
+        pytest.raises(HarnessError, match=r"sbatch refused the job: .*invalid partition specified: gqu"),
     ):
         executor.submit(job(tmp_path / "store"))
 
@@ -491,7 +496,7 @@ def test_slurm_without_sbatch_is_refused(tmp_path: Path, harness: Command, monke
 
 def test_a_parameter_that_sbatch_does_not_know_is_refused(slurm: Path, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"--slurm: Unavailable parameter\(s\): \['partitoin'\]; it takes partition"):
-        Slurm(resolve_resources("slurm", slurm="partitoin=gpu"), tmp_path / "store", print, 8)
+        Slurm(resources("slurm", slurm="partitoin=gpu"), tmp_path / "store", print, 8)
 
 
 # --- words that do not fit together ---
@@ -513,26 +518,26 @@ def test_a_parameter_that_sbatch_does_not_know_is_refused(slurm: Path, tmp_path:
         ("ray", {"cpus": 1.5}, "--cpus-per-cell 1.5"),
         ("ray", {"ray_address": "ray://head:10001"}, "(ray://) are not supported"),
         ("ray", {"ray_address": "head"}, "write HOST:PORT"),
-        ("slurm", {"gpus": 0.5}, "SLURM hands out whole CPUs and GPUs"),
+        ("slurm", {"gpus": 0.5}, "SLURM allocates whole CPUs and GPUs"),
         ("slurm", {"slurm": "partition"}, "write name=value"),
         ("slurm", {"slurm": "time=1,time=2"}, "each name once"),
     ],
 )
 def test_words_that_do_not_fit_together_are_refused(executor: str, words: dict[str, Any], complaint: str) -> None:
     with pytest.raises(RequestError) as found:
-        resolve_resources(executor, **words)
+        resources(executor, **words)
     assert complaint in str(found.value)
 
 
 def test_a_cell_on_a_clusters_gpu_needs_none_here() -> None:
     for words in ({"device": "cuda"}, {"gpus": 1}, {"gpus": 0.25}):
-        where = resolve_resources("ray", **words)
+        where = resources("ray", **words)
         assert (where.device, where.gpus) == ("cuda", words.get("gpus", 1))
-    assert resolve_resources("ray", device="cpu").gpus == 0
+    assert resources("ray", device="cpu").gpus == 0
     assert (
-        resolve_resources("ray", cpus=0.5).threads,
-        resolve_resources("slurm", cpus=4).threads,
-        resolve_resources().threads,
+        resources("ray", cpus=0.5).threads,
+        resources("slurm", cpus=4).threads,
+        resources().threads,
     ) == (1, 4, 0)
 
 

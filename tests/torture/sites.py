@@ -25,7 +25,8 @@ import torch
 from faults import fail_each, sites
 from kills import numbers
 
-from harness.ablation.runner import Ablation, Runner
+from harness.ablation.plan import Ablation
+from harness.ablation.runner import Runner
 from harness.cli.progress import Silent, Status
 from harness.data import digits
 from harness.errors import Interrupted

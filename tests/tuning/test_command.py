@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from harness.cli.printing import print_study
+from harness.cli.study import print_study
 
 ARMS = ["MSE only", "SSIM only", "0.7 MSE + 0.3 SSIM"]
 THIRD_PARTY = """

@@ -1,0 +1,30 @@
+"""`harness report`: tables and a page from the store's records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import ReportOptions, StoreOptions, expand_options
+from harness.cli.printing import note, say
+from harness.errors import RequestError
+
+
+@expand_options
+def report(
+    *,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write. Default: report/ in the store.")] = None,
+    stored: StoreOptions,
+    asked: ReportOptions,
+) -> None:
+    """Rebuild the tables from the store's records; train nothing."""
+    chosen = asked.load()
+    options = chosen.options(chosen.build, margin=asked.margin)
+    store = stored.open()
+    if out is None and (out := store.root / "report").is_symlink():
+        raise RequestError(f"{out} is a link, which may lead out of the store; remove it, or name the folder with --out")
+    first, *others = chosen.build(store, asked.variants(), out, **options)
+    say(str(first))
+    note(f"and {len(others)} more files in {out}: Markdown, and every table, plot and picture as a file")
