@@ -16,7 +16,7 @@ SAVE_SECONDS = 30.0
 
 
 def option(default: T, help: str, *, flag: str = "", at_least: float | None = None) -> T:
-    """A dataclass field that the command line shows as an option.
+    """A field of a dataclass, or a parameter of a command, that the command line shows as an option.
 
     Args:
         default: the field's default; a boolean one must be False.

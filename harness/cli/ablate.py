@@ -4,37 +4,28 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
 from harness.cli.printing import emit, note, print_table, say
 from harness.errors import HarnessError
-from harness.options import ExecutorOptions, RunOptions
+from harness.options import ExecutorOptions, RunOptions, option
 
 
 @expand_options
 def ablate(
     *,
-    plan: Annotated[
-        str,
-        typer.Option("--plan", help="add-one, leave-one-out, factorial, a-a, or compositions: base,attention,residual+tta."),
-    ] = "add-one",
-    variants: Annotated[
-        str | None, typer.Option("--variants", help="The plan's variants, separated by commas. Default: all installed.")
-    ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="How many seeds (5), or a list of them (0,3,7).")] = "3",
-    match: Annotated[str, typer.Option("--match", help="Give every variant base's steps, seconds or flops.")] = "steps",
+    plan: str = option("add-one", "add-one, leave-one-out, factorial, a-a, or compositions: base,attention,residual+tta."),
+    variants: str | None = option(None, "The plan's variants, separated by commas. Default: all installed."),
+    seeds: str = option("3", "How many seeds (5), or a list of them (0,3,7)."),
+    match: str = option("steps", "Give every variant base's steps, seconds or flops."),
     asked: RequestOptions,
     where: DeviceOptions,
     stored: StoreOptions,
     plugins: PluginOptions,
-    retries: Annotated[int, typer.Option("--retries", help="How often to try a failed cell again.")] = 1,
-    max_hours: Annotated[float | None, typer.Option("--max-hours", help="Save and stop after this time.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the cells and estimate their cost; train nothing.")
-    ] = False,
+    retries: int = option(1, "How often to try a failed cell again."),
+    max_hours: float | None = option(None, "Save and stop after this time."),
+    dry_run: bool = option(False, "Show the cells and estimate their cost; train nothing."),
     as_json: JsonOption = False,
     executor: ExecutorOptions,
     options: RunOptions,

@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from harness.cli.options import DeviceOptions, JsonOption, PresetOptions, expand_options
 from harness.cli.printing import emit, note, print_table, say
 from harness.errors import HarnessError
+from harness.options import option
+
+CONTENDERS = "fast,fast-float32,fast-bf16,reference-float32,article-float32,article-bf16"
 
 
 @expand_options
 def bench(
     *,
     asked: PresetOptions,
-    batch: Annotated[int | None, typer.Option("--batch", help="Sequences per step. Default: the preset's.")] = None,
-    rounds: Annotated[int, typer.Option("--rounds", help="Measured rounds of every contender.")] = 5,
-    contenders: Annotated[
-        str | None,
-        typer.Option(
-            "--contenders",
-            help="Some of fast,fast-float32,fast-bf16,reference-float32,article-float32,article-bf16. Default: all.",
-        ),
-    ] = None,
-    check: Annotated[Path | None, typer.Option("--check", help="Recorded ratios; fail when one drops by a fifth.")] = None,
-    quality: Annotated[
-        bool, typer.Option("--quality", help="Instead: test SSIM after equal time, default against the article's recipe.")
-    ] = False,
-    seconds: Annotated[float, typer.Option("--seconds", help="Training time, with --quality.")] = 100.0,
-    seeds: Annotated[int, typer.Option("--seeds", help="Number of seeds, with --quality.")] = 3,
+    batch: int | None = option(None, "Sequences per step. Default: the preset's."),
+    rounds: int = option(5, "Measured rounds of every contender."),
+    contenders: str | None = option(None, f"Some of {CONTENDERS}. Default: all."),
+    check: Path | None = option(None, "Recorded ratios; fail when one drops by a fifth."),
+    quality: bool = option(False, "Instead: test SSIM after equal time, default against the article's recipe."),
+    seconds: float = option(100.0, "Training time, with --quality."),
+    seeds: int = option(3, "Number of seeds, with --quality."),
     where: DeviceOptions,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,60 +55,30 @@ def print_bench(document: dict[str, Any]) -> None:
     say(f"preset {document['preset']}, batch {document['batch']}, {how}, on {document['device']}")
     reached = [f"{flops / 1e9:,.0f} GFLOP/s in {precision}" for precision, flops in peaks["flops_per_second"].items()]
     say(f"peak here: {', '.join(reached)}; {peaks['bytes_per_second'] / 1e9:,.1f} GB/s")
-    header = (
-        "training",
-        "precision",
-        "seq/s",
-        "frames/s",
-        "ms/step",
-        "fastest-slowest",
-        "data",
-        "forward",
-        "backward",
-        "optimiser",
-        "GFLOP/s",
-        "of peak",
-        "MiB",
-    )
-    print_table(
-        header,
-        [
-            (
-                row["contender"],
-                row["precision"],
-                _three(row["sequences_per_second"]),
-                _three(row["frames_per_second"]),
-                f"{row['ms_per_step']:.1f}",
-                f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
-                *(f"{row['ms'][phase]:.1f}" for phase in row["ms"]),
-                f"{row['flops_per_second'] / 1e9:,.0f}",
-                f"{row['share_of_peak']:.0%}",
-                _mebibytes(row),
-            )
-            for row in document["training"]
-        ],
-    )
-    print_table(
-        ("inference", "precision", "batch", "seq/s", "frames/s", "ms", "fastest-slowest", "GFLOP/s", "of peak", "MiB"),
-        [
-            (
-                row["contender"],
-                row["precision"],
-                str(row["batch"]),
-                _three(row["sequences_per_second"]),
-                _three(row["frames_per_second"]),
-                f"{row['ms']:.1f}",
-                f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
-                f"{row['flops_per_second'] / 1e9:,.0f}",
-                f"{row['share_of_peak']:.0%}",
-                _mebibytes(row),
-            )
-            for row in document["inference"]
-        ],
-    )
+    for kind in ("training", "inference"):
+        rows = [_cells(kind, row) for row in document[kind]]
+        print_table(list(rows[0]), [list(row.values()) for row in rows])
     for pair, by_kind in document["ratios"].items():
-        words = ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in by_kind.items())
-        say(f"{pair}: {words}")
+        say(f"{pair}: " + ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in by_kind.items()))
+
+
+def _cells(kind: str, row: dict[str, Any]) -> dict[str, str]:
+    """A contender's cells by heading."""
+    training = kind == "training"
+    phases = {phase: f"{ms:.1f}" for phase, ms in row["ms"].items()} if training else {}
+    return {
+        kind: row["contender"],
+        "precision": row["precision"],
+        **({} if training else {"batch": str(row["batch"])}),
+        "seq/s": _three(row["sequences_per_second"]),
+        "frames/s": _three(row["frames_per_second"]),
+        **({"ms/step": f"{row['ms_per_step']:.1f}"} if training else {"ms": f"{row['ms']:.1f}"}),
+        "fastest-slowest": f"{row['ms_fastest']:.1f}-{row['ms_slowest']:.1f}",
+        **phases,
+        "GFLOP/s": f"{row['flops_per_second'] / 1e9:,.0f}",
+        "of peak": f"{row['share_of_peak']:.0%}",
+        "MiB": _mebibytes(row),
+    }
 
 
 def _mebibytes(row: dict[str, Any]) -> str:
@@ -125,7 +88,7 @@ def _mebibytes(row: dict[str, Any]) -> str:
 
 
 def _three(figure: float) -> str:
-    """Three digits at least, none of a power of ten."""
+    """At least three significant digits."""
     return f"{figure:,.{max(0, 2 - math.floor(math.log10(figure)))}f}" if figure > 0 else "0"
 
 

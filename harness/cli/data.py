@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from harness.cli.options import DigitsOptions, JsonOption, expand_options
 from harness.cli.printing import emit, print_checks, say
+from harness.options import option
 
 
-def fetch(
-    folder: Annotated[Path | None, typer.Option("--out", help="Folder to write. Default: the user's cache.")] = None,
-) -> None:
+@expand_options
+def fetch(*, folder: Path | None = option(None, "Folder to write. Default: the user's cache.", flag="--out")) -> None:
     """Download MNIST's four files from its public mirrors and check their digests."""
     from harness.data.digits import fetch_digits
 

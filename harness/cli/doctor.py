@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, StoreOptions, expand_options
 from harness.cli.printing import emit, note, print_checks
+from harness.options import option
 
 
 @expand_options
 def doctor(
     *,
-    repair: Annotated[
-        bool,
-        typer.Option("--repair", help="Set damaged records aside, test intact trainings again, remove leftover files."),
-    ] = False,
+    repair: bool = option(False, "Set damaged records aside, test intact trainings again, remove leftover files."),
     where: DeviceOptions,
     stored: StoreOptions,
     plugins: PluginOptions,

@@ -1,4 +1,4 @@
-"""Options declared as fields of frozen dataclasses: a command takes the dataclass, typer sees one option per field."""
+"""Options declared once, as fields of frozen dataclasses: a command takes the dataclass, typer sees one option per field."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from harness.store.store import Store
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-VariantOption = Annotated[str, typer.Option("--variant", "-v", help="A variant, or several joined by '+'.")]
 RunIdArgument = Annotated[str, typer.Argument(help="A run's id, or its first digits.")]
 
 
 def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     """Turns the dataclass parameters of a command into one typer option per field. The command receives the dataclasses.
 
-    A field's name, type, default and metadata (see `harness.options.option`) make the option. Other parameters stay as they are.
+    A field's name, type, default and metadata (see `harness.options.option`) make the option. A parameter whose default is an
+    `option` becomes one too; other parameters stay as they are.
 
     >>> @dataclass(frozen=True)
     ... class Speed:
     ...     fast: bool = option(False, "Hurry.")
     >>> @expand_options
-    ... def go(*, where: str = "home", speed: Speed) -> None:
-    ...     print(where, speed)
+    ... def go(*, place: str = option("home", "Where to go."), speed: Speed) -> None:
+    ...     print(place, speed)
     >>> list(inspect.signature(go).parameters)
-    ['where', 'fast']
-    >>> go(where="out", fast=True)
+    ['place', 'fast']
+    >>> go(place="out", fast=True)
     out Speed(fast=True)
     """
     hints = get_type_hints(command, include_extras=True)
@@ -46,9 +46,10 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
         if name in groups:
-            types = get_type_hints(groups[name])
-            panel = getattr(groups[name], "panel", None)
-            parameters += [_parameter(one, types[one.name], panel) for one in fields(groups[name])]
+            types, panel = get_type_hints(groups[name]), getattr(groups[name], "panel", None)
+            parameters += [_parameter(one.name, types[one.name], one, panel) for one in fields(groups[name])]
+        elif isinstance(parameter.default, Field):
+            parameters.append(_parameter(name, hints[name], parameter.default))
         else:
             parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
 
@@ -62,12 +63,10 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     return expanded
 
 
-def _parameter(one: Field[Any], kind: Any, panel: str | None) -> inspect.Parameter:
-    names = one.metadata["flag"].split() or [f"--{one.name.replace('_', '-')}"]
-    shown = typer.Option(*names, help=one.metadata["help"], min=one.metadata["at_least"], rich_help_panel=panel)
-    return inspect.Parameter(
-        one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=Annotated[kind, shown]
-    )
+def _parameter(name: str, kind: Any, field: Field[Any], panel: str | None = None) -> inspect.Parameter:
+    flags = field.metadata["flag"].split() or [f"--{name.replace('_', '-')}"]
+    shown = typer.Option(*flags, help=field.metadata["help"], min=field.metadata["at_least"], rich_help_panel=panel)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=Annotated[kind, shown])
 
 
 @dataclass(frozen=True, kw_only=True)

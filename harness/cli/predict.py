@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from harness.cli.options import DeviceOptions, PluginOptions, RunIdArgument, StoreOptions, expand_options
 from harness.cli.printing import say
+from harness.options import option
 
 
 @expand_options
 def predict(
     *,
     run_id: RunIdArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A .png strip or a .gif animation.")] = Path("sample.png"),
-    index: Annotated[int, typer.Option("--index", "-i", help="Which test sequence.")] = 0,
+    out: Path = option(Path("sample.png"), "A .png strip or a .gif animation.", flag="--out -o"),
+    index: int = option(0, "Which test sequence.", flag="--index -i"),
     where: DeviceOptions,
     stored: StoreOptions,
     plugins: PluginOptions,

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from harness.cli.options import ReportOptions, StoreOptions, expand_options
 from harness.cli.printing import note, say
 from harness.errors import RequestError
+from harness.options import option
 
 
 @expand_options
 def report(
     *,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write. Default: report/ in the store.")] = None,
+    out: Path | None = option(None, "Folder to write. Default: report/ in the store.", flag="--out -o"),
     stored: StoreOptions,
     asked: ReportOptions,
 ) -> None:

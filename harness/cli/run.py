@@ -4,37 +4,27 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext, suppress
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from harness.cli.options import (
-    DeviceOptions,
-    JsonOption,
-    PluginOptions,
-    RequestOptions,
-    StoreOptions,
-    VariantOption,
-    expand_options,
-)
+from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
 from harness.cli.printing import emit, figure, note, print_table, say
 from harness.errors import HarnessError
-from harness.options import RunOptions
+from harness.options import RunOptions, option
 
 
 @expand_options
 def run(
     *,
-    variant: VariantOption = "base",
+    variant: str = option("base", "A variant, or several joined by '+'.", flag="--variant -v"),
     asked: RequestOptions,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of weights and training sequences.")] = None,
+    seed: int | None = option(None, "Seed of weights and training sequences."),
     where: DeviceOptions,
     stored: StoreOptions,
     plugins: PluginOptions,
-    force: Annotated[bool, typer.Option("--force", help="Train again; keep the old run.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show settings, parameters and operations; train nothing.")
-    ] = False,
+    force: bool = option(False, "Train again; keep the old run."),
+    dry_run: bool = option(False, "Show settings, parameters and operations; train nothing."),
     as_json: JsonOption = False,
     options: RunOptions,
 ) -> None:

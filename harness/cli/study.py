@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
-from harness.cli.options import (
-    DeviceOptions,
-    JsonOption,
-    PluginOptions,
-    RequestOptions,
-    StoreOptions,
-    VariantOption,
-    expand_options,
-)
+from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
 from harness.cli.printing import emit, figure, note, print_table, say
-from harness.options import ExecutorOptions, RunOptions
+from harness.options import ExecutorOptions, RunOptions, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """How to search: fields of StudyRequest."""
+
+    variant: str = option("base", "A variant, or several joined by '+'.", flag="--variant -v")
+    each: bool = option(False, "Tune every installed variant, with the same number of trials each.")
+    trials: int = option(20, "Finished and pruned trials in total, across interruptions.")
+    timeout: float | None = option(None, "Save and stop after this many seconds.")
+    seeds_per_trial: int = option(1, "Seeds to average per trial; with 4 or more, bad trials are pruned between seeds.")
+    sampler: str = option("tpe", "tpe (few, noisy trials), gp (fewer trials, slower), cmaes (50 trials or more) or random.")
+    pruner: str = option("median", "median (from half of a training, after 5 trials), hyperband (tens of trials) or none.")
+    confirm: int | None = option(None, "Test the best setting and the fixed arms on this many new seeds.")
+    max_failures: int = option(5, "Stop when this many trials in a row fail.")
+    study_name: str | None = option(None, "Name in the storage. Default: made from the request.")
 
 
 @expand_options
@@ -26,56 +36,14 @@ def study(
     name: Annotated[
         str, typer.Argument(help="A study (see `list studies`): loss-weights, learning-rate, or another package's.")
     ],
-    variant: VariantOption = "base",
-    each: Annotated[
-        bool, typer.Option("--each", help="Tune every installed variant, with the same number of trials each.")
-    ] = False,
-    trials: Annotated[int, typer.Option("--trials", help="Finished and pruned trials in total, across interruptions.")] = 20,
-    timeout: Annotated[float | None, typer.Option("--timeout", help="Save and stop after this many seconds.")] = None,
-    seeds_per_trial: Annotated[
-        int,
-        typer.Option(
-            "--seeds-per-trial", help="Seeds to average per trial; with 4 or more, bad trials are pruned between seeds."
-        ),
-    ] = 1,
-    sampler: Annotated[
-        str,
-        typer.Option(
-            "--sampler", help="tpe (few, noisy trials), gp (fewer trials, slower), cmaes (50 trials or more) or random."
-        ),
-    ] = "tpe",
-    pruner: Annotated[
-        str,
-        typer.Option(
-            "--pruner", help="median (from half of a training, after 5 trials), hyperband (tens of trials) or none."
-        ),
-    ] = "median",
-    objectives: Annotated[
-        str, typer.Option("--objectives", help="ssim, or ssim,seconds for a Pareto front (no pruning).")
-    ] = "ssim",
-    option: Annotated[
-        list[str] | None, typer.Option("--with", help="An option of the study, such as l1; may be repeated.")
-    ] = None,
-    confirm: Annotated[
-        int | None, typer.Option("--confirm", help="Test the best setting and the fixed arms on this many new seeds.")
-    ] = None,
-    max_failures: Annotated[int, typer.Option("--max-failures", help="Stop when this many trials in a row fail.")] = 5,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            "--storage",
-            envvar="HARNESS_STORAGE",
-            show_envvar=False,
-            help="Optuna storage: postgresql+psycopg://..., sqlite:///..., journal:FILE (env: HARNESS_STORAGE).",
-        ),
-    ] = None,
-    study_name: Annotated[
-        str | None, typer.Option("--study-name", help="Name in the storage. Default: made from the request.")
-    ] = None,
-    dashboard: Annotated[
-        bool, typer.Option("--dashboard", help="Serve optuna-dashboard on the storage; run no trial.")
-    ] = False,
-    port: Annotated[int, typer.Option("--port", help="Port of the dashboard.")] = 8080,
+    search: SearchOptions,
+    objectives: str = option("ssim", "ssim, or ssim,seconds for a Pareto front (no pruning)."),
+    study_options: list[str] | None = option(None, "An option of the study, such as l1; may be repeated.", flag="--with"),
+    storage: str | None = option(
+        None, "Optuna storage: postgresql+psycopg://..., sqlite:///..., journal:FILE (env: HARNESS_STORAGE)."
+    ),
+    dashboard: bool = option(False, "Serve optuna-dashboard on the storage; run no trial."),
+    port: int = option(8080, "Port of the dashboard."),
     asked: RequestOptions,
     where: DeviceOptions,
     stored: StoreOptions,
@@ -89,31 +57,23 @@ def study(
     from harness.tuning.command import StudyRequest, run_study, serve_dashboard
 
     store = stored.open()
+    storage = storage or os.environ.get("HARNESS_STORAGE") or None
     if dashboard:
         serve_dashboard(store, storage, port, note)
         return
     resources = resolve_resources(executor, where.device)
     request = StudyRequest(
+        **vars(search),
         study=name,
-        variant=variant,
-        each=each,
-        trials=trials,
-        timeout=timeout,
-        seeds_per_trial=seeds_per_trial,
-        sampler=sampler,
-        pruner=pruner,
         objectives=tuple(one.strip() for one in objectives.split(",")),
-        study_options=frozenset(option or ()),
-        confirm=confirm,
-        max_failures=max_failures,
-        workers=resources.workers,
-        threads=resources.threads,
+        study_options=frozenset(study_options or ()),
         storage=storage,
-        study_name=study_name,
         request=asked.request(resources.device, where.digits),
         plugins=plugins.files,
         third_party=not plugins.no_plugins,
         options=options,
+        workers=resources.workers,
+        threads=resources.threads,
         words=("harness", *sys.argv[1:]),
     )
     document = run_study(request, store, note, executors(resources, store.root, note))

@@ -236,21 +236,6 @@ def test_options_out_of_range_are_refused(change: dict[str, Any]) -> None:
         ablation(**change)
 
 
-def test_a_dry_run_shows_cells_and_an_estimate_and_writes_nothing(tmp_path: Path, harness: Command) -> None:
-    settings = [word for path, value in QUICK.items() for word in ("--set", f"{path}={value}")]
-    store = tmp_path / "store"
-    words = ["ablate", "--preset", "tiny", "--plan", "base,curriculum,tta", "--seeds", 2, "--store", store, *settings]
-    answer = harness(*words, "--dry-run", "--json")
-    assert answer.code == 0, answer.err
-    document = answer.document
-    assert [cell["status"] for cell in document["cells"]] == ["waiting"] * 6
-    assert document["estimate"]["cells"] == 6
-    assert document["estimate"]["trainings"] == 4
-    assert document["estimate"]["seconds"] > 0
-    assert document["estimate"]["memory_bytes"] > 0
-    assert not store.exists()
-
-
 def test_the_exit_code_says_that_cells_are_missing(
     tmp_path: Path, harness: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
