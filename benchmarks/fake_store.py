@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.ablation.plan import COPY, REFERENCE
-from harness.ablation.runner import MATCHES
+from harness.ablation.plan import COPY, MATCHES, REFERENCE
 from harness.evaluation.conventions import CONVENTIONS
 from harness.runs.request import Request
 from harness.store import Cell, Folder, Store, key_of

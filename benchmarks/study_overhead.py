@@ -35,9 +35,9 @@ from typing import Any
 
 from sqlalchemy import event
 
-from harness.executors.processes import Done
-from harness.executors.protocol import Processes
+from harness.executors.processes import Processes
 from harness.presets import preset
+from harness.runs.job import Done
 from harness.runs.request import Request
 from harness.store import Store
 from harness.study import Arm, Float, Study

@@ -25,7 +25,6 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, Union
 
@@ -347,11 +346,15 @@ def coerce(path: str, value: object, declared: Any) -> object:
     raise RequestError(f"{path} is {shown(value)}; it must be {words.get(declared, declared)}")
 
 
-@cache
+_hints: dict[Any, dict[str, Any]] = {}
+
+
 def hints(kind: Any) -> dict[str, Any]:
     """The declared types of a dataclass's fields, by name."""
-    found = typing.get_type_hints(kind)
-    return {f.name: found[f.name] for f in dataclasses.fields(kind)}
+    if kind not in _hints:
+        found = typing.get_type_hints(kind)
+        _hints[kind] = {f.name: found[f.name] for f in dataclasses.fields(kind)}
+    return _hints[kind]
 
 
 Find = Callable[[str, str], type[Component]]

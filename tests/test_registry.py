@@ -63,8 +63,16 @@ def test_no_plugins_still_takes_the_files_that_were_named(tmp_path: Path) -> Non
         ("", "acme_of_another_name:MINE", "ModuleNotFoundError"),
         ("MINE = 3", "acme:MINE", "is a int, not a Variant"),
         (FINE.format(name="other"), "acme:MINE", "calls itself 'other'; entry point and name must agree"),
-        (FINE.format(name="mine").replace("loss.l1", "loss.l7"), "acme:MINE", "unknown component 'l7'; for loss: mae, mse, ssim"),
-        (FINE.format(name="mine").replace("0.1", "'x'"), "acme:MINE", "loss.mae is 'x'; give its weight, such as loss.mae=0.1"),
+        (
+            FINE.format(name="mine").replace("loss.l1", "loss.l7"),
+            "acme:MINE",
+            "unknown component 'l7'; for loss: mae, mse, ssim",
+        ),
+        (
+            FINE.format(name="mine").replace("0.1", "'x'"),
+            "acme:MINE",
+            "loss.mae is 'x'; give its weight, such as loss.mae=0.1",
+        ),
         (FINE.format(name="MINE"), "acme:MINE", "use lower-case letters"),
     ],
 )

@@ -5,27 +5,73 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import RequestError
+from harness.options import RunOptions
+
+if TYPE_CHECKING:
+    from harness.runs.request import Request
 
 PLANS = {
     "add-one": "base, every variant alone, and all together",
     "leave-one-out": "base, all together, and all but each one",
     "factorial": "every subset of the variants",
-    "a-a": "base against a renamed copy of base with other seeds: what comes out must be no difference",
+    "a-a": "base against a copy of base with other seeds, which must show no difference",
 }
 REFERENCE = "base"
 COPY = "base-copy"
 MAX_FACTORS = 8
+MATCHES = ("steps", "seconds", "flops")
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One cell of a plan: the row that it belongs to, the composition that is run, and the seed."""
+    """One cell of a plan: the label of its row, the composition to run, and the seed."""
 
     label: str
     variant: str
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """A plan with everything that its cells need. Raises RequestError for a value out of range.
+
+    Args:
+        plan: a name of `PLANS`, or compositions separated by commas.
+        match: what every variant gets as much of as base: optimiser steps, seconds of training, or operations of training.
+        workers: cells at the same time, each in its own process; they may share a GPU. 0: as many as the executor can hold.
+        threads: threads per cell; 0 for torch's own choice with one worker here, an equal share of the cores with more.
+        retries: how often to try a failed cell again.
+        max_hours: after this time the cells under way save their state and stop; None for no limit.
+    """
+
+    plan: str
+    variants: tuple[str, ...]
+    seeds: tuple[int, ...]
+    request: Request
+    match: str = "steps"
+    plugins: tuple[Path, ...] = ()
+    third_party: bool = True
+    options: RunOptions = RunOptions()
+    workers: int = 1
+    threads: int = 0
+    retries: int = 1
+    max_hours: float | None = None
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.match not in MATCHES:
+            raise RequestError(f"--match {self.match!r}; choose {', '.join(MATCHES)}")
+        if self.workers < 0 or self.threads < 0 or self.retries < 0 or (self.max_hours is not None and self.max_hours <= 0):
+            raise RequestError("--workers and --retries are at least 0, --max-hours above 0")
+
+    @property
+    def cells(self) -> list[Planned]:
+        """The plan's cells in running order."""
+        return expand(self.plan, self.variants, self.seeds)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -44,12 +90,12 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def expand(plan: str, variants: Sequence[str], seeds: Sequence[int]) -> list[Planned]:
-    """The cells of a plan, interleaved by seed: a plan stopped early is balanced, and drift of the machine hits all alike.
+    """The cells of a plan, interleaved by seed: a plan stopped early is balanced, and a machine's drift affects all rows alike.
 
     Args:
         plan: a name of `PLANS`, or compositions separated by commas ('base,attention,residual+attention').
         variants: the factors, without base.
-        seeds: in the order in which they are run.
+        seeds: in running order.
     """
     if plan == "a-a":
         copies = [max(seeds) + 1 + index for index in range(len(seeds))]

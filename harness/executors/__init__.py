@@ -1,1 +1,1 @@
-"""Where cells run: processes here, a Ray cluster, SLURM."""
+"""Where cells run: processes on this machine, a Ray cluster, SLURM."""

@@ -7,113 +7,65 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import Protocol
 
-from harness.errors import HarnessError, Interrupted
-from harness.options import SAVE_SECONDS
-from harness.runs.request import Request
+from harness.executors.protocol import Task
+from harness.runs.job import Done
 from harness.system import signals
 
 
-class Task(Protocol):
-    """What a worker can do: a value that can be pickled, with a `run` that raises nothing."""
+def share_of_cores(workers: int) -> int:
+    """Threads of each of several processes here; 0, torch's own choice, for one alone."""
+    return max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
+
+
+class Processes:
+    """Runs tasks in child processes of this one."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._workers: list[Worker] = []
+        self._busy: dict[int, Worker] = {}
+        self._tickets = 0
 
     @property
-    def threads(self) -> int:
-        """Threads for torch in the child; 0: torch's own choice."""
-        ...
+    def slots(self) -> int:
+        """How many processes."""
+        return self._slots
 
-    def run(self) -> Done:
-        """Does it."""
-        ...
+    def submit(self, task: Task) -> int:
+        """Gives the task to an idle process; starts one if there is none."""
+        idle = next((worker for worker in self._workers if worker not in self._busy.values()), None)
+        if idle is None:
+            assert len(self._workers) < self._slots
+            idle = Worker()
+            self._workers.append(idle)
+        idle.submit(task)
+        self._tickets += 1
+        self._busy[self._tickets] = idle
+        return self._tickets
 
+    def stop(self, ticket: int) -> None:
+        """Sends SIGTERM, on which a training saves its state."""
+        self._busy[ticket].stop()
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a child needs to run one cell; plain values, so that plugins are loaded anew in the child.
+    def done(self, timeout: float) -> list[tuple[int, Done]]:
+        """New answers, also of children that died; waits for the first one, at most `timeout` seconds."""
+        ready = wait([worker.connection for worker in self._busy.values()], timeout)
+        tickets = [ticket for ticket, worker in self._busy.items() if worker.connection in ready]
+        return [(ticket, self._busy.pop(ticket).result()) for ticket in tickets]
 
-    `evaluate` False trains the cell and leaves the test data alone.
-    """
-
-    request: Request
-    variant: str
-    seed: int
-    store: Path
-    plugins: tuple[Path, ...] = ()
-    third_party: bool = True
-    deterministic: bool = False
-    auto_batch: bool = False
-    graphs: bool = True
-    save_every: float = SAVE_SECONDS
-    threads: int = 0
-    quiet: bool = False
-    evaluate: bool = True
-
-    def run(self) -> Done:
-        """Runs the cell."""
-        return run_job(self)
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a job ended: its run's id, or the error (None when it succeeded). `stopped`: it was told to stop, its state is saved."""
-
-    run_id: str
-    cached: bool = False
-    resumed: bool = False
-    error: str | None = None
-    stopped: bool = False
-
-
-def run_job(job: Job) -> Done:
-    """Runs one job in this process. An error becomes part of the answer."""
-    from harness.runs.execute import Options, run_cell, train_cell
-    from harness.store import Store
-    from harness.system.progress import PlainLines, progress
-    from harness.variant import Variants
-
-    run_id = ""
-    try:
-        cell, source = job.request.cell(Variants(files=job.plugins, third_party=job.third_party), job.variant, job.seed)
-        run_id = cell.run_id
-        options = Options(
-            device=job.request.device,
-            digits=job.request.digits,
-            deterministic=job.deterministic,
-            save_every=job.save_every,
-            auto_batch=job.auto_batch,
-            graphs=job.graphs,
-            progress=(lambda title: PlainLines(title, every=30.0)) if job.quiet else progress,
-        )
-        store = Store(job.store)
-        if not job.evaluate:
-            training = store.training(cell)
-            cached = training.path.joinpath("training.json").exists()
-            with store.own(training):
-                _, resumed = train_cell(cell, training, source, options)
-            if not (run := store.run(cell)).path.joinpath("experiment.json").exists():
-                run.write("experiment.json", cell.record())  # so that the run is found by its id, and tested later
-            return Done(run_id, cached=cached, resumed=resumed)
-        outcome = run_cell(cell, store, source, options)
-    except (Interrupted, KeyboardInterrupt) as error:
-        return Done(run_id, error=str(error) or "interrupted", stopped=True)
-    except HarnessError as error:
-        return Done(run_id, error=str(error))
-    except Exception as error:  # a variant's own code may raise anything; the plan goes on and the record says what
-        return Done(run_id, error=f"{type(error).__name__}: {error}")
-    return Done(run_id, cached=outcome.cached, resumed=outcome.resumed)
+    def close(self) -> None:
+        """Ends the processes."""
+        for worker in self._workers:
+            worker.close()
 
 
 class Worker:
-    """One child process that runs jobs one after the other."""
+    """One child process that runs tasks one after the other."""
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self.job: Task | None = None
         self._start()
 
     def _start(self) -> None:
@@ -122,18 +74,14 @@ class Worker:
         self.process.start()
         child.close()
 
-    def submit(self, job: Task) -> None:
-        """Gives the worker a job; it must be idle."""
-        assert self.job is None
-        self.job = job
+    def submit(self, task: Task) -> None:
+        """Gives the worker a task; it must be idle."""
         if not self.process.is_alive():
             self._start()
-        self.connection.send(job)
+        self.connection.send(task)
 
     def result(self) -> Done:
-        """The answer to the job under way; waits for it. A child that died is an error, and is started anew when needed."""
-        assert self.job is not None
-        self.job = None
+        """The answer to the task under way; waits for it. A child that died is an error, and another one is started."""
         try:
             answer: Done = self.connection.recv()
             return answer
@@ -146,8 +94,8 @@ class Worker:
             return Done("", error=f"the process {how}{hint}")
 
     def stop(self) -> None:
-        """Tells a job under way to save its state and stop; its answer still comes."""
-        if self.job is not None and self.process.is_alive() and self.process.pid is not None:
+        """Tells a task under way to save its state and stop; its answer still comes."""
+        if self.process.is_alive() and self.process.pid is not None:
             os.kill(self.process.pid, signal.SIGTERM)
 
     def close(self) -> None:
@@ -159,25 +107,19 @@ class Worker:
             self.process.join()
 
 
-def first_done(workers: Iterable[Worker], timeout: float | None) -> list[Worker]:
-    """The busy workers whose answer is there, or whose child died; waits until there is one, or the time is over."""
-    busy: dict[Connection, Worker] = {worker.connection: worker for worker in workers if worker.job is not None}
-    return [busy[ready] for ready in wait(list(busy), timeout) if isinstance(ready, Connection)]
-
-
 def _serve(connection: Connection, parent: int) -> None:
-    # The terminal sends Ctrl-C to the parent too, which then stops its children; between jobs there is nothing to save.
+    # The terminal sends Ctrl-C to the parent too, which then stops its children; between tasks there is nothing to save.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     while True:
         try:
-            job: Task = connection.recv()
-            if job.threads:
+            task: Task = connection.recv()
+            if task.threads:
                 import torch
 
-                torch.set_num_threads(job.threads)
+                torch.set_num_threads(task.threads)
             with signals.ends_within(signals.GRACE_OF_CHILDREN):
-                done = job.run()
+                done = task.run()
             connection.send(done)
         except (EOFError, OSError, signals.Terminated):
             return
@@ -189,4 +131,4 @@ def _leave_with(parent: int) -> None:
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(signals.GRACE_OF_CHILDREN + 1)
-    os._exit(128 + signal.SIGTERM)  # the wish came in a job's last moment, and now it waits for another job
+    os._exit(128 + signal.SIGTERM)  # the signal came in a task's last moment, and the process waits for another task

@@ -1,4 +1,4 @@
-"""Cells as Ray tasks: on an existing cluster, or on one of this machine that is started and ended here.
+"""Cells as Ray tasks: on an existing cluster, or on one that is started and ended on this machine.
 
 Ray ships a task as a pickle, between processes that trust each other already: whoever can reach a cluster's ports can run code
 on it. Nothing of the store is unpickled.
@@ -18,40 +18,40 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, RequestError
-from harness.executors.processes import Done
-from harness.executors.remote import STOPPED, Lost, Remote, RemoteTask, Way, one_line
+from harness.executors.remote import STOPPED, Lost, Remote, RemoteTask, Submission, one_line
 from harness.executors.resources import Resources
+from harness.runs.job import Done
 
 CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 30.0
 OBJECTS_BYTES = 100 * 2**20
-"""Memory for Ray's objects on a cluster of this machine: cells pass none, and Ray would take a third of all memory."""
+"""Memory for Ray's objects on a cluster of this machine: cells pass none, and Ray's default is a third of all memory."""
 LOOK_SECONDS = 5.0
-"""How old the picture of the cluster may be by which cells are handed out."""
+"""How often the cluster's nodes are counted."""
 
 
 class Ray(Remote):
-    """Runs every task in a Ray worker process of its own, with the CPUs and the GPU share of the place.
+    """Runs every task in a Ray worker process of its own, with the CPUs and the GPU share of `resources`.
 
     Raises RequestError when Ray is not installed or no node can hold a cell, HarnessError when no cluster answers.
     """
 
-    def __init__(self, place: Resources, store: Path, note: Callable[[str], None], slots: int) -> None:
+    def __init__(self, resources: Resources, store: Path, note: Callable[[str], None], slots: int) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns of what will be its default
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray warns that this will be its default
         try:
             import ray
         except ImportError:
             raise RequestError("--executor ray needs Ray; pip install 'ablation-harness[ray]'") from None
         self._ray: Any = ray
-        self._place, self._wanted = place, slots
+        self._resources, self._wanted = resources, slots
         self._looked, self._fits = -float("inf"), 1
         super().__init__(store, note)
         try:
-            # Ray prints what befalls a cluster to stdout, where --json has its document.
+            # Ray reports lost nodes on stdout, which belongs to the document of --json.
             self._closing.enter_context(contextlib.redirect_stdout(sys.stderr))
             self._connect()
-            self._run = ray.remote(_run).options(num_cpus=place.cpus, num_gpus=place.gpus, max_retries=0)
+            self._run = ray.remote(_run).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)
             self._fits = self._look()
             if not self._fits:
                 raise RequestError(f"no node of the cluster has {self._cell} for a cell; they have {self._largest()}")
@@ -60,38 +60,38 @@ class Ray(Remote):
             raise
 
     def _connect(self) -> None:
-        ray, address = self._ray, self._place.ray_address
+        ray, address = self._ray, self._resources.ray_address
         if ray.is_initialized():
             return
         if address is not None and address != "auto":
             _probe(address)
         try:
-            if address is None:  # RAY_ADDRESS would turn a local cluster into somebody's
+            if address is None:  # with "local", RAY_ADDRESS cannot lead to another cluster
                 quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
                 ray.init("local", object_store_memory=OBJECTS_BYTES, **quiet)
             else:
                 ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as error:  # ConnectionError, RuntimeError, ValueError, gRPC's own
+        except Exception as error:  # ConnectionError, RuntimeError, ValueError, gRPC's
             what = "cannot start Ray here" if address is None else f"cannot join the Ray cluster at {address}"
             raise HarnessError(f"{what}: {one_line(error)}") from None
         self._closing.callback(ray.shutdown)
 
     @property
     def slots(self) -> int:
-        """What was asked for, else as many cells as the cluster's nodes hold now. Says when none holds any."""
+        """The number of workers given, else of cells that the nodes hold now. Notes when no node holds one."""
         if time.monotonic() - self._looked > LOOK_SECONDS:
             lacking, self._fits = self._fits == 0, self._look()
             if not self._fits and not lacking:
-                self._note(f"no node of the cluster has {self._cell} any more; waiting for one")
+                self._note(f"no node of the cluster has {self._cell} now; waiting for one")
         return self._wanted or max(1, self._fits)
 
     def _nodes(self) -> list[dict[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
 
     def _look(self) -> int:
-        """How many cells the living nodes hold."""
+        """How many cells the live nodes hold."""
         self._looked = time.monotonic()
-        wanted = {"CPU": self._place.cpus or 0, "GPU": self._place.gpus}
+        wanted = {"CPU": self._resources.cpus or 0, "GPU": self._resources.gpus}
         return sum(
             min(int(node.get(name, 0) / amount + 1e-9) for name, amount in wanted.items() if amount)
             for node in self._nodes()
@@ -99,7 +99,7 @@ class Ray(Remote):
 
     @property
     def _cell(self) -> str:
-        return f"{self._place.cpus:g} CPUs and {self._place.gpus:g} GPUs"
+        return f"{self._resources.cpus:g} CPUs and {self._resources.gpus:g} GPUs"
 
     def _largest(self) -> str:
         found = sorted({(node.get("GPU", 0), node.get("CPU", 0)) for node in self._nodes()}, reverse=True)
@@ -110,21 +110,21 @@ class Ray(Remote):
         return self._run.remote(remote_task)
 
     def _cancel(self, handle: Any) -> None:
-        # Ray calls the worker's own handler of SIGINT, so that a training stops as it does on Ctrl-C: it saves and answers.
+        # Ray sends SIGINT to the worker, so that a training stops as it does on Ctrl-C: it saves and answers.
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.cancel(handle, recursive=False)
 
     def _ready(self, timeout: float) -> list[int]:
-        tickets = {way.handle: ticket for ticket, way in self._way.items()}
+        tickets = {one.handle: ticket for ticket, one in self._submissions.items()}
         if self._ray.wait(list(tickets), num_returns=1, timeout=timeout)[0]:
             ready, _ = self._ray.wait(list(tickets), num_returns=len(tickets), timeout=0)
             return [tickets[handle] for handle in ready]
         return []
 
-    def _answer(self, way: Way) -> Done:
+    def _answer(self, submission: Submission) -> Done:
         errors = self._ray.exceptions
         try:
-            answer: Done = self._ray.get(way.handle)
+            answer: Done = self._ray.get(submission.handle)
             return answer
         except errors.TaskCancelledError:
             return STOPPED
@@ -136,7 +136,7 @@ class Ray(Remote):
             reason = "Ray ended the process because its node ran out of memory; lower --workers or raise --cpus-per-cell"
         except errors.RayError as error:
             reason = one_line(error)
-        return Done("", error=reason, stopped=way.stopped)
+        return Done("", error=reason, stopped=submission.stopped)
 
 
 def _run(remote_task: RemoteTask) -> Done:
@@ -145,11 +145,11 @@ def _run(remote_task: RemoteTask) -> Done:
 
 def _node(error: BaseException) -> str:
     words = str(error).replace(",", " ").split()
-    return words[words.index("IP:") + 1] if "IP:" in words[:-1] else "it is not said which"
+    return words[words.index("IP:") + 1] if "IP:" in words[:-1] else "its address is unknown"
 
 
 def _probe(address: str) -> None:
-    """Sees in bounded time whether a cluster answers; joining one that does not takes Ray minutes. Raises HarnessError."""
+    """Checks in bounded time that a cluster answers: Ray takes minutes to give up. Raises HarnessError."""
     host, _, port = address.rpartition(":")
     hint = "start one with `ray start --head`, or name the address that it printed"
     try:

@@ -1,4 +1,4 @@
-"""What goes to another machine with a task, and what that machine must share with this one."""
+"""What Ray and SLURM have in common: what goes to another machine with a task, and a new machine when one is lost."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from typing import Any
 
 from harness import REVISIONS, __version__
 from harness.errors import HarnessError
-from harness.executors.processes import Done, Task
+from harness.executors.protocol import Task
+from harness.runs.job import Done
 from harness.store import Store
 
 LOSSES = 5
-"""How often a task whose machine was lost is given to another one before that is an error."""
+"""How often a task may lose its machine before that is an error."""
 CARRIED = ("HARNESS_DIGITS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-VERSIONS = (__version__, REVISIONS)
+VERSIONS = (__version__, REVISIONS["training"])
 STOPPED = Done("", error="stopped", stopped=True)
 
 
 @dataclass(frozen=True)
 class RemoteTask:
-    """A task on its way. Run elsewhere, it works in the same folder, on the same store and with the same code as here.
+    """A task for another machine. It works there in the same folder, on the same store and with the same code as here.
 
     A machine that lacks one of them answers with an error instead of a result that nobody would find.
     """
@@ -40,23 +41,9 @@ class RemoteTask:
     environment: tuple[tuple[str, str], ...]
 
     def __call__(self) -> Done:
-        """Runs the task in this process, which is the task's own."""
-        host = socket.gethostname()
-        if self.versions != (__version__, REVISIONS):
-            wanted, here = (f"version {version}, numerics {numerics}" for version, numerics in (self.versions, VERSIONS))
-            return Done("", error=f"{host} has ablation-harness {here}, but {wanted} is asked for; install the same there")
-        os.environ.update(self.environment)
-        try:
-            os.chdir(self.folder)
-        except OSError as error:
-            return Done(
-                "", error=f"{host} has not the folder {self.folder} ({error.strerror}); start from one that all share"
-            )
-        if not self.mark.exists():
-            where = self.mark.parent.parent
-            return Done(
-                "", error=f"{host} does not see the store {where}; it must be on a file system that all machines share"
-            )
+        """Runs the task in this process, which runs nothing else."""
+        if (missing := self._missing()) is not None:
+            return Done("", error=f"{socket.gethostname()} {missing}")
         if self.task.threads:
             import torch
 
@@ -64,14 +51,30 @@ class RemoteTask:
         with contextlib.redirect_stdout(sys.stderr):  # a plugin's print must not reach the document of --json
             return self.task.run()
 
+    def _missing(self) -> str | None:
+        """Takes over folder and environment; says what this machine lacks."""
+        if self.versions != VERSIONS:
+            wanted, here = (
+                f"version {version}, training revision {revision}" for version, revision in (self.versions, VERSIONS)
+            )
+            return f"has ablation-harness {here}, but {wanted} is needed; install the same version there"
+        os.environ.update(self.environment)
+        try:
+            os.chdir(self.folder)
+        except OSError as error:
+            return f"cannot enter the folder {self.folder} ({error.strerror}); start from a folder that all machines share"
+        if not self.mark.exists():
+            return f"does not see the store {self.mark.parent.parent}; put it on a file system that all machines share"
+        return None
+
 
 class Lost(Exception):
-    """A task's machine is gone, and not by the task's doing; the message says how."""
+    """A task's machine is gone, through no fault of the task; the message says how."""
 
 
 @dataclass
-class Way:
-    """An remote_task under way: the system's handle for it, how often its machine was lost, whether it was told to stop."""
+class Submission:
+    """A task under way: the system's handle for it, how often its machine was lost, whether it was told to stop."""
 
     remote_task: RemoteTask
     handle: Any
@@ -80,16 +83,16 @@ class Way:
 
 
 class Remote(ABC):
-    """What the executors have in common: tickets, and a new machine for a task whose machine was lost.
+    """An executor of a cluster.
 
-    A loss is not the task's failure, so the caller hears nothing of it before it has happened `LOSSES` times: the task is
-    sent out again, and its cell goes on from its last checkpoint in the store. A process that died on a machine that lives is
-    an answer like any other, as it is with processes here.
+    A task whose machine is lost is sent out again, up to `LOSSES` times, and its cell continues from its last checkpoint in the
+    store; the caller hears nothing of it, for the task has not failed. A process that dies on a machine that lives is an answer,
+    as it is with processes here.
     """
 
     def __init__(self, store: Path, note: Callable[[str], None]) -> None:
         self._note, self._closing = note, ExitStack()
-        self._way: dict[int, Way] = {}
+        self._submissions: dict[int, Submission] = {}
         self._tickets = 0
         self._mark = Store(store.absolute()).part("locks") / f"executor-{uuid.uuid4().hex}"
         try:
@@ -104,65 +107,65 @@ class Remote(ABC):
     @property
     @abstractmethod
     def slots(self) -> int:
-        """How many tasks run at once; at least 1."""
+        """How many tasks run at the same time; at least 1."""
 
     @abstractmethod
     def _send(self, remote_task: RemoteTask) -> Any:
-        """Has the remote_task run somewhere; returns a handle."""
+        """Submits the task; returns a handle."""
 
     @abstractmethod
     def _cancel(self, handle: Any) -> None:
-        """Has it stopped: a training that is under way saves its state first."""
+        """Stops the task; a training under way saves its state first."""
 
     @abstractmethod
     def _ready(self, timeout: float) -> list[int]:
-        """Tickets whose end has come; waits for the first one, at most `timeout` seconds."""
+        """Tickets of tasks that have ended; waits for the first one, at most `timeout` seconds."""
 
     @abstractmethod
-    def _answer(self, way: Way) -> Done:
-        """The answer of an remote_task that has ended. Raises Lost."""
+    def _answer(self, submission: Submission) -> Done:
+        """The answer of a task that has ended. Raises Lost."""
 
     def submit(self, task: Task) -> int:
         """Starts a task."""
         carried = tuple((name, os.environ[name]) for name in CARRIED if name in os.environ)
         remote_task = RemoteTask(task, os.getcwd(), self._mark, VERSIONS, carried)
         self._tickets += 1
-        self._way[self._tickets] = Way(remote_task, self._send(remote_task))
+        self._submissions[self._tickets] = Submission(remote_task, self._send(remote_task))
         return self._tickets
 
     def stop(self, ticket: int) -> None:
         """Tells a task to save its state and stop; its answer still comes."""
-        self._way[ticket].stopped = True
-        self._cancel(self._way[ticket].handle)
+        self._submissions[ticket].stopped = True
+        self._cancel(self._submissions[ticket].handle)
 
     def done(self, timeout: float) -> list[tuple[int, Done]]:
-        """The answers that are there."""
+        """New answers; waits for the first one, at most `timeout` seconds."""
         answers = []
         for ticket in self._ready(timeout):
-            way = self._way[ticket]
+            one = self._submissions[ticket]
             try:
-                answer = self._answer(way)
-                if answer.stopped and not way.stopped:  # a node that is drained, a job that is preempted
+                answer = self._answer(one)
+                if answer.stopped and not one.stopped:  # a node that is drained, a job that is preempted
                     raise Lost("a cell was told to stop by its machine")
             except Lost as lost:
-                way.losses += 1
-                if not way.stopped and way.losses <= LOSSES:
-                    self._note(f"{lost}; its cell goes on elsewhere from its last checkpoint")
-                    way.handle = self._send(way.remote_task)
+                one.losses += 1
+                if not one.stopped and one.losses <= LOSSES:
+                    self._note(f"{lost}; its cell continues elsewhere from its last checkpoint")
+                    one.handle = self._send(one.remote_task)
                     continue
-                answer = Done("", error=f"{lost}, for the {way.losses}th time", stopped=way.stopped)
-            del self._way[ticket]
+                answer = Done("", error=f"{lost}, for the {one.losses}th time", stopped=one.stopped)
+            del self._submissions[ticket]
             answers.append((ticket, answer))
         return answers
 
     def close(self) -> None:
-        """Ends what is still under way, and the connection."""
-        for way in self._way.values():
-            self._cancel(way.handle)
+        """Cancels tasks under way and closes the connection."""
+        for one in self._submissions.values():
+            self._cancel(one.handle)
         self._closing.close()
 
 
 def one_line(error: BaseException) -> str:
-    """The last line of an error's message that says something: remote errors carry whole tracebacks."""
+    """The last line of an error's message with text in it: remote errors carry whole tracebacks."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" -\t")]
     return (lines[-1] if lines else type(error).__name__)[:500]

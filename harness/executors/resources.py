@@ -1,29 +1,40 @@
-"""The words of the command line about where cells run: executor, workers, CPUs and GPUs a cell."""
+"""From the user's options to an executor: which one, and the workers, CPUs and GPUs of a cell."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from harness.errors import RequestError, unknown
+from harness.executors.protocol import Executors
+from harness.options import ExecutorOptions
 from harness.system.devices import choose_device
 
-EXECUTORS = ("processes", "ray", "slurm")
+EXECUTORS = {
+    "processes": "harness.executors.processes:Processes",
+    "ray": "harness.executors.ray:Ray",
+    "slurm": "harness.executors.slurm:Slurm",
+}
+"""Every executor by name; imported when it is used."""
 QUEUED = 8
-"""Jobs that SLURM is given at once where the user says nothing: a study with all its trials under way would learn nothing."""
+"""Default number of SLURM jobs at the same time: a study with all its trials under way would learn nothing."""
 _ADDRESS = re.compile(r"auto|(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """Where cells run, and what each is given. Made by `place`.
+    """Where cells run, and what each is given. Made by `resolve_resources`.
 
     Args:
-        workers: cells at once; 0 for as many as the cluster holds (Ray).
-        cpus: CPUs a cell; None for an equal share of this machine (processes).
-        gpus: GPUs a cell, 0..1; a fraction lets cells share one (Ray).
-        device: where a cell trains: 'cpu', 'cuda' or, here, 'cuda:N'.
+        workers: cells at the same time; 0 for as many as the cluster holds (Ray).
+        cpus: CPUs per cell; None for an equal share of this machine (processes).
+        gpus: GPUs per cell, 0..1; cells share one with a fraction (Ray).
+        device: where a cell trains: 'cpu', 'cuda' or, on this machine, 'cuda:N'.
         slurm: submitit's parameters for sbatch (partition, time, ...).
     """
 
@@ -37,62 +48,62 @@ class Resources:
 
     @property
     def threads(self) -> int:
-        """Threads of a cell: the same on every machine, for their number decides the last bits. 0: the runner's choice."""
+        """Threads of a cell, the same on every machine, for their number decides the last bits. 0: the runner's choice."""
         return 0 if self.cpus is None else max(1, int(self.cpus))
 
 
-def resolve_resources(
-    executor: str = "processes",
-    *,
-    workers: int | None = None,
-    cpus: float | None = None,
-    gpus: float | None = None,
-    device: str = "auto",
-    ray_address: str | None = None,
-    slurm: str | None = None,
-) -> Resources:
-    """Checks the user's words against each other; opens no connection. Raises RequestError.
+def executors(resources: Resources, store: Path, note: Callable[[str], None]) -> Executors:
+    """A function that makes the executor of these resources, for work on that store. `note` receives messages to the user."""
+    module, _, name = EXECUTORS[resources.executor].partition(":")
+    kind: Any = getattr(import_module(module), name)
+    made: Executors = kind if resources.executor == "processes" else partial(kind, resources, store, note)
+    return made
 
-    Elsewhere than here a cell gets one CPU, hence one thread, and one GPU where it trains on one, unless it is said otherwise.
+
+def resolve_resources(options: ExecutorOptions, device: str = "auto") -> Resources:
+    """Checks the options against each other and the device; opens no connection. Raises RequestError.
+
+    On a cluster a cell gets one CPU, hence one thread, and one GPU if it trains on one, unless the options say otherwise.
     """
+    executor, cpus, gpus = options.executor, options.cpus, options.gpus
     if executor not in EXECUTORS:
         raise unknown("executor", executor, EXECUTORS, label="choose")
-    if workers is not None and workers < 1:
-        raise RequestError(f"--workers {workers}; at least 1 is needed")
-    for option, value, needs in (("--ray-address", ray_address, "ray"), ("--slurm", slurm, "slurm")):
+    if options.workers is not None and options.workers < 1:
+        raise RequestError(f"--workers {options.workers}; give at least 1")
+    for name, value, needs in (("--ray-address", options.ray_address, "ray"), ("--slurm", options.slurm, "slurm")):
         if value is not None and executor != needs:
-            raise RequestError(f"{option} is for --executor {needs}, not {executor}")
+            raise RequestError(f"{name} is for --executor {needs}, not {executor}")
     if cpus is not None and not (cpus > 0 and (cpus < 1 or cpus == int(cpus))):
         raise RequestError(f"--cpus-per-cell {cpus:g}; give a whole number, or a fraction of one")
     if executor == "processes":
         if gpus is not None:
-            raise RequestError("--gpus-per-cell is for --executor ray or slurm; processes here share the GPU of --device")
-        return Resources(workers=workers or 1, cpus=cpus, device=choose_device(device))
+            raise RequestError("--gpus-per-cell is for --executor ray or slurm; processes share the GPU of --device")
+        return Resources(workers=options.workers or 1, cpus=cpus, device=choose_device(device))
     if gpus is not None and not 0 <= gpus <= 1:
         raise RequestError(f"--gpus-per-cell {gpus:g}; a cell trains on one GPU or a fraction of it, so give 0 to 1")
     if executor == "slurm" and ((gpus or 0) % 1 or (cpus or 1) % 1):
-        raise RequestError("SLURM hands out whole CPUs and GPUs; use --executor ray for fractions")
+        raise RequestError("SLURM allocates whole CPUs and GPUs; use --executor ray for fractions")
     if device.startswith("cuda:"):
-        raise RequestError(f"--device {device}: the cluster says which GPU a cell gets; use --device cuda")
+        raise RequestError(f"--device {device}: the cluster chooses the GPU of a cell; use --device cuda")
     if device == "auto" and gpus is not None:
         device = "cuda" if gpus else "cpu"
     elif device != "cuda":  # 'cuda' is not checked: the GPUs are the cluster's
         device = choose_device(device)
     if gpus is not None and (device == "cuda") != (gpus > 0):
         raise RequestError(f"--device {device} and --gpus-per-cell {gpus:g} exclude each other")
-    if ray_address is not None and not _ADDRESS.fullmatch(ray_address):
+    if options.ray_address is not None and not _ADDRESS.fullmatch(options.ray_address):
         raise RequestError(
-            f"--ray-address {ray_address!r}; write HOST:PORT of the head node (its port is 6379 unless it was told another), "
-            "or auto on a node of the cluster. Ray Client addresses (ray://) are not supported"
+            f"--ray-address {options.ray_address!r}; write HOST:PORT of the head node (the default port is 6379), or auto on a "
+            "node of the cluster. Ray Client addresses (ray://) are not supported"
         )
     return Resources(
         executor=executor,
-        workers=workers or (0 if executor == "ray" else QUEUED),
+        workers=options.workers or (0 if executor == "ray" else QUEUED),
         cpus=cpus or 1,
         gpus=(1 if device == "cuda" else 0) if gpus is None else gpus,
         device=device,
-        ray_address=ray_address,
-        slurm=_slurm(slurm),
+        ray_address=options.ray_address,
+        slurm=_slurm(options.slurm),
     )
 
 

@@ -94,7 +94,9 @@ class Muon(Component):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.others is None or isinstance(self.others, Muon):
-            raise RequestError("training.optimizer.others needs an optimizer for biases and the head, such as adamw(lr=5e-3)")
+            raise RequestError(
+                "training.optimizer.others needs an optimizer for biases and the head, such as adamw(lr=5e-3)"
+            )
 
     def build(self, named_parameters: Iterable[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
         """The optimizer of these parameters."""
@@ -107,7 +109,5 @@ class Muon(Component):
         if not ours:
             built: torch.optim.Optimizer = self.others.build(rest)
             return built
-        muon = MuonOptimizer(
-            ours, lr=self.lr, momentum=self.momentum, steps=self.steps, weight_decay=self.weight_decay
-        )
+        muon = MuonOptimizer(ours, lr=self.lr, momentum=self.momentum, steps=self.steps, weight_decay=self.weight_decay)
         return Together([muon, self.others.build(rest)]) if rest else muon

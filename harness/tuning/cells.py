@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.data.source import Source
-from harness.executors.processes import Job, Task
-from harness.executors.protocol import share_of_cores
+from harness.executors.processes import share_of_cores
+from harness.executors.protocol import Task
 from harness.experiment import BUDGETS, Experiment
-from harness.options import SAVE_SECONDS
+from harness.options import RunOptions
+from harness.runs.job import Job
 from harness.runs.request import Request
 from harness.store import Cell, DamagedRecord, Store, validated
 from harness.variant import Variants
@@ -74,12 +75,9 @@ class StoreCells:
     variants: Variants
     plugins: tuple[Path, ...] = ()
     third_party: bool = True
-    deterministic: bool = False
-    auto_batch: bool = False
-    graphs: bool = True
+    options: RunOptions = RunOptions()
     workers: int = 1
     threads: int = 0
-    save_every: float = SAVE_SECONDS
     _source: Source | None = field(default=None, repr=False)
 
     def experiment(self) -> tuple[Experiment, Mapping[str, str]]:
@@ -105,10 +103,7 @@ class StoreCells:
             store=self.store.root,
             plugins=self.plugins,
             third_party=self.third_party,
-            deterministic=self.deterministic,
-            auto_batch=self.auto_batch,
-            graphs=self.graphs,
-            save_every=self.save_every,
+            options=self.options,
             threads=self.threads or share_of_cores(self.workers),
             quiet=self.workers != 1,
             evaluate=evaluate,

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, RequestError
-from harness.executors.protocol import Executors, Processes
-from harness.options import SAVE_SECONDS
+from harness.executors.processes import Processes
+from harness.executors.protocol import Executors
+from harness.options import RunOptions
 from harness.registry import Plugins
 from harness.runs.request import Request
 from harness.store import Store
@@ -43,19 +44,16 @@ class StudyRequest:
     sampler: str = "tpe"
     pruner: str = "median"
     objectives: tuple[str, ...] = ("ssim",)
-    options: frozenset[str] = frozenset()
+    study_options: frozenset[str] = frozenset()
     confirm: int | None = None
     max_failures: int = 5
     workers: int = 1
     threads: int = 0
-    save_every: float = SAVE_SECONDS
     storage: str | None = None
     study_name: str | None = None
     plugins: tuple[Path, ...] = ()
     third_party: bool = True
-    deterministic: bool = False
-    auto_batch: bool = False
-    graphs: bool = True
+    options: RunOptions = RunOptions()
     words: tuple[str, ...] = ()
 
     @property
@@ -122,7 +120,7 @@ def _plan(asked: StudyRequest, study: Study, variant: str) -> Plan:
         sampler=asked.sampler,
         pruner=asked.pruner,
         objectives=asked.objectives,
-        options=asked.options,
+        options=asked.study_options,
         max_failures=asked.max_failures,
         study_name=asked.study_name,
         command=asked.command,
@@ -137,12 +135,9 @@ def _cells(asked: StudyRequest, store: Store, variants: Variants, variant: str) 
         variants=variants,
         plugins=asked.plugins,
         third_party=asked.third_party,
-        deterministic=asked.deterministic,
-        auto_batch=asked.auto_batch,
-        graphs=asked.graphs,
+        options=asked.options,
         workers=asked.workers,
         threads=asked.threads,
-        save_every=asked.save_every,
     )
 
 

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness import REVISIONS
 from harness.errors import HarnessError, Interrupted, RequestError
-from harness.executors.processes import Done
 from harness.executors.protocol import Executor
 from harness.experiment import Experiment
+from harness.runs.job import Done
 from harness.runs.request import Request
 from harness.store import DamagedRecord, Folder, Store, key_of
 from harness.study import Arm, Params, Scalar, Space, Study, validation_ssim

@@ -127,7 +127,7 @@ def test_the_answer_carries_the_name_that_was_asked_for(harness: Command, unharm
     assert (document["cached"], document["variant"]) == (True, "tta")
 
 
-def test_force_trains_anew_and_the_old_run_is_kept_and_listed(harness: Command, store: Path, quick: None) -> None:
+def test_force_trains_again_and_the_old_run_is_kept_and_listed(harness: Command, store: Path, quick: None) -> None:
     before = harness("run", "--preset", "tiny", "--store", store, "--json").document
     kept = contents(Path(before["path"]))
     forced = harness("run", "--preset", "tiny", "--store", store, "--force", "--json").document
@@ -142,7 +142,7 @@ def test_force_trains_anew_and_the_old_run_is_kept_and_listed(harness: Command, 
         assert harness("predict", row, "--store", store, "--out", store / "x.png").code == 0
 
 
-def test_a_terminal_gets_one_line_drawn_anew_and_anything_else_plain_lines(
+def test_a_terminal_gets_one_line_that_is_redrawn_and_anything_else_plain_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from harness.system.progress import LiveLine, PlainLines, Status, progress
@@ -199,7 +199,7 @@ def test_the_preset_follows_the_device_and_is_told(
     monkeypatch.setattr("harness.system.devices.cuda_visible", lambda: False)
     answer = harness("run", "--dry-run", "--store", tmp_path, "--json")
     assert answer.document["preset"] == "cpu"
-    assert answer.err == "preset cpu (no GPU is used; --preset chooses another)\n"
+    assert answer.err == "preset cpu (running without a GPU; choose another with --preset)\n"
 
 
 def test_a_config_file_comes_before_settings_and_the_seed_option_after(harness: Command, tmp_path: Path) -> None:
@@ -462,7 +462,7 @@ def test_a_store_that_cannot_be_written_still_answers_what_it_has(
 
 
 @pytest.mark.parametrize("content", [b"", b'{"metrics": {"ssim": 0.99}}', b"\x80\x04.", None])
-def test_a_damaged_result_is_named_by_who_reads_and_made_anew_by_who_runs(
+def test_a_damaged_result_is_named_by_who_reads_and_made_again_by_who_runs(
     harness: Command, store: Path, content: bytes | None, quick: None
 ) -> None:
     base = harness("run", "--preset", "tiny", "--store", store, "--json").document
@@ -500,7 +500,7 @@ def test_force_gets_past_a_damaged_record_and_keeps_it(harness: Command, store: 
     assert training.path.with_name(training.path.name + "~1").is_dir()
 
 
-def test_a_damaged_checkpoint_is_never_evaluated_and_trained_anew(harness: Command, store: Path, quick: None) -> None:
+def test_a_damaged_checkpoint_is_never_evaluated_and_trained_again(harness: Command, store: Path, quick: None) -> None:
     base = harness("run", "--preset", "tiny", "--store", store, "--json").document
     Path(base["path"], "result.json").unlink()
     (training,) = Store(store).trainings()
@@ -656,7 +656,7 @@ def test_data_verify_tells_what_is_wrong_file_by_file(harness: Command, digits: 
 @pytest.mark.parametrize(
     ("error", "said"), [(Interrupted("saved at step 3"), "saved at step 3"), (KeyboardInterrupt(), "again"), (None, "again")]
 )
-def test_an_interrupted_run_ends_with_130_or_143_and_says_how_to_go_on(
+def test_an_interrupted_run_ends_with_130_or_143_and_says_how_to_continue(
     harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException | None, said: str
 ) -> None:
     def interrupt(*args: object) -> None:
@@ -736,11 +736,11 @@ def test_the_house_keeps_one_direction() -> None:
     assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
 
 
-def test_a_stopped_training_is_listed_as_unfinished_and_show_says_how_to_go_on(
+def test_a_stopped_training_is_listed_as_unfinished_and_show_says_how_to_continue(
     harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*args: object, **options: object) -> None:
-        raise Interrupted("stopped at step 3 (50%); the state is saved: run the same command again to go on")
+        raise Interrupted("stopped at step 3 (50%); the state is saved: run the same command again to continue")
 
     monkeypatch.setattr("harness.training.trainer.fit", stop)
     assert harness("run", "--preset", "tiny", "--store", tmp_path).code == 130
@@ -749,7 +749,7 @@ def test_a_stopped_training_is_listed_as_unfinished_and_show_says_how_to_go_on(
     shown = harness("show", row["run_id"], "--store", tmp_path)
     assert shown.code == 0
     assert "training has begun" in shown.out
-    assert shown.out.endswith("go on with: harness run --variant base --preset tiny --seed 0\n")
+    assert shown.out.endswith("continue with: harness run --variant base --preset tiny --seed 0\n")
     refused(harness("predict", row["run_id"], "--store", tmp_path), "has not finished its training", code=1)
     (training,) = Store(tmp_path).trainings()
     (training.path / "experiment.json").write_bytes(b"{")

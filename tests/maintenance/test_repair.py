@@ -14,7 +14,8 @@ import pytest
 from commands import Command
 from study_cells import AtOnce, Lab
 
-from harness.ablation.runner import Ablation, Runner
+from harness.ablation.plan import Ablation
+from harness.ablation.runner import Runner
 from harness.errors import HarnessError
 from harness.maintenance import repair
 from harness.runs.execute import Options, run_cell

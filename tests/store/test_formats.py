@@ -15,10 +15,10 @@ from commands import Command
 from harness.data.source import open_source
 from harness.experiment import Experiment
 from harness.maintenance import repair
-from harness.variant import Variants
 from harness.store import FORMAT, DamagedRecord, Folder, Store, Training, formats
 from harness.system.progress import Silent
 from harness.training import trainer
+from harness.variant import Variants
 
 FORMATS = sorted(Path(__file__).with_name("formats").iterdir())
 PUBLISHED = Path(__file__).parents[2] / "docs" / "results" / "2026-11-23-cpu" / "records"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.executors.processes import Done
 from harness.presets import preset
+from harness.runs.job import Done
 from harness.runs.request import Request
 from harness.store import Store
 from harness.study import Arm, Float, Study

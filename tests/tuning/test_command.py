@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from harness.cli.printing import print_study
+from harness.cli.study import print_study
 
 ARMS = ["MSE only", "SSIM only", "0.7 MSE + 0.3 SSIM"]
 THIRD_PARTY = """
@@ -104,7 +104,7 @@ def test_what_is_printed_names_every_trial_the_best_and_the_verdict(
     assert "helps, they say" in shown.out
     assert "trial 0: it broke" in shown.err
     print_study(document | {"best": None})
-    assert capsys.readouterr().out.endswith("no trial is finished yet\n")
+    assert capsys.readouterr().out.endswith("no trial has finished yet\n")
 
 
 def test_the_chosen_setting_is_a_config_whose_training_is_there(

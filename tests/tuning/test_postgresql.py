@@ -15,7 +15,7 @@ import pytest
 from study_cells import AtOnce, Lab
 
 from harness.errors import HarnessError, RequestError
-from harness.executors.protocol import Processes
+from harness.executors.processes import Processes
 from harness.tuning.storage import open_storage
 
 pytest.importorskip("psycopg")

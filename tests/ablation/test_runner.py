@@ -15,9 +15,13 @@ from typing import Any
 import pytest
 from commands import Command
 
-from harness.ablation.runner import Ablation, Row, Runner
+from harness.ablation.plan import Ablation
+from harness.ablation.record import Row
+from harness.ablation.runner import Runner
 from harness.errors import RequestError
-from harness.executors.processes import Done, Job, Task
+from harness.executors.protocol import Task
+from harness.options import RunOptions
+from harness.runs.job import Done, Job
 from harness.runs.request import Request
 from harness.store import Folder, Store
 
@@ -148,8 +152,8 @@ def test_a_failed_cell_is_run_again_by_the_same_command(tmp_path: Path) -> None:
 
 
 def test_how_often_states_are_saved_and_with_how_many_threads_is_every_cells(tmp_path: Path) -> None:
-    _, executor = run(ablation(save_every=300.0, threads=3), tmp_path, lambda job: Done("x"))
-    assert {(job.save_every, job.threads) for job in executor.jobs} == {(300.0, 3)}
+    _, executor = run(ablation(options=RunOptions(save_every=300.0), threads=3), tmp_path, lambda job: Done("x"))
+    assert {(job.options.save_every, job.threads) for job in executor.jobs} == {(300.0, 3)}
 
 
 def test_two_cells_that_share_a_training_never_run_at_once(tmp_path: Path) -> None:
@@ -230,21 +234,6 @@ def test_conflicts_and_unknown_names_are_refused_before_anything_is_trained(tmp_
 def test_options_out_of_range_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(RequestError):
         ablation(**change)
-
-
-def test_a_dry_run_shows_cells_and_an_estimate_and_writes_nothing(tmp_path: Path, harness: Command) -> None:
-    settings = [word for path, value in QUICK.items() for word in ("--set", f"{path}={value}")]
-    store = tmp_path / "store"
-    words = ["ablate", "--preset", "tiny", "--plan", "base,curriculum,tta", "--seeds", 2, "--store", store, *settings]
-    answer = harness(*words, "--dry-run", "--json")
-    assert answer.code == 0, answer.err
-    document = answer.document
-    assert [cell["status"] for cell in document["cells"]] == ["waiting"] * 6
-    assert document["estimate"]["cells"] == 6
-    assert document["estimate"]["trainings"] == 4
-    assert document["estimate"]["seconds"] > 0
-    assert document["estimate"]["memory_bytes"] > 0
-    assert not store.exists()
 
 
 def test_the_exit_code_says_that_cells_are_missing(

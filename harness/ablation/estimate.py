@@ -1,0 +1,56 @@
+"""What the rest of a plan will cost, from a few measured steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.ablation.runner import Runner
+from harness.data.source import Source
+from harness.experiment import Experiment
+from harness.system.devices import choose_device
+
+
+def estimate(runner: Runner, steps: int = 2) -> dict[str, float]:
+    """Time and memory of the cells still to run, from `steps` steps and one test batch of every composition.
+
+    Cells that share a training are counted once. Call `runner.prepare` first.
+    """
+    device, source = choose_device(runner.ablation.request.device), runner.source  # a cluster's GPU cannot be measured here
+    todo = [row for row in runner.rows if row.status != "finished"]
+    measured: dict[str, tuple[float, float, int]] = {}
+    trained: set[str] = set()
+    seconds, memory = 0.0, 0
+    for row in todo:
+        if row.cell is None or source is None:  # its budget is base's seconds, which are not known yet
+            seconds += seconds / max(1, len(trained))
+            continue
+        training = row.cell.experiment.training
+        if row.planned.variant not in measured:
+            measured[row.planned.variant] = _measure(row.cell.experiment, source, device, steps)
+        step, test, peak = measured[row.planned.variant]
+        memory = max(memory, peak)
+        seconds += test * source.test_sequences / training.batch_size
+        key, folder = row.cell.training_key, runner.store.training(row.cell).path
+        if key not in trained and not folder.joinpath("training.json").exists():
+            trained.add(key)
+            seconds += training.seconds or step * (training.steps or 0)
+    return {
+        "cells": len(todo),
+        "trainings": len(trained),
+        "seconds": seconds / max(1, runner.ablation.workers),
+        "memory_bytes": memory,
+        "measured_steps": steps,
+    }
+
+
+def _measure(experiment: Experiment, source: Source, device: str, steps: int) -> tuple[float, float, int]:
+    """Seconds of a step and of a test batch, and peak bytes. A curriculum's steps are scaled by its shorter horizons."""
+    from harness.evaluation.cost import training_flops
+    from harness.training.trainer import time_steps
+
+    step, test, peak = time_steps(experiment, source, device, steps)
+    training = experiment.training
+    if training.curriculum is not None and training.steps is not None:
+        full = replace(experiment, training=replace(training, curriculum=None))
+        step *= training_flops(experiment, source.shape) / training_flops(full, source.shape)
+    return step, test, peak

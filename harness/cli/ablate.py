@@ -1,0 +1,97 @@
+"""`harness ablate`: run a plan of variants and seeds."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Any
+
+from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
+from harness.errors import HarnessError
+from harness.options import ExecutorOptions, RunOptions, option
+from harness.system.console import emit, note, print_table, say
+
+
+@expand_options
+def ablate(
+    *,
+    plan: str = option("add-one", "add-one, leave-one-out, factorial, a-a, or compositions: base,attention,residual+tta."),
+    variants: str | None = option(None, "The plan's variants, separated by commas. Default: all installed."),
+    seeds: str = option("3", "How many seeds (5), or a list of them (0,3,7)."),
+    match: str = option("steps", "Give every variant base's steps, seconds or flops."),
+    asked: RequestOptions,
+    where: DeviceOptions,
+    stored: StoreOptions,
+    plugins: PluginOptions,
+    retries: int = option(1, "How often to try a failed cell again."),
+    max_hours: float | None = option(None, "Save and stop after this time."),
+    dry_run: bool = option(False, "Show the cells and estimate their cost; train nothing."),
+    as_json: JsonOption = False,
+    executor: ExecutorOptions,
+    options: RunOptions,
+) -> None:
+    """Run an ablation plan: variants times seeds. Cells that the store has are not trained again."""
+    from harness.ablation.plan import Ablation, parse_seeds
+    from harness.ablation.runner import Runner
+    from harness.executors.resources import executors, resolve_resources
+    from harness.system.secrets import redact
+
+    resources = resolve_resources(executor, where.device)
+    request = asked.request(resources.device, where.digits)
+    names = variants.split(",") if variants else plugins.variants().names
+    ablation = Ablation(
+        plan=plan,
+        variants=tuple(name.strip() for name in names if name.strip()),
+        seeds=parse_seeds(seeds),
+        request=request,
+        match=match,
+        plugins=plugins.files,
+        third_party=not plugins.no_plugins,
+        options=options,
+        workers=resources.workers,
+        threads=resources.threads,
+        retries=retries,
+        max_hours=max_hours,
+        command=redact(shlex.join(["harness", *sys.argv[1:]])),
+    )
+    store = stored.open()
+    runner = Runner(ablation, store, note, executors(resources, store.root, note))
+    rows = runner.prepare() if dry_run else runner.run()
+    document: dict[str, Any] = {
+        "plan": plan,
+        "match": match,
+        "preset": request.preset,
+        "cells": [row.record() for row in rows],
+    }
+    if dry_run:
+        from harness.ablation.estimate import estimate
+
+        document["estimate"] = estimate(runner)
+    emit(document) if as_json else print_plan(document)
+    missing = sum(row.status != "finished" for row in rows)
+    if missing and not dry_run:
+        raise HarnessError(f"{missing} of {len(rows)} cells are missing; run the same command again to continue")
+
+
+def print_plan(document: dict[str, Any]) -> None:
+    """A plan's cells with their status, or an estimate of their cost."""
+    columns = ("label", "seed", "status", "cached", "run_id", "error")
+    rows = [[str(cell[name] or "") if name != "seed" else str(cell[name]) for name in columns] for cell in document["cells"]]
+    used = [i for i, name in enumerate(columns) if any(row[i] for row in rows)]
+    print_table([columns[i] for i in used], [[row[i] for i in used] for row in rows])
+    finished = sum(cell["status"] == "finished" for cell in document["cells"])
+    say(f"{finished} of {len(document['cells'])} cells finished")
+    if (estimate := document.get("estimate")) is not None:
+        say(
+            f"still to run: {estimate['cells']} cells, about {_duration(estimate['seconds'])}, "
+            f"up to {estimate['memory_bytes'] / 2**30:.1f} GiB a worker (from {estimate['measured_steps']} measured steps each)"
+        )
+    elif finished:
+        say("`harness report` makes the tables and the page")
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,34 @@
+"""`harness compare`: what changed between two stores or reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import JsonOption, ReportOptions, expand_options
+from harness.errors import RequestError
+from harness.system.console import emit, say
+
+
+@expand_options
+def compare(
+    *,
+    a: Annotated[Path, typer.Argument(help="A store, or the folder of a report: before.")],
+    b: Annotated[Path, typer.Argument(help="A store, or the folder of a report: after.")],
+    asked: ReportOptions,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what changed beyond noise from A to B; exit code 1 when something got worse, 2 when nothing is comparable."""
+    report = asked.load()
+    if report.compare is None:
+        raise RequestError(f"report {asked.report!r} cannot compare; choose another with --report")
+    difference = report.compare(a, b, asked.variants(), **report.options(report.compare, margin=asked.margin))
+    if as_json:
+        emit(difference.document)
+    else:
+        for line in difference.lines:
+            say(line)
+    if difference.regressed:
+        raise typer.Exit(1)

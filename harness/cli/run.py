@@ -1,0 +1,120 @@
+"""`harness run`: train and test one variant."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext, suppress
+from typing import Any
+
+import typer
+
+from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
+from harness.cli.printing import figure
+from harness.errors import HarnessError
+from harness.options import RunOptions, option
+from harness.system.console import emit, note, print_table, say
+
+
+@expand_options
+def run(
+    *,
+    variant: str = option("base", "A variant, or several joined by '+'.", flag="--variant -v"),
+    asked: RequestOptions,
+    seed: int | None = option(None, "Seed of weights and training sequences."),
+    where: DeviceOptions,
+    stored: StoreOptions,
+    plugins: PluginOptions,
+    force: bool = option(False, "Train again; keep the old run."),
+    dry_run: bool = option(False, "Show settings, parameters and operations; train nothing."),
+    as_json: JsonOption = False,
+    options: RunOptions,
+) -> None:
+    """Train and test one variant, or answer from the store when it is finished."""
+    from harness.runs.execute import Options, assist, finished, run_cell
+    from harness.runs.job import execution
+    from harness.store import DamagedRecord, validated
+    from harness.system.devices import choose_device
+    from harness.system.progress import progress
+    from harness.training.distributed import from_environment, local_device
+
+    request = asked.request(choose_device(local_device(where.device)), where.digits)
+    cell, source = request.cell(plugins.variants(), variant, seed)
+    if dry_run:
+        from harness.evaluation.cost import cost
+
+        planned = cell.record() | cost(cell.experiment, source) | {"digits": source.digits}
+        emit(planned) if as_json else print_dry_run(planned)
+        return
+    store = stored.open()
+    with from_environment(request.device) as distributed:
+        how = Options(
+            **execution(options),
+            device=request.device,
+            digits=request.digits,
+            force=force,
+            distributed=distributed,
+            progress=progress,
+            note=note,
+        )
+        if not distributed.is_main:
+            try:
+                assist(cell, store, source, how)
+            except HarnessError as error:  # rank 0 reports it
+                raise typer.Exit(error.exit_code) from None
+            return
+        outcome = None
+        with suppress(DamagedRecord):  # `run_cell` sets it aside
+            outcome = None if force or distributed.count > 1 else finished(store, cell)
+        if outcome is None:
+            outcome = run_cell(cell, store, source, how)
+    record = outcome.record()
+    if as_json:
+        emit(record)
+    else:
+        with validated(outcome.path) if outcome.cached else nullcontext():
+            print_result(record)
+
+
+def print_dry_run(record: dict[str, Any]) -> None:
+    """What would run: its cost and every setting."""
+    say(f"{record['variant']} · preset {record['preset']} · seed {record['seed']} · run {record['run_id']}")
+    say(f"{record['params']:,} parameters · {record['flops_per_sequence'] / 1e9:.2f} GFLOP a sequence")
+    print_settings(record["experiment"])
+
+
+def print_settings(experiment: dict[str, Any]) -> None:
+    """An experiment's settings, one per line."""
+    for section, values in experiment.items():
+        for name, value in values.items():
+            say(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
+
+
+def print_result(record: dict[str, Any]) -> None:
+    """A run's metrics beside the baselines, and its cost."""
+    training = record["training"]
+    rows = [
+        (record["variant"], record["metrics"]),
+        ("repeat last frame", record["baselines"]["repeat_last"]),
+        ("blank frame", record["baselines"]["blank"]),
+    ]
+    names = ("ssim", "ssim_article", "ssim_openstl", "mse", "mae", "psnr")
+    cells = [[label, *(figure(metrics[name], 3 if "ssim" in name else 2) for name in names)] for label, metrics in rows]
+    print_table(["test", *names], cells)
+    say(
+        f"{record['params']:,} parameters · {describe_steps(training)}"
+        f" · {record['inference']['frames_per_second']:.0f} predicted frames/s · seed {record['seed']}"
+        f"{describe_skipped(training)}"
+    )
+    how = "from the store" if record["cached"] else "resumed and finished" if record["resumed"] else "finished"
+    say(f"run {record['run_id']} ({how}) in {record['path']}")
+
+
+def describe_steps(training: dict[str, Any]) -> str:
+    """Steps, seconds and speed of a training."""
+    rate = training["sequences_per_second"]
+    return f"{training['steps']} steps in {training['seconds']:.0f} s" + (f" ({rate:.1f} sequences/s)" if rate else "")
+
+
+def describe_skipped(training: dict[str, Any]) -> str:
+    """The number of skipped steps, if there are any."""
+    return f" · {training['skipped_steps']} steps skipped" if training["skipped_steps"] else ""

@@ -1,0 +1,98 @@
+"""A cell as a value that another process can run, and the answer that it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, Interrupted
+from harness.options import RunOptions
+from harness.runs.request import Request
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a job ended.
+
+    Args:
+        run_id: the id of its run; '' when it is unknown.
+        error: None when the job succeeded.
+        stopped: it was told to stop, and its state is saved.
+    """
+
+    run_id: str
+    cached: bool = False
+    resumed: bool = False
+    error: str | None = None
+    stopped: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One cell to run; plain values, so that the process that runs it loads the plugins itself.
+
+    Args:
+        threads: threads for torch; 0 for torch's own choice.
+        quiet: report progress every half minute only.
+        evaluate: False trains the cell and leaves the test data alone.
+    """
+
+    request: Request
+    variant: str
+    seed: int
+    store: Path
+    plugins: tuple[Path, ...] = ()
+    third_party: bool = True
+    options: RunOptions = RunOptions()
+    threads: int = 0
+    quiet: bool = False
+    evaluate: bool = True
+
+    def run(self) -> Done:
+        """Runs the cell in this process. Raises nothing: an error becomes part of the answer."""
+        return run_job(self)
+
+
+def execution(options: RunOptions) -> dict[str, Any]:
+    """The arguments of `harness.runs.execute.Options` that RunOptions gives."""
+    from harness.runs.execute import Options
+
+    names = {one.name for one in fields(Options)}
+    return {name: value for name, value in vars(options).items() if name in names} | {"graphs": not options.no_graphs}
+
+
+def run_job(job: Job) -> Done:
+    """Runs one job in this process. An error becomes part of the answer."""
+    from harness.runs.execute import Options, run_cell, train_cell
+    from harness.store import Store
+    from harness.system.progress import PlainLines, progress
+    from harness.variant import Variants
+
+    run_id = ""
+    try:
+        cell, source = job.request.cell(Variants(files=job.plugins, third_party=job.third_party), job.variant, job.seed)
+        run_id = cell.run_id
+        options = Options(
+            **execution(job.options),
+            device=job.request.device,
+            digits=job.request.digits,
+            progress=(lambda title: PlainLines(title, every=30.0)) if job.quiet else progress,
+        )
+        store = Store(job.store)
+        if not job.evaluate:
+            training = store.training(cell)
+            cached = training.path.joinpath("training.json").exists()
+            with store.own(training):
+                _, resumed = train_cell(cell, training, source, options)
+            if not (run := store.run(cell)).path.joinpath("experiment.json").exists():
+                run.write("experiment.json", cell.record())  # so that the run is found by its id, and tested later
+            return Done(run_id, cached=cached, resumed=resumed)
+        outcome = run_cell(cell, store, source, options)
+    except (Interrupted, KeyboardInterrupt) as error:
+        return Done(run_id, error=str(error) or "interrupted", stopped=True)
+    except HarnessError as error:
+        return Done(run_id, error=str(error))
+    except Exception as error:  # a variant's own code may raise anything; the plan continues and the record says what
+        return Done(run_id, error=f"{type(error).__name__}: {error}")
+    return Done(run_id, cached=outcome.cached, resumed=outcome.resumed)
