@@ -16,7 +16,7 @@ from harness.executors.processes import Done, Job
 from harness.executors.protocol import Executors, Processes, share_of_cores
 from harness.experiment import BUDGETS
 from harness.registry import Variants
-from harness.runs.execute import finished
+from harness.runs.outcome import finished
 from harness.runs.request import SAVE_SECONDS, Request
 from harness.store.store import Cell, DamagedRecord, Folder, Store, key_of, validated
 from harness.system.devices import choose_device
@@ -192,8 +192,8 @@ class Runner:
 
         Cells that share a training are counted once; a curriculum is scaled by what its shorter horizons cost.
         """
+        from harness.bench.estimate import time_steps
         from harness.evaluation.cost import training_flops
-        from harness.training.trainer import time_steps
 
         choose_device(self.ablation.request.device)  # a cluster's GPU cannot be measured from here
         todo = [row for row in self.rows if row.status != "finished"]

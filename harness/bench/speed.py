@@ -13,8 +13,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,11 +30,13 @@ from harness.evaluation.cost import forget_peak, forward_cost, median_seconds, p
 from harness.evaluation.views import predict
 from harness.experiment import Experiment
 from harness.model.forecaster import EncoderForecaster, build_model
-from harness.model.graphs import WARM_UPS, Graphed, graphed
+from harness.model.graphs import WARM_UPS, graphed
 from harness.presets import preset
 from harness.system.devices import autocast, resolve
 from harness.system.environment import describe_device, environment
-from harness.training.losses import composite_loss, exact_float32
+from harness.system.precision import exact_float32
+from harness.training.build import build_loss
+from harness.training.step import GradientAccumulator, train_step
 
 PHASES = ("data", "forward", "backward", "optimiser")
 LOSS_ALLOWED = 0.2
@@ -209,7 +211,7 @@ def _contender(name: str) -> Contender:
 
 
 class Stepper:
-    """A contender with its own copy of the network and of the optimiser."""
+    """A contender with its own copy of the network and of the optimizer."""
 
     def __init__(self, contender: Contender, model: EncoderForecaster, experiment: Experiment, device: torch.device) -> None:
         own = EncoderForecaster(experiment.architecture, model.channels)
@@ -222,30 +224,36 @@ class Stepper:
         self.network = graphed(self.model, device, _is_fast(contender.name))
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=device.type == "cuda")
 
-    @contextmanager
-    def _switches(self) -> Iterator[None]:
-        if self.precision == "float32":
-            with exact_float32(self.device):
-                yield
-        else:
-            yield
+    def _switches(self) -> AbstractContextManager[object]:
+        return exact_float32(self.device) if self.precision == "float32" else nullcontext()
 
     def step(self, batch: Callable[[], Tensor]) -> dict[str, float]:
         """One training step; seconds by phase."""
-        shown, horizon = self.experiment.data.input_frames, self.experiment.data.horizon
+        data, loss = self.experiment.data, build_loss(self.experiment)
         marks = [self._now()]
         frames = batch()
         marks.append(self._now())
-        with self._switches():
-            with autocast(self.precision, self.device):
-                prediction = self.network(frames[:, :shown], horizon)
-            loss = composite_loss(prediction, frames[:, shown:], self.experiment.loss)
+
+        def forward_ends(prediction: Tensor, target: Tensor, progress: float) -> Tensor:
+            found = loss(prediction, target, progress)
             marks.append(self._now())
-            loss.backward()  # type: ignore[no-untyped-call]
-        marks.append(self._now())
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=not isinstance(self.network, Graphed))
+            return found
+
+        with self._switches():
+            train_step(
+                self.network,
+                self.optimizer,
+                frames,
+                shown=data.input_frames,
+                horizon=data.horizon,
+                progress=1.0,
+                loss=forward_ends,
+                schedule=lambda peak: {},
+                batch=GradientAccumulator.whole(len(frames)),
+                precision=self.precision,
+                clip_norm=1.0,
+                meanwhile=lambda: marks.append(self._now()),
+            )
         marks.append(self._now())
         return {phase: after - before for phase, before, after in zip(PHASES, marks[:-1], marks[1:], strict=True)}
 

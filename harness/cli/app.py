@@ -147,7 +147,10 @@ def run(
 ) -> None:
     """Train and test one variant, or answer from the store when it is finished."""
     from harness.cli.progress import progress
-    from harness.runs.execute import Options, assist, finished, run_cell
+    from harness.options import RunOptions
+    from harness.runs.cell import assist, run_cell
+    from harness.runs.context import Context
+    from harness.runs.outcome import finished
     from harness.runs.request import store_root
     from harness.store.store import DamagedRecord, Store, validated
     from harness.training.distributed import from_environment, local_device
@@ -162,21 +165,11 @@ def run(
         return
     where = Store(store_root(store))
     with from_environment(request.device) as distributed:
-        options = Options(
-            device=request.device,
-            digits=digits,
-            deterministic=deterministic,
-            force=force,
-            auto_batch=auto_batch,
-            graphs=not no_graphs,
-            reference=reference,
-            distributed=distributed,
-            progress=progress,
-            note=note,
-        )
+        options = RunOptions(deterministic=deterministic, auto_batch=auto_batch, no_graphs=no_graphs, reference=reference)
+        context = Context(device=request.device, force=force, distributed=distributed, progress=progress, note=note)
         if not distributed.is_main:
             try:
-                assist(cell, where, source, options)
+                assist(cell, where, source, options, context)
             except HarnessError as error:  # rank 0 says it
                 raise typer.Exit(error.exit_code) from None
             return
@@ -184,7 +177,7 @@ def run(
         with suppress(DamagedRecord):  # `run_cell` sets it aside
             outcome = None if force or distributed.count > 1 else finished(where, cell)
         if outcome is None:
-            outcome = run_cell(cell, where, source, options)
+            outcome = run_cell(cell, where, source, options, context)
     record = outcome.record()
     if as_json:
         emit(record)

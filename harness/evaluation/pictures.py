@@ -15,15 +15,15 @@ from PIL import Image
 
 from harness.data.source import Source, open_source
 from harness.errors import HarnessError, RequestError
-from harness.evaluation.metrics import MetricMean
+from harness.evaluation.mean import MetricMean
 from harness.evaluation.views import predict
 from harness.experiment import Experiment
 from harness.registry import Variants
-from harness.runs.execute import stored_experiment
+from harness.runs.outcome import stored_experiment
 from harness.store.store import Run, Store, validated
 from harness.system import files
 from harness.system.devices import autocast, resolve
-from harness.training.trainer import load_model
+from harness.training.checkpoint import load_model
 
 GAP = 2
 LEAST_FRAME_SIDE = 48

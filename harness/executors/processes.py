@@ -71,33 +71,34 @@ class Done:
 def run_job(job: Job) -> Done:
     """Runs one job in this process. An error becomes part of the answer."""
     from harness.cli.progress import PlainLines, progress
+    from harness.options import RunOptions
     from harness.registry import Variants
-    from harness.runs.execute import Options, run_cell, train_cell
+    from harness.runs.cell import run_cell, train_cell
+    from harness.runs.context import Context
     from harness.store.store import Store
 
     run_id = ""
     try:
         cell, source = job.request.cell(Variants(files=job.plugins, third_party=job.third_party), job.variant, job.seed)
         run_id = cell.run_id
-        options = Options(
-            device=job.request.device,
-            digits=job.request.digits,
+        options = RunOptions(
             deterministic=job.deterministic,
             save_every=job.save_every,
             auto_batch=job.auto_batch,
-            graphs=job.graphs,
-            progress=(lambda title: PlainLines(title, every=30.0)) if job.quiet else progress,
+            no_graphs=not job.graphs,
         )
+        tell = (lambda title: PlainLines(title, every=30.0)) if job.quiet else progress
+        context = Context(device=job.request.device, progress=tell)
         store = Store(job.store)
         if not job.evaluate:
             training = store.training(cell)
             cached = training.path.joinpath("training.json").exists()
             with store.own(training):
-                _, resumed = train_cell(cell, training, source, options)
+                _, resumed = train_cell(cell, training, source, options, context)
             if not (run := store.run(cell)).path.joinpath("experiment.json").exists():
                 run.write("experiment.json", cell.record())  # so that the run is found by its id, and tested later
             return Done(run_id, cached=cached, resumed=resumed)
-        outcome = run_cell(cell, store, source, options)
+        outcome = run_cell(cell, store, source, options, context)
     except (Interrupted, KeyboardInterrupt) as error:
         return Done(run_id, error=str(error) or "interrupted", stopped=True)
     except HarnessError as error:

@@ -194,8 +194,11 @@ class Graphed(nn.Module):
 def graphed(
     model: nn.Module, device: torch.device, wanted: bool = True, note: Callable[[str], None] = lambda text: None
 ) -> nn.Module:
-    """The network behind graphs where they are of use and wanted; otherwise the network itself."""
-    return Graphed(model, note) if wanted and device.type in DEVICES else model
+    """The network behind graphs where they help and are wanted; otherwise the network itself.
+
+    A network with `forward_training` is fed other things in training than graphs hold, so it runs without them.
+    """
+    return Graphed(model, note) if wanted and device.type in DEVICES and not hasattr(model, "forward_training") else model
 
 
 def _autocast_of(device_type: str) -> torch.dtype | None:

@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 from harness.errors import RequestError
 
 NOMINAL_TOTAL = 1000.0
 """The `total` for a budget that is not counted in steps. With a share s = 0..1 of the budget spent, the step is
 s * (NOMINAL_TOTAL - 1)."""
+
+
+class Schedule(Protocol):
+    """What an optimizer's settings are at a step."""
+
+    def values(self, step: float, total: float, lr: float) -> Mapping[str, float]:
+        """Settings by name, at a step as `one_cycle` counts it.
+
+        Keys are those of parameter groups ("lr", "momentum", ...), and "beta1" for the first of "betas". A key that a group
+        does not have is not set there.
+
+        Args:
+            step: 0 for the first step, total - 1 for the last; fractional for a budget in seconds.
+            total: steps in the whole training.
+            lr: the group's own peak learning rate.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCycle:
+    """A cosine OneCycle of learning rate and beta1; see `one_cycle`."""
+
+    pct_start: float = 0.3
+
+    def values(self, step: float, total: float, lr: float) -> dict[str, float]:
+        """The learning rate and beta1."""
+        rate, beta1 = one_cycle(step, total, max_lr=lr, pct_start=self.pct_start)
+        return {"lr": rate, "beta1": beta1}
+
 
 HIGH_BETA1 = 0.95
 LOW_BETA1 = 0.85

@@ -18,9 +18,11 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from harness.errors import HarnessError, RequestError
+from harness.evaluation.baselines import blank, repeat_last
 from harness.evaluation.conventions import CONVENTIONS, HEADLINE, METRICS, PSNR_CAP
-from harness.evaluation.metrics import MetricMean, blank, frame_metrics, repeat_last
-from harness.training.losses import GAUSSIAN, ssim_loss, window_means
+from harness.evaluation.mean import MetricMean, frame_metrics
+from harness.evaluation.windows import GAUSSIAN, window_means
+from harness.training.losses import ssim_loss
 
 
 @pytest.fixture(autouse=True)

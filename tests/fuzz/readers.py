@@ -40,13 +40,13 @@ from harness.errors import HarnessError, RequestError  # noqa: E402
 from harness.experiment import canonical_json  # noqa: E402
 from harness.model.forecaster import build_model  # noqa: E402
 from harness.registry import Plugins, Variants  # noqa: E402
-from harness.runs.execute import finished, stored_experiment  # noqa: E402
+from harness.runs.outcome import finished, stored_experiment  # noqa: E402
 from harness.runs.request import Request, parse_settings, read_config  # noqa: E402
 from harness.store.store import FORMAT, Folder, Run, Store, Training  # noqa: E402
 from harness.study import Study  # noqa: E402
 from harness.system import locks  # noqa: E402
 from harness.system.secrets import public_url, without_secrets  # noqa: E402
-from harness.training import trainer  # noqa: E402
+from harness.training import checkpoint  # noqa: E402
 from harness.tuning.files import to_toml  # noqa: E402
 from harness.tuning.storage import open_storage  # noqa: E402
 from reports import ablation, compare, plots, records, render, studies  # noqa: E402
@@ -150,25 +150,25 @@ def _files(place: Path) -> Iterator[Reader]:
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    trainer.save_checkpoint(training, model, optimizer, trainer.State(step=3, best_ssim=0.5))
+    checkpoint.save_checkpoint(training, model, optimizer, checkpoint.State(step=3, best_ssim=0.5))
     last = (training.path / "last.safetensors").read_bytes()
-    best = save(trainer._weights(model), {"step": "3"})
+    best = save(checkpoint.weights(model), {"step": "3"})
 
     def load(content: bytes) -> object:
         path = training.path / "best.safetensors"
         path.write_bytes(content)
-        return trainer.load_model(experiment, 1, path, CPU)
+        return checkpoint.load_model(experiment, 1, path, CPU)
 
     def resume(content: bytes) -> object:
         (training.path / "last.safetensors").write_bytes(content)
-        return trainer.resume(training, model, optimizer, CPU)
+        return checkpoint.resume(training, model, optimizer)
 
     def with_header(content: bytes) -> st.SearchStrategy[bytes]:
         size = struct.unpack("<Q", content[:8])[0]
         parsed = json.loads(content[8 : 8 + size])
         return json_like([parsed]).map(lambda value: _reheaded(value, content[8 + size :]))
 
-    state = json_like([{**vars(trainer.State(step=3)), "best_step": 7}]).map(
+    state = json_like([{**vars(checkpoint.State(step=3)), "best_step": 7}]).map(
         lambda value: save({}, {"training": "a" * 16, "state": json.dumps(value)})
     )
     yield Reader("checkpoints, to load", st.one_of(bytes_like([best, last]), with_header(best)), load, 0.06)

@@ -157,7 +157,7 @@ def test_a_checkpoint_that_claims_more_than_the_network_is_not_loaded(tmp_path: 
     from harness.registry import Variants
     from harness.runs.request import Request
     from harness.store.store import DamagedRecord
-    from harness.training.trainer import load_model
+    from harness.training.checkpoint import load_model
 
     experiment = Request(preset="tiny").experiment(Variants(third_party=False), "base")
     size = 4 * 10**12

@@ -18,7 +18,7 @@ from harness.ablation.runner import Ablation, Runner
 from harness.errors import HarnessError
 from harness.maintenance import repair
 from harness.registry import Variants
-from harness.runs.execute import Options, run_cell
+from harness.runs.cell import run_cell
 from harness.runs.request import Request
 from harness.store.store import FORMAT, DamagedRecord, Folder, NewerFormat, Store, Training
 from reports.records import read_store
@@ -75,7 +75,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         monkeypatch.setattr(measure, "median_seconds", lambda once, seconds, **options: once() or 1.0)
         for seed in (0, 1):
             cell, source = Request(preset="tiny").cell(INSTALLED, "base", seed)
-            run_cell(cell, Store(root), source, Options())
+            run_cell(cell, Store(root), source)
     return root
 
 
@@ -114,7 +114,7 @@ def test_what_is_damaged_is_named_kept_and_mended(
 
     for _ in range(3):  # a result, and then the training that it hung on
         cell, source = Request(preset="tiny").cell(INSTALLED, "base", 0)
-        run_cell(cell, store, source, Options())
+        run_cell(cell, store, source)
         repair.repair(store, INSTALLED, "cpu", None, lambda line: None)
         if not any(one.kind == "damaged" for one in repair.findings(store)):
             break
@@ -123,7 +123,7 @@ def test_what_is_damaged_is_named_kept_and_mended(
     aside = list((store.root / "quarantine").iterdir())
     assert len(aside) == 1, aside
     assert json.loads((aside[0] / "why.json").read_bytes())["reason"]
-    run_cell(cell, store, source, Options())
+    run_cell(cell, store, source)
     assert numbers(store) == numbers(Store(two))
 
 
@@ -220,7 +220,7 @@ def test_repair_tests_a_whole_training_again_and_trains_nothing(
     store = Store(Path(shutil.copytree(two, tmp_path / "store")))
     path = file_of(store.root, "runs/result.json", 1)
     flip(path, path)
-    monkeypatch.setattr("harness.training.trainer.fit", lambda *args, **options: pytest.fail("trained"))
+    monkeypatch.setattr("harness.training.loop.fit", lambda *args, **options: pytest.fail("trained"))
     answer = harness("doctor", "--repair", "--store", store.root, "--json")
     assert answer.code == 0, answer.err
     assert [line.partition(": ")[2].split(" ")[0] for line in answer.document["repaired"]] == ["set", "tested"]
@@ -292,7 +292,7 @@ def test_a_newer_format_is_refused_and_left_alone(two: Path, tmp_path: Path, qui
             folder.read(name)
         if name == "result.json":
             with pytest.raises(NewerFormat):
-                run_cell(cell, store, source, Options())
+                run_cell(cell, store, source)
         repair.repair(store, INSTALLED, "cpu", None, lambda line: None)
         assert {k: v for k, v in snapshot(store.root).items() if "locks" not in k} == {
             k: v for k, v in before.items() if "locks" not in k

@@ -16,9 +16,10 @@ from harness.cli.progress import Silent
 from harness.data.source import open_source
 from harness.experiment import Experiment
 from harness.maintenance import repair
+from harness.options import RunOptions
 from harness.registry import Variants
 from harness.store.store import FORMAT, Store, Training
-from harness.training import trainer
+from harness.training import loop
 
 FORMATS = sorted(Path(__file__).with_name("formats").iterdir())
 PUBLISHED = Path(__file__).parents[2] / "docs" / "results" / "2026-11-23-cpu" / "records"
@@ -54,7 +55,7 @@ def test_what_was_under_way_goes_on_and_is_written_in_the_newest_format(old: Sto
         def update(self, status: object) -> None:
             resumed.append(status.step)  # type: ignore[attr-defined]
 
-    summary = trainer.fit(experiment, source, Training(folder.path), torch.device("cpu"), Watched())
+    summary = loop.fit(experiment, source, Training(folder.path), torch.device("cpu"), Watched(), RunOptions())
     assert (resumed[0], summary["steps"]) == (3, 4)
     assert [line["step"] for line in folder.validations()] == [2, 4]
     assert folder.check_checkpoint("last.safetensors")["format"] == str(FORMAT)

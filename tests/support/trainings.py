@@ -13,12 +13,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from harness.cli.progress import Silent, Status
 from harness.data.source import Source
+from harness.options import RunOptions
 from harness.registry import Variants
 from harness.runs.request import Request
 from harness.store.store import Cell, Store, Training
-from harness.training import trainer
+from harness.training import loop
+from harness.training.progress import Silent, Status
 
 CPU = torch.device("cpu")
 INSTALLED = Variants(third_party=False)
@@ -56,7 +57,7 @@ def train(cell: Cell, source: Source, root: Path, **options: Any) -> tuple[dict[
     folder = Store(root).training(cell)
     folder.write("experiment.json", cell.record())
     progress = options.pop("progress", Silent())
-    return trainer.fit(cell.experiment, source, folder, CPU, progress, **options), folder
+    return loop.fit(cell.experiment, source, folder, CPU, progress, RunOptions(**options)), folder
 
 
 class Data:

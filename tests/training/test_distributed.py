@@ -77,7 +77,7 @@ def test_processes_that_are_told_to_stop_save_and_one_alone_goes_on(tmp_path: Pa
     assert not list(tmp_path.glob("trainings/*/training.json"))
     code, _, err = run(ONE, tmp_path, *words)
     assert code == 0, err
-    assert "going on with the training" in err
+    assert "resuming the training" in err
 
 
 @pytest.mark.parametrize(("batch", "count"), [(8, 1), (8, 2), (5, 2), (7, 3), (3, 3)])

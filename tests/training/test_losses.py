@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.errors import RequestError
+from harness.evaluation.windows import GAUSSIAN, window_means
 from harness.experiment import Loss
-from harness.training.losses import GAUSSIAN, composite_loss, exact_float32, ssim_loss, window_means
+from harness.system.precision import exact_float32
+from harness.training.losses import composite_loss, ssim_loss
 
 
 @pytest.fixture(autouse=True)

@@ -23,15 +23,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from trainings import CPU, Data, Noisy, Notes, Watched, assert_same_training, cell_of, poison, train
 
-from harness.cli.progress import Status
+from harness.bench.estimate import time_steps
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.evaluation import cost as measure
+from harness.evaluation import evaluate as evaluation
 from harness.evaluation import views as inference
 from harness.experiment import Loss
-from harness.runs.execute import Options, Outcome, run_cell
+from harness.options import RunOptions
+from harness.runs.cell import run_cell
+from harness.runs.context import Context
+from harness.runs.outcome import Outcome
 from harness.store.store import Cell, DamagedRecord, Store, Training
-from harness.training import trainer
+from harness.training import build, checkpoint, loop
+from harness.training.progress import Status
 
 
 @pytest.fixture(autouse=True)
@@ -220,8 +225,8 @@ def test_killed_in_mid_training_and_run_again_ends_as_if_nothing_had_been(tmp_pa
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["resumed"]
-    assert "going on" in done.stderr
-    undisturbed = run_cell(cell, Store(tmp_path / "undisturbed"), source, Options()).result
+    assert "resuming" in done.stderr
+    undisturbed = run_cell(cell, Store(tmp_path / "undisturbed"), source).result
     for key in ("metrics", "metrics_per_frame", "baselines", "run_id"):
         assert record[key] == undisturbed[key]
     other = Store(tmp_path / "undisturbed").training(cell)
@@ -282,7 +287,7 @@ def test_a_damaged_state_is_never_gone_on_from(how: str, source: Source, tmp_pat
     assert {name: (folder.path / name).read_bytes() for name in before} == before
 
     notes: list[str] = []
-    outcome = run_cell(cell, store, source, Options(note=notes.append))
+    outcome = run_cell(cell, store, source, context=Context(note=notes.append))
     assert outcome.result["training"]["steps"] == cell.experiment.training.steps
     assert not outcome.resumed
     (aside,) = (store.root / "quarantine").iterdir()
@@ -298,7 +303,7 @@ def test_force_trains_anew_beside_a_damaged_state(source: Source, tmp_path: Path
     cell, _ = cell_of(source=source)
     store = Store(tmp_path)
     store.training(cell).write_bytes("last.safetensors", b"x")
-    assert run_cell(cell, store, source, Options(force=True)).result["status"] == "finished"
+    assert run_cell(cell, store, source, context=Context(force=True)).result["status"] == "finished"
     assert [path.read_bytes() for path in tmp_path.glob("trainings/*~1/last.safetensors")] == [b"x"]
 
 
@@ -320,10 +325,10 @@ def test_a_network_that_does_not_fit_the_checkpoint_is_refused(source: Source, t
     path = folder.path / summary["checkpoint"]
     other, _ = cell_of(variant="residual", source=source)
     with pytest.raises(DamagedRecord, match="does not hold this experiment's network"):
-        trainer.load_model(other.experiment, 1, path, CPU)
+        checkpoint.load_model(other.experiment, 1, path, CPU)
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(DamagedRecord, match=path.name):
-        trainer.load_model(cell.experiment, 1, path, CPU)
+        checkpoint.load_model(cell.experiment, 1, path, CPU)
 
 
 # --- budgets and schedules
@@ -375,7 +380,7 @@ def test_a_budget_in_seconds_goes_on_counting_after_a_stop(
 def test_one_cycle_is_stepped_every_batch(
     steps: int, source: Source, tmp_path: Path, taken: list[Taken], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
     cell, _ = cell_of({"training.steps": steps, "training.max_lr": 2e-3}, source=source)
     _, folder = train(cell, source, tmp_path)
     ours = [(one.rate, one.beta1) for one in taken]
@@ -413,13 +418,13 @@ def test_the_horizon_of_a_curriculum_reaches_the_batches(source: Source, tmp_pat
 
 def test_the_weight_of_ssim_rises_as_configured(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Loss] = []
-    loss = trainer.composite_loss
+    loss = build.composite_loss
 
     def watched(prediction: Tensor, target: Tensor, weights: Loss) -> Tensor:
         seen.append(weights)
         return loss(prediction, target, weights)
 
-    monkeypatch.setattr(trainer, "composite_loss", watched)
+    monkeypatch.setattr(build, "composite_loss", watched)
     cell, _ = cell_of({"training.steps": 10, "loss.ssim_from": 0.2, "loss.ssim_ramp": 0.4}, source=source)
     train(cell, source, tmp_path)
     assert [one.ssim for one in seen] == pytest.approx([0, 0, 0, 0.075, 0.15, 0.225, 0.3, 0.3, 0.3, 0.3])
@@ -452,9 +457,9 @@ def test_a_loss_that_is_not_finite_skips_the_step(source: Source, tmp_path: Path
 def test_a_gradient_that_is_not_finite_skips_the_step(
     source: Source, tmp_path: Path, taken: list[Taken], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss = trainer.composite_loss
+    loss = build.composite_loss
     # Zero, with a derivative that is not a number.
-    monkeypatch.setattr(trainer, "composite_loss", lambda p, t, weights: loss(p, t, weights) + (p * 0).sqrt().sum())
+    monkeypatch.setattr(build, "composite_loss", lambda p, t, weights: loss(p, t, weights) + (p * 0).sqrt().sum())
     cell, _ = cell_of(source=source)
     summary, _ = train(cell, source, tmp_path)
     assert summary["skipped_steps"] == summary["steps"] == 6
@@ -493,13 +498,15 @@ def test_without_one_finite_validation_the_last_weights_are_the_result(
 
 def script_validation(monkeypatch: pytest.MonkeyPatch, answers: Iterator[float]) -> None:
     class Scripted:
-        def add(self, metrics_BT: dict[str, Tensor]) -> None:
-            assert not any(one.requires_grad for one in metrics_BT.values())
+        def __init__(self, metrics: Any) -> None: ...
+
+        def add(self, counts_BTK: dict[str, Tensor]) -> None:
+            assert not any(one.requires_grad for one in counts_BTK.values())
 
         def overall(self) -> dict[str, float]:
             return {"ssim": next(answers)}
 
-    monkeypatch.setattr(trainer, "MetricMean", Scripted)
+    monkeypatch.setattr(evaluation, "MetricMean", Scripted)
 
 
 def test_early_stopping_stops_and_keeps_the_best(
@@ -511,7 +518,7 @@ def test_early_stopping_stops_and_keeps_the_best(
     assert (summary["steps"], summary["stopped_early"]) == (8, True)
     assert (summary["best_step"], summary["validation_ssim"]) == (4, 0.5)
     assert [path.name for path in folder.path.glob("best-*")] == [summary["checkpoint"]] == ["best-00000004.safetensors"]
-    best = trainer.load_model(cell.experiment, 1, folder.path / summary["checkpoint"], CPU)
+    best = checkpoint.load_model(cell.experiment, 1, folder.path / summary["checkpoint"], CPU)
     assert not best.training
     assert all(torch.equal(kept, then) for kept, then in zip(best.parameters(), taken[3].after, strict=True))
 
@@ -583,7 +590,7 @@ def test_the_oracle_trains_and_tests_the_same_cell_but_for_rounding(
     from harness.model import cell as layers
 
     cell, _ = cell_of(source=source)
-    fast = run_cell(cell, Store(tmp_path / "fast"), source, Options()).result
+    fast = run_cell(cell, Store(tmp_path / "fast"), source).result
     called: list[bool] = []
     plain = layers.plain_convlstm
 
@@ -592,7 +599,7 @@ def test_the_oracle_trains_and_tests_the_same_cell_but_for_rounding(
         return plain(*args, **options)
 
     monkeypatch.setattr(layers, "plain_convlstm", counted)
-    reference = run_cell(cell, Store(tmp_path / "reference"), source, Options(reference=True)).result
+    reference = run_cell(cell, Store(tmp_path / "reference"), source, RunOptions(reference=True)).result
     assert {*called} == {True, False}
     assert reference["run_id"] == fast["run_id"]
     assert reference["metrics"] == pytest.approx(fast["metrics"], rel=1e-3)
@@ -622,12 +629,12 @@ def test_out_of_memory_names_variant_batch_and_what_to_lower(
     def full(*words: Any, **options: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(trainer, "composite_loss", full)
+    monkeypatch.setattr(build, "composite_loss", full)
     cell, _ = cell_of({"training.batch_size": 3}, "attention", source)
     with pytest.raises(
         HarnessError, match=r"'attention'.*training.batch_size=3.*lower training.batch_size.*data.canvas"
     ) as caught:
-        run_cell(cell, Store(tmp_path), source, Options())
+        run_cell(cell, Store(tmp_path), source)
     assert caught.value.exit_code == 1
 
 
@@ -636,7 +643,7 @@ class Small:
 
     def __init__(self, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tried: list[int] = []
-        loss = trainer.composite_loss
+        loss = build.composite_loss
 
         def limited(prediction: Tensor, target: Tensor, weights: Loss) -> Tensor:
             self.tried.append(len(prediction))
@@ -644,17 +651,17 @@ class Small:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             return loss(prediction, target, weights)
 
-        monkeypatch.setattr(trainer, "composite_loss", limited)
+        monkeypatch.setattr(build, "composite_loss", limited)
 
 
 def test_auto_batch_adds_up_parts_that_fit_and_the_result_stays_the_same_cell(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell, _ = cell_of({"training.batch_size": 5}, source=source)
-    whole = run_cell(cell, Store(tmp_path / "whole"), source, Options()).result
+    whole = run_cell(cell, Store(tmp_path / "whole"), source).result
     memory, notes = Small(2, monkeypatch), Notes()
     halved = run_cell(
-        cell, Store(tmp_path / "halved"), source, Options(auto_batch=True, progress=lambda title: notes)
+        cell, Store(tmp_path / "halved"), source, RunOptions(auto_batch=True), Context(progress=lambda title: notes)
     ).result
     assert memory.tried[:6] == [5, 3, 2, 2, 1, 2]  # halved until it fits, then so for good
     assert [note for note in notes.notes if "2 of 5 sequences at once" in note]
@@ -672,7 +679,7 @@ def test_auto_batch_gives_up_when_one_sequence_does_not_fit(
 ) -> None:
     memory = Small(0, monkeypatch)
     with pytest.raises(HarnessError, match=r"out of memory.*batch_size=4; lower training\.batch_size"):
-        run_cell(cell_of(source=source)[0], Store(tmp_path), source, Options(auto_batch=True))
+        run_cell(cell_of(source=source)[0], Store(tmp_path), source, RunOptions(auto_batch=True))
     assert memory.tried == [4, 2, 1]
 
 
@@ -681,7 +688,7 @@ def test_auto_batch_validates_and_tests_fewer_sequences_at_once_with_the_same_nu
     most: int, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell, _ = cell_of({"training.steps": 4, "training.validate_every": 2}, source=source)
-    whole = run_cell(cell, Store(tmp_path / "whole"), source, Options())
+    whole = run_cell(cell, Store(tmp_path / "whole"), source)
     predict = inference.predict
 
     def limited(model: Any, inputs: Tensor, *args: Any) -> Tensor:
@@ -689,11 +696,11 @@ def test_auto_batch_validates_and_tests_fewer_sequences_at_once_with_the_same_nu
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return predict(model, inputs, *args)
 
-    for module in (inference, measure, trainer):
+    for module in (inference, measure):
         monkeypatch.setattr(module, "predict", limited)
     notes, progress = Notes(), Notes()
-    options = Options(auto_batch=True, progress=lambda title: progress, note=notes.note)
-    parts = run_cell(cell, Store(tmp_path / "parts"), source, options)
+    context = Context(progress=lambda title: progress, note=notes.note)
+    parts = run_cell(cell, Store(tmp_path / "parts"), source, RunOptions(auto_batch=True), context)
     assert parts.result["metrics"] == pytest.approx(whole.result["metrics"], abs=1e-5)
     found = [json.loads((one.path / "sequences.json").read_bytes())["ssim"] for one in (whole, parts)]
     assert found[1] == pytest.approx(found[0], abs=1e-5)
@@ -715,13 +722,13 @@ def test_a_state_that_does_not_fit_into_memory_is_not_taken_for_damaged(
 
     cell, store = cell_of(source=source)[0], Store(tmp_path)
     with pytest.raises(Interrupted):
-        run_cell(cell, store, source, Options(progress=lambda title: Watched(stop)))
+        run_cell(cell, store, source, context=Context(progress=lambda title: Watched(stop)))
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "load_file", full)
+        patch.setattr(checkpoint, "load_file", full)
         with pytest.raises(HarnessError, match="out of memory on cpu while training 'base'"):
-            run_cell(cell, store, source, Options())
+            run_cell(cell, store, source)
     assert not (tmp_path / "quarantine").exists()
-    assert run_cell(cell, store, source, Options()).resumed
+    assert run_cell(cell, store, source).resumed
 
 
 def test_another_error_is_not_taken_for_lack_of_memory(
@@ -730,20 +737,20 @@ def test_another_error_is_not_taken_for_lack_of_memory(
     def broken(*words: Any, **options: Any) -> Any:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(trainer, "composite_loss", broken)
+    monkeypatch.setattr(build, "composite_loss", broken)
     with pytest.raises(RuntimeError, match="a bug"):
-        run_cell(cell_of(source=source)[0], Store(tmp_path), source, Options())
+        run_cell(cell_of(source=source)[0], Store(tmp_path), source)
 
 
 def count_fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     calls: list[str] = []
-    fit = trainer.fit
+    fit = loop.fit
 
     def counted(*words: Any, **options: Any) -> Any:
         calls.append(words[2].path.name)
         return fit(*words, **options)
 
-    monkeypatch.setattr(trainer, "fit", counted)
+    monkeypatch.setattr(loop, "fit", counted)
     return calls
 
 
@@ -755,7 +762,7 @@ def test_a_cell_that_many_ask_for_at_once_is_trained_once(
     outcomes: list[Outcome] = []
 
     def ask() -> None:
-        outcomes.append(run_cell(cell, Store(tmp_path), source, Options()))
+        outcomes.append(run_cell(cell, Store(tmp_path), source))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -771,10 +778,7 @@ def test_variants_that_differ_in_inference_alone_share_a_training(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:
     calls = count_fits(monkeypatch)
-    results = [
-        run_cell(cell_of(variant=name, source=source)[0], Store(tmp_path), source, Options()).result
-        for name in ("base", "tta")
-    ]
+    results = [run_cell(cell_of(variant=name, source=source)[0], Store(tmp_path), source).result for name in ("base", "tta")]
     assert len(calls) == 1
     assert results[0]["run_id"] != results[1]["run_id"]
     assert results[0]["metrics"] != results[1]["metrics"]
@@ -784,7 +788,7 @@ def test_variants_that_differ_in_inference_alone_share_a_training(
 def test_a_few_steps_can_be_timed_and_leave_nothing_behind(source: Source, tmp_path: Path) -> None:
     before = switches()
     cell, _ = cell_of({"training.steps": 100}, "curriculum", source)
-    step, test, memory = trainer.time_steps(cell.experiment, source, "cpu")
+    step, test, memory = time_steps(cell.experiment, source, "cpu")
     assert min(step, test) > 0
     assert memory > 2**20
     assert switches() == before
