@@ -117,3 +117,36 @@ def assert_same_training(one: Training, other: Training) -> None:
 
 def poison(*steps: int) -> Callable[[int, int, Tensor], Tensor | None]:
     return lambda step, horizon, batch: batch * float("nan") if step in steps else None
+
+
+class PowerCut(Exception):
+    """Nothing of the process is left."""
+
+
+def cut_at(step: int, source: Source) -> Any:
+    def on_batch(now: int, horizon: int, batch: Tensor) -> None:
+        if now == step:
+            raise PowerCut
+
+    return Data(source, on_batch)
+
+
+@dataclass
+class Taken:
+    """One step that the optimizer took."""
+
+    rate: float
+    beta1: float
+    gradient_norm: float
+    before: list[Tensor]
+    after: list[Tensor]
+
+
+def switches() -> tuple[Any, ...]:
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.benchmark,
+        torch.backends.mkldnn.matmul.fp32_precision,
+        torch.get_rng_state().tolist(),
+        torch.is_grad_enabled(),
+    )
