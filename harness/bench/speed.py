@@ -85,7 +85,7 @@ def bench(
     Args:
         batch: sequences a training step and an inference batch; the preset's if None. Inference is measured at 1 as well.
         rounds: counted turns of each contender.
-        names: contenders; all if None, but for what `fast` is already.
+        names: contenders; if None all, except those that equal `fast`.
     """
     if rounds < 1 or (batch is not None and batch < 1):
         raise RequestError("--rounds and --batch are at least 1")
@@ -299,10 +299,10 @@ def measure_peaks(device: torch.device, precisions: Sequence[str]) -> dict[str, 
 def memory_of(
     name: str, preset_name: str, batch: int, device_name: str, digits: Path | None
 ) -> dict[str, dict[str, int | None]]:
-    """Peak memory of a contender's training step and of its inference, measured in a process of its own.
+    """Peak memory of a contender's training step and of its inference, measured in a separate process.
 
-    On a GPU what tensors took (`memory_bytes`) and the allocator reserved; on the CPU how much the process grew over what it
-    was when the network and the batch stood ready.
+    On a GPU what tensors took (`memory_bytes`) and the allocator reserved; on the CPU how much the process grew after the
+    network and the batch were ready.
     """
     words = [sys.executable, "-m", "harness.bench.speed", name, preset_name, str(batch), device_name, str(digits or "")]
     done = subprocess.run(words, capture_output=True, text=True)
@@ -332,13 +332,13 @@ def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digi
             return {"memory_bytes": found["allocated_bytes"], "reserved_bytes": found["reserved_bytes"]}
         return {"memory_bytes": (found["host_peak_bytes"] or 0) - before, "reserved_bytes": None}
 
-    # From the smallest to the largest: what the allocator keeps of one is then used by the next.
+    # From the smallest to the largest: the next uses what the allocator keeps of the one before.
     found = {f"inference at batch {count}": measured(lambda: stepper.infer(shown[:count])) for count in sorted({1, batch})}  # noqa: B023  # called at once
     return found | {"training": measured(lambda: stepper.step(lambda: frames))}
 
 
 def check(document: dict[str, Any], recorded: Path) -> list[str]:
-    """What got worse: recorded ratios of speed that lost more than a fifth, or were not measured.
+    """Recorded ratios of speed that lost more than a fifth, or were not measured.
 
     Raises RequestError for a record that cannot be read or is of another preset.
     """

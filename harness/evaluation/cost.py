@@ -97,7 +97,7 @@ def training_flops(experiment: Experiment, channels: int, height: int, width: in
 
 
 def forget_peak(device: torch.device) -> None:
-    """Starts the measurement of peak memory anew: a process that runs many cells must not charge one with another's peak."""
+    """Resets the measurement of peak memory, so that a process that runs many cells does not charge one with another's peak."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):  # not Linux, or not allowed: the peak is then that of the process's whole life

@@ -54,7 +54,7 @@ VIEWS: dict[str, View] = {
 }
 """The views by name: hflip mirrors left and right, vflip up and down, rotN turns N degrees counter-clockwise, transpose
 mirrors at the main diagonal. {identity, hflip}, {identity, hflip, vflip, rot180} and {identity, rot90, rot180, rot270} are
-groups: a prediction averaged over one of them commutes with its members. All seven are no group (the mirror at the other
+groups: a prediction averaged over one of them commutes with its members. All seven are not a group (the mirror at the other
 diagonal is missing)."""
 
 
@@ -70,7 +70,7 @@ def predict(model: Predictor, inputs_BTCHW: Tensor, horizon: int, views: Sequenc
         views: names from `VIEWS`, each at most once, at least one. Only "identity": the model's own answer, bit for bit.
 
     Returns:
-        float32 (B, horizon, C, H, W), not clamped, in memory of its own.
+        float32 (B, horizon, C, H, W), not clamped, in new memory.
 
     Raises:
         RequestError: an unknown, repeated or missing view, a view that swaps height and width on frames that are not

@@ -150,7 +150,7 @@ def fit(
                 break
             if stopping:
                 raise Interrupted(
-                    f"stopped at step {state.step} ({done:.0%}); the state is saved: run the same command again to go on"
+                    f"stopped at step {state.step} ({done:.0%}); the state is saved: run the same command again to resume"
                 )
             last_loss = step(done)
             if state.skipped_in_a_row > training.max_skipped:

@@ -28,8 +28,8 @@ C2 = 0.03**2
 class _OneMinusSSIM(torch.autograd.Function):
     """1 - mean SSIM of (N, H, W) float32 images, with its gradient for the first argument.
 
-    The gradient is worked out in the forward pass: it takes three filters where autograd would run five, keeps one tensor
-    of the prediction's size alive in place of every intermediate map, and is safe from autocast around a backward pass.
+    The forward pass computes the gradient: it takes three filters where autograd would run five, keeps one tensor of the
+    prediction's size alive instead of every intermediate map, and is safe from autocast around a backward pass.
     """
 
     @staticmethod

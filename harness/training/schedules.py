@@ -60,7 +60,7 @@ def one_cycle(
 
     The learning rate rises from max_lr / div_factor to max_lr and falls to max_lr / div_factor / final_div_factor, while
     beta1 goes 0.95, 0.85, 0.95. The values are those of `torch.optim.lr_scheduler.OneCycleLR` with two phases; its peak
-    lies at step pct_start * total - 1. Where that is not after step 0 there is no rise, and a total of 1 is all fall.
+    lies at step pct_start * total - 1. If that is not after step 0, the rate only falls.
 
     Args:
         step: 0 for the first step, total - 1 for the last; may be fractional; values outside are clamped.

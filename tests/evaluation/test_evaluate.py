@@ -97,9 +97,9 @@ def test_a_network_runs_in_evaluation_mode_and_trains_again_afterwards() -> None
 
     def broken() -> Iterator[Tensor]:
         yield sequences()
-        raise OSError
+        raise OSError("unreadable")
 
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="unreadable"):
         evaluate({"model": network.train()}, broken(), shown=2, horizon=2, device=CPU, micro_batches=MicroBatcher(3))
     assert network.training
 
