@@ -64,7 +64,6 @@ def time_steps(experiment: Experiment, source: Source, device_name: str, steps: 
             horizon=data.horizon,
             views=experiment.inference.views,
             precision=training.precision,
-            device=device,
             micro_batches=MicroBatcher(size),
         )
         scores["model"].overall()

@@ -136,7 +136,6 @@ def _test(model: nn.Module, experiment: Experiment, source: Source, device: torc
         shown=experiment.data.input_frames,
         horizon=experiment.data.horizon,
         precision=experiment.training.precision,
-        device=device,
         micro_batches=MicroBatcher(size),
     )
     return scores["model"].overall()

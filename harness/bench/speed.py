@@ -32,7 +32,7 @@ from harness.experiment import Experiment
 from harness.model.forecaster import EncoderForecaster, build_model
 from harness.model.graphs import WARM_UPS, graphed
 from harness.presets import preset
-from harness.system.devices import autocast, resolve
+from harness.system.devices import resolve
 from harness.system.environment import describe_device, environment
 from harness.system.precision import exact_float32
 from harness.training.build import build_loss
@@ -260,8 +260,8 @@ class Stepper:
     def infer(self, inputs: Tensor) -> float:
         """Seconds to predict one batch."""
         started = self._now()
-        with self._switches(), autocast(self.precision, self.device):
-            predict(self.network, inputs, self.experiment.data.horizon)
+        with self._switches():
+            predict(self.network, inputs, self.experiment.data.horizon, precision=self.precision)
         return self._now() - started
 
     def _now(self) -> float:

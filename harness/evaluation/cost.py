@@ -19,7 +19,6 @@ from harness.evaluation.views import Predictor, predict
 from harness.experiment import Experiment
 from harness.model.forecaster import EncoderForecaster, count_parameters
 from harness.model.graphs import WARM_UPS
-from harness.system.devices import autocast
 
 
 def flops_per_sequence(model: EncoderForecaster, experiment: Experiment, channels: int, height: int, width: int) -> int:
@@ -40,8 +39,7 @@ def frames_per_second(model: Predictor, experiment: Experiment, frames_BTCHW: Te
     device = inputs.device
 
     def once() -> None:
-        with autocast(training.precision, device):
-            predict(model, inputs, data.horizon, experiment.inference.views)
+        predict(model, inputs, data.horizon, experiment.inference.views, training.precision)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 
 from harness.evaluation import views as inference
@@ -13,7 +12,6 @@ from harness.evaluation.mean import MetricMean, frame_counts
 from harness.evaluation.metrics import BUILT_IN, Metric
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.evaluation.views import Predictor
-from harness.system.devices import autocast
 
 
 def evaluate(
@@ -25,7 +23,6 @@ def evaluate(
     horizon: int,
     views: Sequence[str] = ("identity",),
     precision: str = "float32",
-    device: torch.device,
     micro_batches: MicroBatcher,
 ) -> dict[str, MetricMean]:
     """Measures predictors on the same sequences.
@@ -33,7 +30,7 @@ def evaluate(
     Args:
         predictors: by name: networks, which run in evaluation mode and whose predictions are averaged over `views`, and
             any other callables (inputs, horizon) -> prediction, which answer as they are.
-        batches: sequences (B, shown + horizon, C, H, W) in [0, 1], on `device`.
+        batches: sequences (B, shown + horizon, C, H, W) in [0, 1], on the predictors' device.
         metrics: what to measure.
         shown: input frames.
         horizon: frames to predict.
@@ -54,8 +51,7 @@ def evaluate(
         found = {}
         for name, predictor in predictors.items():
             averaged = views if isinstance(predictor, nn.Module) else ("identity",)
-            with autocast(precision, device):
-                prediction = inference.predict(predictor, inputs, horizon, averaged)
+            prediction = inference.predict(predictor, inputs, horizon, averaged, precision)
             found[name] = frame_counts(prediction, target, metrics)
         return found
 

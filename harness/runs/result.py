@@ -47,7 +47,6 @@ def evaluate_cell(
         horizon=experiment.data.horizon,
         views=experiment.inference.views,
         precision=experiment.training.precision,
-        device=device,
         micro_batches=micro_batches,
     )
     batch = next(iter(source.test(size, device)))

@@ -24,6 +24,5 @@ def smoke_test(experiment: Experiment, source: Source) -> None:
         shown=data.input_frames,
         horizon=data.horizon,
         views=experiment.inference.views,
-        device=torch.device("cpu"),
         micro_batches=MicroBatcher(1),
     )

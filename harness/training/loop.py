@@ -245,7 +245,6 @@ def validate(
         shown=experiment.data.input_frames,
         horizon=experiment.data.horizon,
         precision=experiment.training.precision,
-        device=device,
         micro_batches=micro_batches,
     )
     if stop.is_set():

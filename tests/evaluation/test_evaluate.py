@@ -18,8 +18,6 @@ from harness.evaluation.mean import MetricMean, frame_metrics
 from harness.evaluation.metrics import BUILT_IN, Metric
 from harness.evaluation.micro_batches import MicroBatcher
 
-CPU = torch.device("cpu")
-
 
 @dataclass(frozen=True, kw_only=True)
 class CSI(Metric):
@@ -60,7 +58,7 @@ def sequences(count: int = 5, frames: int = 4) -> Tensor:
 
 
 def scored(predictors: Any, frames: Tensor, **given: Any) -> dict[str, MetricMean]:
-    options = {"shown": 2, "horizon": 2, "device": CPU, "micro_batches": MicroBatcher(3)} | given
+    options = {"shown": 2, "horizon": 2, "micro_batches": MicroBatcher(3)} | given
     return evaluate(predictors, frames.split(3), options.pop("metrics", BUILT_IN), **options)
 
 
@@ -100,7 +98,7 @@ def test_a_network_runs_in_evaluation_mode_and_trains_again_afterwards() -> None
         raise OSError("unreadable")
 
     with pytest.raises(OSError, match="unreadable"):
-        evaluate({"model": network.train()}, broken(), shown=2, horizon=2, device=CPU, micro_batches=MicroBatcher(3))
+        evaluate({"model": network.train()}, broken(), shown=2, horizon=2, micro_batches=MicroBatcher(3))
     assert network.training
 
 
