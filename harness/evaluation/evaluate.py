@@ -65,12 +65,12 @@ def evaluate(
 
 @contextmanager
 def _evaluation_mode(predictors: Iterable[Predictor]) -> Iterator[None]:
-    """Within it networks are in evaluation mode; those that were training train again afterwards."""
-    training = [one for one in predictors if isinstance(one, nn.Module) and one.training]
-    for network in training:
-        network.eval()
+    """Within it networks are in evaluation mode; afterwards every module is in the mode that it was in."""
+    modes = [(part, part.training) for one in predictors if isinstance(one, nn.Module) for part in one.modules()]
+    for part, _ in modes:
+        part.training = False
     try:
         yield
     finally:
-        for network in training:
-            network.train()
+        for part, training in modes:
+            part.training = training

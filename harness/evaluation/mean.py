@@ -41,18 +41,6 @@ def frame_counts(prediction_BTCHW: Tensor, target_BTCHW: Tensor, metrics: Iterab
         return {metric.name: metric.counts(prediction, target) for metric in metrics}
 
 
-def frame_metrics(prediction_BTCHW: Tensor, target_BTCHW: Tensor, metrics: Iterable[Metric] = BUILT_IN) -> dict[str, Tensor]:
-    """Every metric of every single frame, float64 (B, T) on the host. Arguments and errors as of `frame_counts`."""
-    chosen = tuple(metrics)
-    counts = frame_counts(prediction_BTCHW, target_BTCHW, chosen)
-    return {
-        metric.name: torch.tensor(
-            [[metric.finish(frame) for frame in frames] for frames in counts[metric.name].tolist()], dtype=torch.float64
-        )
-        for metric in chosen
-    }
-
-
 def _only_finite(frames: Tensor) -> Tensor:
     # Clamping would turn an infinite prediction into a plausible white or black pixel.
     return frames.masked_fill(~frames.isfinite(), float("nan"))

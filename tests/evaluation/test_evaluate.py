@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from measured import frame_metrics
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
 from harness.evaluation.baselines import BASELINES, repeat_last
 from harness.evaluation.evaluate import evaluate
-from harness.evaluation.mean import MetricMean, frame_metrics
+from harness.evaluation.mean import MetricMean
 from harness.evaluation.metrics import BUILT_IN, Metric
 from harness.evaluation.micro_batches import MicroBatcher
 
@@ -51,6 +52,18 @@ class Mirror(nn.Module):
         self.called.append((self.training, len(frames), autocast))
         ramp = torch.linspace(0, 0.2, frames.shape[-1])
         return repeat_last(frames, horizon) + ramp
+
+
+class Wrapped(nn.Module):
+    """As a network behind graphs: in training mode itself, whatever the network is in."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor, horizon: int) -> Tensor:
+        answer: Tensor = self.network(frames, horizon)
+        return answer
 
 
 def sequences(count: int = 5, frames: int = 4) -> Tensor:
@@ -90,8 +103,9 @@ def test_a_network_runs_in_evaluation_mode_and_trains_again_afterwards() -> None
     scored({"model": network}, sequences(), precision="bfloat16")
     assert network.called == [(False, 3, torch.bfloat16), (False, 2, torch.bfloat16)]
     assert network.training
-    scored({"model": network.eval()}, sequences())
-    assert not network.training
+    network.eval()
+    scored({"model": Wrapped(network)}, sequences())
+    assert not network.training, "what was in evaluation mode inside something that was not stays so"
 
     def broken() -> Iterator[Tensor]:
         yield sequences()

@@ -20,14 +20,18 @@ def _errors(prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MSE(FrameMean):
+class _Error(FrameMean):
+    higher_is_better: bool = False
+    lowest: float = 0.0
+    highest: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MSE(_Error):
     """Squared error, summed over a frame."""
 
     name: str = "mse"
     title: str = "MSE"
-    higher_is_better: bool = False
-    lowest: float = 0.0
-    highest: float | None = None
     unit: str = "squared intensity, summed over a frame's pixels"
     convention: str = "sum of squared errors over a frame's pixels and channels; as OpenSTL, but predictions are clamped"
 
@@ -37,14 +41,11 @@ class MSE(FrameMean):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MAE(FrameMean):
+class MAE(_Error):
     """Absolute error, summed over a frame."""
 
     name: str = "mae"
     title: str = "MAE"
-    higher_is_better: bool = False
-    lowest: float = 0.0
-    highest: float | None = None
     unit: str = "intensity, summed over a frame's pixels"
     convention: str = "sum of absolute errors over a frame's pixels and channels; as OpenSTL, but predictions are clamped"
 
@@ -54,13 +55,12 @@ class MAE(FrameMean):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PSNR(FrameMean):
+class PSNR(_Error):
     """Peak signal-to-noise ratio."""
 
     name: str = "psnr"
     title: str = "PSNR"
     higher_is_better: bool = True
-    lowest: float = 0.0
     highest: float | None = PSNR_CAP
     unit: str = "dB"
     convention: str = f"10 log10(1 / mean squared error) of each frame, at most {PSNR_CAP:g} dB, then the mean over frames"
