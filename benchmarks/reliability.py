@@ -24,13 +24,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.runs import execute
-from harness.runs.execute import Options, train_cell
+from harness.runs import cell as cells
+from harness.runs.cell import train_cell
 from harness.runs.request import Request
 from harness.store import Folder, Store, Training
 from harness.system import locks
 from harness.system.signals import GRACE
-from harness.training import trainer
+from harness.training import loop
 from harness.variant import Variants
 
 MOST = 0.02
@@ -92,10 +92,10 @@ def main() -> None:
     for owner, name in (
         *((Folder, name) for name in ("write", "write_bytes", "append", "sync", "read", "lines", "digest", "sweep")),
         *((Training, name) for name in ("write_checkpoint", "check_checkpoint", "check")),
-        *((trainer, name) for name in ("save_checkpoint", "resume")),
+        *((loop, name) for name in ("save_checkpoint", "resume")),
         *((locks, name) for name in ("_acquire",)),
         *((locks.Lease, name) for name in ("give_up", "_write")),
-        (execute, "_whole_training"),
+        (cells, "_whole_training"),
     ):
         clock.wrap(owner, name)
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".reliability.") as folder:
@@ -103,7 +103,7 @@ def main() -> None:
         training = store.training(cell)
         started = time.perf_counter()
         with store.own(training):
-            train_cell(cell, training, source, Options())
+            train_cell(cell, training, source)
         seconds = time.perf_counter() - started
     share = clock.seconds / (seconds - clock.seconds)
     figures = {"preset": asked.preset, "steps": asked.steps, "seconds": seconds, "of_it": clock.seconds, "share": share}

@@ -34,7 +34,7 @@ from harness.evaluation.views import VIEWS, predict
 from harness.experiment import Experiment, claim_of
 from harness.model.build import build_model, use_reference
 from harness.presets import PRESETS, preset
-from harness.runs.execute import Options, run_cell
+from harness.runs.cell import run_cell
 from harness.runs.request import Request, resolve
 from harness.store import Cell, Store
 from harness.variant import Composition, CompositionError, Variant, Variants
@@ -224,7 +224,7 @@ class VariantContract:
         monkeypatch.setattr(measure, "median_seconds", _once)  # how fast it predicts is not what is asked here
         cell, source = Request(preset="tiny").cell(self._variants, self.variant)
         store = Store(tmp_path / "store")
-        result = run_cell(cell, store, source, Options()).result
+        result = run_cell(cell, store, source).result
         assert result["status"] == "finished"
         assert result["training"]["steps"] == cell.experiment.training.steps
         assert result["training"]["skipped_steps"] == 0, "steps were skipped: their loss or gradient was not finite"
@@ -232,7 +232,7 @@ class VariantContract:
         assert result["flops_per_sequence"] > 0
         for name, value in result["metrics"].items():
             assert math.isfinite(math.nan if value is None else value), f"{name} is {value}"
-        again = run_cell(cell, store, source, Options())
+        again = run_cell(cell, store, source)
         assert again.cached, "a finished cell was trained a second time"
         assert again.result == result
 

@@ -130,9 +130,9 @@ class _Predictor:
 
         from harness.data.source import open_source
         from harness.evaluation.views import predict
-        from harness.runs.execute import stored_experiment
+        from harness.runs.outcome import stored_experiment
         from harness.system.devices import autocast, choose_device, resolve_precision
-        from harness.training.trainer import load_model
+        from harness.training.checkpoint import load_model
 
         run = Run(self.store.root / "runs" / method.first.run_id)
         experiment = stored_experiment(self.store, run, self.components.find)

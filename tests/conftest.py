@@ -40,7 +40,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the finished runs `base` and `tta` of preset tiny, seed 0. Copy it before changing it (see `store`)."""
-    from harness.runs.execute import Options, run_cell
+    from harness.runs.cell import run_cell
     from harness.runs.request import Request
     from harness.store import Store
     from harness.variant import Variants
@@ -52,7 +52,7 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _measure_for_an_instant(monkeypatch)
         for variant in ("base", "tta"):
             cell, source = Request(preset="tiny").cell(Variants(third_party=False), variant, 0, source)
-            run_cell(cell, Store(root), source, Options())
+            run_cell(cell, Store(root), source)
     return root
 
 

@@ -18,16 +18,21 @@ from harness.errors import Interrupted
 from harness.evaluation.views import predict
 from harness.model import fused
 from harness.model import pointwise as plain
-from harness.model.forecaster import build_model
+from harness.model.build import build_model
 from harness.model.graphs import WARM_UPS, Graphed
+from harness.options import RunOptions
 from harness.presets import preset
-from harness.runs.execute import Options, run_cell
-from harness.runs.request import Request, resolve
+from harness.runs.cell import run_cell
+from harness.runs.context import Context
+from harness.runs.request import Request
 from harness.store import Cell, Store
-from harness.system.devices import choose_device
+from harness.system.devices import choose_device, resolve
+from harness.system.precision import exact_float32
 from harness.system.progress import Silent, Status
-from harness.training import trainer
-from harness.training.losses import exact_float32
+from harness.training import loop
+from harness.training.build import build_loss
+from harness.training.checkpoint import load_model
+from harness.training.step import forward_backward
 from harness.variant import Variants
 
 pytestmark = pytest.mark.skipif(
@@ -54,7 +59,7 @@ def cell_of(variant: str = "base", **settings: object) -> tuple[Cell, Source]:
 def fit(cell: Cell, source: Source, root: Path, progress: Any = None, **options: Any) -> tuple[dict[str, Any], Path]:
     folder = Store(root).training(cell)
     folder.write("experiment.json", cell.record())
-    return trainer.fit(cell.experiment, source, folder, CUDA, progress or Silent(), **options), folder.path
+    return loop.fit(cell.experiment, source, folder, CUDA, progress or Silent(), RunOptions(**options)), folder.path
 
 
 def test_the_device_is_found_and_16_bits_are_chosen() -> None:
@@ -127,14 +132,14 @@ def test_a_stopped_training_goes_on(tmp_path: Path) -> None:
 def test_a_cell_runs_to_its_result_and_predicts_the_same_from_its_checkpoint(tmp_path: Path) -> None:
     cell, source = cell_of("residual+attention+curriculum+tta")
     store = Store(tmp_path)
-    result = run_cell(cell, store, source, Options(device="cuda")).result
+    result = run_cell(cell, store, source, context=Context(device="cuda")).result
     assert torch.cuda.get_device_name() in result["device"]
     assert result["inference"]["frames_per_second"] > 0
     training = store.training(cell)
     path = training.path / str(training.read("training.json")["checkpoint"])
     frames = next(iter(source.test(4, "cpu")))[:, :3]
     predictions = [
-        predict(trainer.load_model(cell.experiment, 1, path, device), frames.to(device), 3).cpu()
+        predict(load_model(cell.experiment, 1, path, device), frames.to(device), 3).cpu()
         for device in (CUDA, torch.device("cpu"))
     ]
     torch.testing.assert_close(*predictions, rtol=0, atol=2e-2)  # TF32 on the GPU
@@ -144,7 +149,7 @@ def test_a_cell_runs_to_its_result_and_predicts_the_same_from_its_checkpoint(tmp
 @pytest.mark.parametrize("variant", ["base", "residual+attention"])
 def test_replayed_passes_equal_those_that_are_launched(variant: str, precision: str) -> None:
     cell, source = cell_of(variant)
-    shown, horizon, loss = 3, cell.experiment.data.horizon, cell.experiment.loss
+    shown, horizon, loss = 3, cell.experiment.data.horizon, build_loss(cell.experiment)
     architecture = cell.experiment.architecture
     plain, under = (
         build_model(architecture, 1, 0).to(CUDA).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -158,7 +163,10 @@ def test_replayed_passes_equal_those_that_are_launched(variant: str, precision: 
             model.zero_grad(set_to_none=False)
         for part in torch.split(frames, 2):  # two parts, whose gradients add up
             expected, found = (
-                trainer.forward_backward(one, part, shown, horizon, loss, precision, 8.0) for one in (plain, network)
+                forward_backward(
+                    one, part, shown=shown, horizon=horizon, progress=1.0, loss=loss, precision=precision, scale=8.0
+                )
+                for one in (plain, network)
             )
             torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-3)
         for (name, ours), theirs in zip(under.named_parameters(), plain.parameters(), strict=True):
@@ -174,7 +182,7 @@ def test_replayed_passes_equal_those_that_are_launched(variant: str, precision: 
 def test_a_replayed_training_is_one_that_is_launched(variant: str, tmp_path: Path) -> None:
     cell, source = cell_of(variant, steps=16, precision="float32")
     notes = Notes()
-    launched, _ = fit(cell, source, tmp_path / "launched", graphs=False)
+    launched, _ = fit(cell, source, tmp_path / "launched", no_graphs=True)
     replayed, _ = fit(cell, source, tmp_path / "replayed", notes)
     assert notes.notes == []
     assert replayed["validation_ssim"] == pytest.approx(launched["validation_ssim"], abs=1e-2)

@@ -45,8 +45,8 @@ def estimate(runner: Runner, steps: int = 2) -> dict[str, float]:
 
 def _measure(experiment: Experiment, source: Source, device: str, steps: int) -> tuple[float, float, int]:
     """Seconds of a step and of a test batch, and peak bytes. A curriculum's steps are scaled by its shorter horizons."""
+    from harness.bench.estimate import time_steps
     from harness.evaluation.cost import training_flops
-    from harness.training.trainer import time_steps
 
     step, test, peak = time_steps(experiment, source, device, steps)
     training = experiment.training

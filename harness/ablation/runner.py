@@ -14,8 +14,8 @@ from harness.errors import HarnessError, Interrupted, RequestError
 from harness.executors.processes import Processes, share_of_cores
 from harness.executors.protocol import Executors
 from harness.experiment import BUDGETS
-from harness.runs.execute import finished
 from harness.runs.job import Done, Job
+from harness.runs.outcome import finished
 from harness.runs.request import Request
 from harness.store import Cell, DamagedRecord, Store, validated
 from harness.system.signals import stop_signals

@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +22,22 @@ from torch import nn
 from harness.bench.article import ArticleForecaster
 from harness.data.source import Source, open_source
 from harness.errors import RequestError
-from harness.evaluation.metrics import MetricMean
-from harness.evaluation.views import predict
+from harness.evaluation.evaluate import evaluate
+from harness.evaluation.micro_batches import MicroBatcher
 from harness.experiment import Experiment
 from harness.model.build import build_model
-from harness.model.forecaster import EncoderForecaster
 from harness.presets import preset
 from harness.runs.request import resolve
-from harness.system.devices import autocast
 from harness.system.environment import environment
-from harness.training.schedules import NOMINAL_TOTAL, one_cycle
-from harness.training.trainer import forward_backward
+from harness.training.build import build_loss, build_optimizer, build_schedule
+from harness.training.schedules import NOMINAL_TOTAL
+from harness.training.step import GradientAccumulator, train_step
 
 ARTICLE: dict[str, object] = {
-    "loss.ssim_from": 0.0,
-    "loss.ssim_ramp": 0.0,
-    "training.max_lr": 3e-3,
-    "training.pct_start": 0.3,
+    "loss.ssim.start": 0.0,
+    "loss.ssim.ramp": 0.0,
+    "training.optimizer.lr": 3e-3,
+    "training.schedule.pct_start": 0.3,
 }
 """Where preset `cpu` left the article's recipe, and the article's own values."""
 
@@ -48,7 +48,7 @@ class Recipe:
 
     name: str
     changes: dict[str, object]
-    build: Callable[[EncoderForecaster], nn.Module]
+    build: Callable[[Any], nn.Module]
 
 
 RECIPES = (Recipe("default", {}, lambda model: model), Recipe("article", ARTICLE, ArticleForecaster))
@@ -97,26 +97,31 @@ def train_for(
 ) -> tuple[int, float]:
     """Trains until the steps have taken `seconds`; returns how many there were and what they took.
 
-    The trainer's step, of which neither validation, checkpoints nor the guard against non-finite values are needed here.
+    The trainer's loop without validations and checkpoints.
     """
     training, data = experiment.training, experiment.data
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=training.max_lr, weight_decay=training.weight_decay, fused=device.type == "cuda"
+    optimizer, schedule, loss = (
+        build_optimizer(experiment, model),
+        build_schedule(experiment),
+        build_loss(experiment),
     )
+    batch = GradientAccumulator.whole(training.batch_size)
     steps, spent = 0, 0.0
     while spent < seconds:
         started, done = time.perf_counter(), spent / seconds
-        frames = source.train_batch(training.seed, steps, training.batch_size, data.horizon, device)
-        weights = experiment.loss.at(done)
-        forward_backward(model, frames, data.input_frames, data.horizon, weights, training.precision, 1.0)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm or math.inf)
-        rate, beta1 = one_cycle(
-            done * (NOMINAL_TOTAL - 1), NOMINAL_TOTAL, max_lr=training.max_lr, pct_start=training.pct_start
+        train_step(
+            model,
+            optimizer,
+            source.train_batch(training.seed, steps, training.batch_size, data.horizon, device),
+            shown=data.input_frames,
+            horizon=data.horizon,
+            progress=done,
+            loss=loss,
+            schedule=partial(schedule.values, done * (NOMINAL_TOTAL - 1), NOMINAL_TOTAL),
+            batch=batch,
+            precision=training.precision,
+            clip_norm=training.clip_norm,
         )
-        for group in optimizer.param_groups:
-            group["lr"], group["betas"] = rate, (beta1, group["betas"][1])
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         steps, spent = steps + 1, spent + time.perf_counter() - started
@@ -124,10 +129,13 @@ def train_for(
 
 
 def _test(model: nn.Module, experiment: Experiment, source: Source, device: torch.device) -> dict[str, float]:
-    shown, mean = experiment.data.input_frames, MetricMean()
-    model.eval()
-    for frames in source.test(experiment.training.batch_size, device):
-        with autocast(experiment.training.precision, device):
-            prediction = predict(model, frames[:, :shown], experiment.data.horizon)
-        mean.update(prediction, frames[:, shown:])
-    return mean.overall()
+    size = experiment.training.batch_size
+    scores = evaluate(
+        {"model": model},
+        source.test(size, device),
+        shown=experiment.data.input_frames,
+        horizon=experiment.data.horizon,
+        precision=experiment.training.precision,
+        micro_batches=MicroBatcher(size),
+    )
+    return scores["model"].overall()

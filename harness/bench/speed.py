@@ -13,8 +13,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,14 +29,15 @@ from harness.errors import HarnessError, RequestError, unknown
 from harness.evaluation.cost import forget_peak, forward_cost, median_seconds, peak_memory
 from harness.evaluation.views import predict
 from harness.experiment import Experiment
-from harness.model.build import build_model
+from harness.model.build import build_model, use_reference
 from harness.model.forecaster import EncoderForecaster
-from harness.model.graphs import WARM_UPS, Graphed, graphed
+from harness.model.graphs import WARM_UPS, graphed
 from harness.presets import preset
 from harness.runs.request import resolve
-from harness.system.devices import autocast
 from harness.system.environment import describe_device, environment
-from harness.training.losses import composite_loss, exact_float32
+from harness.system.precision import exact_float32
+from harness.training.build import build_loss
+from harness.training.step import GradientAccumulator, train_step
 
 PHASES = ("data", "forward", "backward", "optimiser")
 LOSS_ALLOWED = 0.2
@@ -56,7 +57,7 @@ class Contender:
     """A way to run the base network: how to build it, and in which precision (None: the experiment's own)."""
 
     name: str
-    build: Callable[[EncoderForecaster], nn.Module]
+    build: Callable[[Any], nn.Module]
     precision: str | None
 
 
@@ -64,7 +65,7 @@ CONTENDERS = (
     Contender("fast", lambda model: model, None),
     Contender("fast-float32", lambda model: model, "float32"),
     Contender("fast-bf16", lambda model: model, "bfloat16"),
-    Contender("reference-float32", lambda model: model.use_reference(), "float32"),
+    Contender("reference-float32", use_reference, "float32"),
     Contender("article-float32", ArticleForecaster, "float32"),
     Contender("article-bf16", ArticleForecaster, "bfloat16"),
 )
@@ -85,7 +86,7 @@ def bench(
     Args:
         batch: sequences a training step and an inference batch; the preset's if None. Inference is measured at 1 as well.
         rounds: counted turns of each contender.
-        names: contenders; all if None, but for what `fast` is already.
+        names: contenders; if None all, except those that equal `fast`.
     """
     if rounds < 1 or (batch is not None and batch < 1):
         raise RequestError("--rounds and --batch are at least 1")
@@ -211,9 +212,9 @@ def _contender(name: str) -> Contender:
 
 
 class Stepper:
-    """A contender with its own copy of the network and of the optimiser."""
+    """A contender with its own copy of the network and of the optimizer."""
 
-    def __init__(self, contender: Contender, model: EncoderForecaster, experiment: Experiment, device: torch.device) -> None:
+    def __init__(self, contender: Contender, model: nn.Module, experiment: Experiment, device: torch.device) -> None:
         own = EncoderForecaster(experiment.architecture, model.channels)
         own.load_state_dict(model.state_dict())
         self.model = contender.build(own).to(device)
@@ -224,38 +225,44 @@ class Stepper:
         self.network = graphed(self.model, device, _is_fast(contender.name))
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=device.type == "cuda")
 
-    @contextmanager
-    def _switches(self) -> Iterator[None]:
-        if self.precision == "float32":
-            with exact_float32(self.device):
-                yield
-        else:
-            yield
+    def _switches(self) -> AbstractContextManager[object]:
+        return exact_float32(self.device) if self.precision == "float32" else nullcontext()
 
     def step(self, batch: Callable[[], Tensor]) -> dict[str, float]:
         """One training step; seconds by phase."""
-        shown, horizon = self.experiment.data.input_frames, self.experiment.data.horizon
+        data, loss = self.experiment.data, build_loss(self.experiment)
         marks = [self._now()]
         frames = batch()
         marks.append(self._now())
-        with self._switches():
-            with autocast(self.precision, self.device):
-                prediction = self.network(frames[:, :shown], horizon)
-            loss = composite_loss(prediction, frames[:, shown:], self.experiment.loss)
+
+        def forward_ends(prediction: Tensor, target: Tensor, progress: float) -> Tensor:
+            found = loss(prediction, target, progress)
             marks.append(self._now())
-            loss.backward()  # type: ignore[no-untyped-call]
-        marks.append(self._now())
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=not isinstance(self.network, Graphed))
+            return found
+
+        with self._switches():
+            train_step(
+                self.network,
+                self.optimizer,
+                frames,
+                shown=data.input_frames,
+                horizon=data.horizon,
+                progress=1.0,
+                loss=forward_ends,
+                schedule=lambda peak: {},
+                batch=GradientAccumulator.whole(len(frames)),
+                precision=self.precision,
+                clip_norm=1.0,
+                meanwhile=lambda: marks.append(self._now()),
+            )
         marks.append(self._now())
         return {phase: after - before for phase, before, after in zip(PHASES, marks[:-1], marks[1:], strict=True)}
 
     def infer(self, inputs: Tensor) -> float:
         """Seconds to predict one batch."""
         started = self._now()
-        with self._switches(), autocast(self.precision, self.device):
-            predict(self.network, inputs, self.experiment.data.horizon)
+        with self._switches():
+            predict(self.network, inputs, self.experiment.data.horizon, precision=self.precision)
         return self._now() - started
 
     def _now(self) -> float:
@@ -293,10 +300,10 @@ def measure_peaks(device: torch.device, precisions: Sequence[str]) -> dict[str, 
 def memory_of(
     name: str, preset_name: str, batch: int, device_name: str, digits: Path | None
 ) -> dict[str, dict[str, int | None]]:
-    """Peak memory of a contender's training step and of its inference, measured in a process of its own.
+    """Peak memory of a contender's training step and of its inference, measured in a separate process.
 
-    On a GPU what tensors took (`memory_bytes`) and the allocator reserved; on the CPU how much the process grew over what it
-    was when the network and the batch stood ready.
+    On a GPU what tensors took (`memory_bytes`) and the allocator reserved; on the CPU how much the process grew after the
+    network and the batch were ready.
     """
     words = [sys.executable, "-m", "harness.bench.speed", name, preset_name, str(batch), device_name, str(digits or "")]
     done = subprocess.run(words, capture_output=True, text=True)
@@ -326,13 +333,13 @@ def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digi
             return {"memory_bytes": found["allocated_bytes"], "reserved_bytes": found["reserved_bytes"]}
         return {"memory_bytes": (found["host_peak_bytes"] or 0) - before, "reserved_bytes": None}
 
-    # From the smallest to the largest: what the allocator keeps of one is then used by the next.
+    # From the smallest to the largest: the next uses what the allocator keeps of the one before.
     found = {f"inference at batch {count}": measured(lambda: stepper.infer(shown[:count])) for count in sorted({1, batch})}  # noqa: B023  # called at once
     return found | {"training": measured(lambda: stepper.step(lambda: frames))}
 
 
 def check(document: dict[str, Any], recorded: Path) -> list[str]:
-    """What got worse: recorded ratios of speed that lost more than a fifth, or were not measured.
+    """Recorded ratios of speed that lost more than a fifth, or were not measured.
 
     Raises RequestError for a record that cannot be read or is of another preset.
     """

@@ -10,6 +10,7 @@ import typer
 
 from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
 from harness.cli.printing import figure
+from harness.component import flatten
 from harness.errors import HarnessError
 from harness.options import RunOptions, option
 from harness.system.console import emit, note, print_table, say
@@ -30,8 +31,9 @@ def run(
     options: RunOptions,
 ) -> None:
     """Train and test one variant, or answer from the store when it is finished."""
-    from harness.runs.execute import Options, assist, finished, run_cell
-    from harness.runs.job import execution
+    from harness.runs.cell import assist, run_cell
+    from harness.runs.context import Context
+    from harness.runs.outcome import finished
     from harness.store import DamagedRecord, validated
     from harness.system.devices import choose_device
     from harness.system.progress import progress
@@ -47,18 +49,10 @@ def run(
         return
     store = stored.open()
     with from_environment(request.device) as distributed:
-        how = Options(
-            **execution(options),
-            device=request.device,
-            digits=request.digits,
-            force=force,
-            distributed=distributed,
-            progress=progress,
-            note=note,
-        )
+        context = Context(device=request.device, force=force, distributed=distributed, progress=progress, note=note)
         if not distributed.is_main:
             try:
-                assist(cell, store, source, how)
+                assist(cell, store, source, options, context)
             except HarnessError as error:  # rank 0 reports it
                 raise typer.Exit(error.exit_code) from None
             return
@@ -66,7 +60,7 @@ def run(
         with suppress(DamagedRecord):  # `run_cell` sets it aside
             outcome = None if force or distributed.count > 1 else finished(store, cell)
         if outcome is None:
-            outcome = run_cell(cell, store, source, how)
+            outcome = run_cell(cell, store, source, options, context)
     record = outcome.record()
     if as_json:
         emit(record)
@@ -84,9 +78,8 @@ def print_dry_run(record: dict[str, Any]) -> None:
 
 def print_settings(experiment: dict[str, Any]) -> None:
     """An experiment's settings, one per line."""
-    for section, values in experiment.items():
-        for name, value in values.items():
-            say(f"  {section}.{name} = {json.dumps(value, ensure_ascii=False)}")
+    for path, value in flatten(experiment).items():
+        say(f"  {path} = {json.dumps(value, ensure_ascii=False)}")
 
 
 def print_result(record: dict[str, Any]) -> None:

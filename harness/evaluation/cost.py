@@ -20,7 +20,6 @@ from harness.evaluation.views import Predictor, predict
 from harness.experiment import Experiment
 from harness.model.build import build_model, count_parameters
 from harness.model.graphs import WARM_UPS
-from harness.system.devices import autocast
 
 
 def flops_per_sequence(model: torch.nn.Module, experiment: Experiment, shape: Shape) -> int:
@@ -41,12 +40,11 @@ def frames_per_second(model: Predictor, experiment: Experiment, frames_BTCHW: Te
     device = inputs.device
 
     def once() -> None:
-        with autocast(training.precision, device):
-            predict(model, inputs, data.horizon, experiment.inference.views)
+        predict(model, inputs, data.horizon, experiment.inference.views, training.precision)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    return inputs.shape[0] * data.horizon / median_seconds(once, seconds, warm_up=WARM_UPS if device.type == "cuda" else 1)
+    return len(inputs) * int(data.horizon) / median_seconds(once, seconds, warm_up=WARM_UPS if device.type == "cuda" else 1)
 
 
 def median_seconds(once: Callable[[], None], seconds: float, *, warm_up: int = 1, at_least: int = 3) -> float:
@@ -99,7 +97,7 @@ def training_flops(experiment: Experiment, shape: Shape) -> float:
 
 
 def forget_peak(device: torch.device) -> None:
-    """Starts the measurement of peak memory anew: a process that runs many cells must not charge one with another's peak."""
+    """Resets the measurement of peak memory, so that a process that runs many cells does not charge one with another's peak."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):  # not Linux, or not allowed: the peak is then that of the process's whole life

@@ -15,14 +15,14 @@ from PIL import Image
 
 from harness.data.source import Source, open_source
 from harness.errors import HarnessError, RequestError
-from harness.evaluation.metrics import MetricMean
+from harness.evaluation.mean import MetricMean
 from harness.evaluation.views import predict
 from harness.experiment import Experiment
-from harness.runs.execute import stored_experiment
+from harness.runs.outcome import stored_experiment
 from harness.store import Run, Store, validated
 from harness.system import files
 from harness.system.devices import autocast, resolve_precision
-from harness.training.trainer import load_model
+from harness.training.checkpoint import load_model
 from harness.variant import Variants
 
 GAP = 2
@@ -52,7 +52,7 @@ def draw_run(
         files.write(out, content)
     except OSError as error:
         raise HarnessError(f"cannot write {out}: {error.strerror or error}") from error
-    return mean.overall()["ssim"]
+    return float(mean.overall()["ssim"])
 
 
 def predict_sequence(

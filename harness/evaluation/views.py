@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import HarnessError, RequestError, unknown
+from harness.system.devices import autocast
 
 Predictor = Callable[[Tensor, int], Tensor]
 """(inputs (B, T, C, H, W), horizon) -> prediction (B, horizon, C, H, W)."""
@@ -54,23 +55,30 @@ VIEWS: dict[str, View] = {
 }
 """The views by name: hflip mirrors left and right, vflip up and down, rotN turns N degrees counter-clockwise, transpose
 mirrors at the main diagonal. {identity, hflip}, {identity, hflip, vflip, rot180} and {identity, rot90, rot180, rot270} are
-groups: a prediction averaged over one of them commutes with its members. All seven are no group (the mirror at the other
+groups: a prediction averaged over one of them commutes with its members. All seven are not a group (the mirror at the other
 diagonal is missing)."""
 
 
-def predict(model: Predictor, inputs_BTCHW: Tensor, horizon: int, views: Sequence[str] = ("identity",)) -> Tensor:
+def predict(
+    model: Predictor,
+    inputs_BTCHW: Tensor,
+    horizon: int,
+    views: Sequence[str] = ("identity",),
+    precision: str = "float32",
+) -> Tensor:
     """The mean over views of the model's predictions, each transformed back.
 
-    The model is called once a view, without autograd; it is the caller who puts it into evaluation mode.
+    The model is called once a view, without autograd; the caller puts it into evaluation mode.
 
     Args:
         model: (inputs, horizon) -> prediction (B, horizon, C, H, W).
         inputs_BTCHW: (B, T, C, H, W), intensities in [0, 1].
         horizon: frames to predict, at least 1.
         views: names from `VIEWS`, each at most once, at least one. Only "identity": the model's own answer, bit for bit.
+        precision: the 16-bit type that autocast uses; "float32" leaves autocast as the caller has it.
 
     Returns:
-        float32 (B, horizon, C, H, W), not clamped, in memory of its own.
+        float32 (B, horizon, C, H, W), not clamped, in new memory.
 
     Raises:
         RequestError: an unknown, repeated or missing view, a view that swaps height and width on frames that are not
@@ -81,7 +89,7 @@ def predict(model: Predictor, inputs_BTCHW: Tensor, horizon: int, views: Sequenc
     expected = (inputs_BTCHW.shape[0], horizon, *inputs_BTCHW.shape[2:])
     total: Tensor | None = None
     # Not inference_mode: there autocast casts the weights again at every use, and FLOP counters see nothing.
-    with torch.no_grad():
+    with torch.no_grad(), autocast(precision, inputs_BTCHW.device):
         for name in views:
             view = VIEWS[name]
             answer = model(inputs_BTCHW if name == "identity" else view.forward(inputs_BTCHW).contiguous(), horizon)

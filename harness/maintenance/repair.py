@@ -250,7 +250,8 @@ def _test_again(
     """Tests a training that is whole once more; says what came of it."""
     from harness.data.source import open_source
     from harness.experiment import Experiment
-    from harness.runs.execute import Options, run_cell
+    from harness.runs.cell import run_cell
+    from harness.runs.context import Context
     from harness.store import Cell
 
     try:
@@ -263,7 +264,7 @@ def _test_again(
         cell = Cell(record["variant"], record["preset"], experiment, source.identity, tuple(record["changes"]))
         if cell.run_id != run_id:
             return "cannot be tested again here: its data are not at hand, or another version of the code made it"
-        run_cell(cell, store, source, Options(device=device, digits=digits))
+        run_cell(cell, store, source, context=Context(device=device))
     except (HarnessError, KeyError, TypeError) as error:
         return f"cannot be tested again: {error}"
     return "tested again"

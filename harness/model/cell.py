@@ -1,4 +1,4 @@
-"""One ConvLSTM layer: a fast reading of its equations, and the plain one that every faster path is held against.
+"""One ConvLSTM layer: a fast implementation, and the plain reference that every faster path is tested against.
 
     i, f, o = sigmoid(Wx * x + Wh * h + b)      g = tanh(Wx * x + Wh * h + b)
     c' = f c + i g                              h' = o tanh(c')
@@ -25,7 +25,7 @@ State = tuple[Tensor, Tensor]
 """Hidden and cell state, each (B, C, H, W)."""
 
 CHUNK_BYTES = 2**24
-"""On the CPU a convolution of many frames is made in parts that write so much."""
+"""On the CPU a convolution of many frames runs in parts that each write at most this much."""
 
 
 class ConvLSTM(nn.Module):
@@ -101,8 +101,8 @@ class ConvLSTM(nn.Module):
 class Convolution(torch.autograd.Function):
     """A 'same' convolution of many frames (N, C, H, W) -> (N, G, H, W), in chunks on the CPU.
 
-    There a convolution of all frames is no faster than one of a few, and its library holds a second copy of what it reads
-    and writes: at preset `paper` that was a fifth of a step's memory, and a tenth of its time went into having it cleared.
+    On the CPU a convolution of all frames is no faster than one of a few, and its library holds a second copy of what it
+    reads and writes: at preset `paper` that was a fifth of a step's memory, and clearing it a tenth of its time.
     """
 
     @staticmethod
@@ -137,10 +137,10 @@ class Convolution(torch.autograd.Function):
 class Recurrence(torch.autograd.Function):
     """The recurrent part of a layer, with its own backward pass.
 
-    Autograd would do step by step what need not be: the weights' gradient (here one convolution over all steps) and filling
-    the input's gradient. And it would keep seven values of every cell: here five are kept, the four gates and the hidden
-    state, all in memory that is there anyway. The gates are made in place of the sums that the caller hands over, their
-    gradients in place of the gates; the cell states, float32 whatever the type of the gates, are computed again.
+    Autograd would compute the weights' gradient step by step (here it is one convolution over all steps), and fill the
+    input's gradient likewise. It would also keep seven values of every cell; this keeps five, the four gates and the hidden
+    state, in memory that exists anyway: the gates replace the sums that the caller hands over, and their gradients replace
+    the gates. Cell states, float32 whatever the type of the gates, are computed again.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The pointwise part of a ConvLSTM step as two Triton kernels: on CUDA, where Triton is, and where they prove right.
+"""The pointwise part of a ConvLSTM step as two Triton kernels: on CUDA, where Triton is installed and a trial agrees.
 
 The functions here do what those of the same name in `harness.model.pointwise` do, in one launch each, and take the same arguments.
 They neither wait for the device nor let data decide what is allocated, so that a CUDA graph can capture them.
@@ -125,7 +125,7 @@ def _empty_cell(gates: Tensor, layout: torch.memory_format) -> Tensor:
 
 
 def _laid_out(values: Tensor, like: Tensor) -> Tensor:
-    """A copy only where the layout is another one."""
+    """A copy only if the layout differs."""
     layout = _layout(like)
     assert layout is not None
     return values.expand(like.shape).contiguous(memory_format=layout)
@@ -151,7 +151,7 @@ def _try(device: torch.device, dtype: torch.dtype) -> None:
         cell, expected_cell = lstm_update(made, before, hidden), plain.lstm_update(expected, before, expected_hidden)
         compare([made, hidden, cell], [expected, expected_hidden, expected_cell], dtype)
         compare([lstm_cell(expected, before)], [expected_cell], dtype)
-        made.copy_(expected)  # a gate that was rounded the other way is one thing, its derivative another
+        made.copy_(expected)  # a gate that was rounded the other way is tested above; its derivative would differ by more
         given = before, expected_cell, hidden_grad, cell_grad
         grad, expected_grad = lstm_update_backward(made, *given), plain.lstm_update_backward(expected, *given)
         compare([made, grad], [expected, expected_grad], dtype)

@@ -1,8 +1,8 @@
 """A network's passes as CUDA graphs, for where launching kernels takes longer than the kernels do.
 
 What is in a graph: the network's forward pass and, where autograd is on, its backward pass. What is not: the loss with its
-weights and its scale, clipping, the optimiser, the exchange between processes. So nothing that changes from step to step is
-in a graph, and a step that is skipped needs no care.
+weights and its scale, clipping, the optimizer, the exchange between processes. So nothing that changes from step to step is
+in a graph, and a skipped step needs no special case.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Fixed(nn.Module):
         self._autocast = _autocast_of(device_type)
 
     def forward(self, frames_BTCHW: Tensor) -> Tensor:
-        """Predicts. Weights are cast anew: a cast that autocast keeps for itself would be gone when the graph is replayed."""
+        """Predicts. Casts the weights each time: a cast that autocast caches would be gone when the graph is replayed."""
         enabled = self._autocast is not None
         with torch.autocast(self._device_type, dtype=self._autocast, enabled=enabled, cache_enabled=False):
             answer: Tensor = self.network(frames_BTCHW, self.horizon)
@@ -94,7 +94,7 @@ class Graphed(nn.Module):
 
     The first call of a kind (see `Key`) runs the network as it is, and watches it: one that draws random numbers or keeps
     something as it runs is never graphed. By then kernels are chosen and compiled, and what is cached is cached. The second
-    call is captured. If that fails, for lack of memory or whatever reason, the user is told once and all goes on without.
+    call is captured. If that fails, for lack of memory or any other reason, the user is told once and no graphs are used.
 
     A graph's backward pass adds to the gradients that are there; where there is none it would hand over memory that it overwrites
     the next time (pytorch#181723). So a call that finds none runs as it is: clear them with `zero_grad(set_to_none=False)`.
@@ -119,7 +119,7 @@ class Graphed(nn.Module):
         if key is not None and not self.off:
             self._calls[key] += 1
             if self._calls[key] == 1:
-                if any(held.horizon != horizon for held in self._graphs):  # a curriculum has gone on; their memory is needed
+                if any(held.horizon != horizon for held in self._graphs):  # a curriculum has moved on; free their memory
                     self.drop()
                 return self._watched(frames_BTCHW, horizon)
             if self._calls[key] == 2 and self._captured(key, frames_BTCHW):
@@ -194,8 +194,11 @@ class Graphed(nn.Module):
 def graphed(
     model: nn.Module, device: torch.device, wanted: bool = True, note: Callable[[str], None] = lambda text: None
 ) -> nn.Module:
-    """The network behind graphs where they are of use and wanted; otherwise the network itself."""
-    return Graphed(model, note) if wanted and device.type in DEVICES else model
+    """The network behind graphs where they help and are wanted; otherwise the network itself.
+
+    A network with `forward_training` is fed other things in training than graphs hold, so it runs without them.
+    """
+    return Graphed(model, note) if wanted and device.type in DEVICES and not hasattr(model, "forward_training") else model
 
 
 def _autocast_of(device_type: str) -> torch.dtype | None:

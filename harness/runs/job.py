@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError, Interrupted
 from harness.options import RunOptions
@@ -54,17 +53,10 @@ class Job:
         return run_job(self)
 
 
-def execution(options: RunOptions) -> dict[str, Any]:
-    """The arguments of `harness.runs.execute.Options` that RunOptions gives."""
-    from harness.runs.execute import Options
-
-    names = {one.name for one in fields(Options)}
-    return {name: value for name, value in vars(options).items() if name in names} | {"graphs": not options.no_graphs}
-
-
 def run_job(job: Job) -> Done:
     """Runs one job in this process. An error becomes part of the answer."""
-    from harness.runs.execute import Options, run_cell, train_cell
+    from harness.runs.cell import run_cell, train_cell
+    from harness.runs.context import Context
     from harness.store import Store
     from harness.system.progress import PlainLines, progress
     from harness.variant import Variants
@@ -73,10 +65,8 @@ def run_job(job: Job) -> Done:
     try:
         cell, source = job.request.cell(Variants(files=job.plugins, third_party=job.third_party), job.variant, job.seed)
         run_id = cell.run_id
-        options = Options(
-            **execution(job.options),
+        context = Context(
             device=job.request.device,
-            digits=job.request.digits,
             progress=(lambda title: PlainLines(title, every=30.0)) if job.quiet else progress,
         )
         store = Store(job.store)
@@ -84,11 +74,11 @@ def run_job(job: Job) -> Done:
             training = store.training(cell)
             cached = training.path.joinpath("training.json").exists()
             with store.own(training):
-                _, resumed = train_cell(cell, training, source, options)
+                _, resumed = train_cell(cell, training, source, job.options, context)
             if not (run := store.run(cell)).path.joinpath("experiment.json").exists():
                 run.write("experiment.json", cell.record())  # so that the run is found by its id, and tested later
             return Done(run_id, cached=cached, resumed=resumed)
-        outcome = run_cell(cell, store, source, options)
+        outcome = run_cell(cell, store, source, job.options, context)
     except (Interrupted, KeyboardInterrupt) as error:
         return Done(run_id, error=str(error) or "interrupted", stopped=True)
     except HarnessError as error:

@@ -2,8 +2,8 @@
 
 `torchrun --nproc-per-node N -m harness run ...` starts them. Every rank draws the same batch and takes its slice of it, so the
 data stream is that of one process; gradients are summed, so they are those of one process on the whole batch but for the
-order of the sums. Rank 0 leads: it alone reads the clock, validates, writes to the store and prints; the others follow its
-state. All see the same store (one machine, or a shared file system).
+order of the sums. Only rank 0 reads the clock, validates, writes to the store and prints; the others take over its state. All
+use the same store (one machine, or a shared file system).
 """
 
 from __future__ import annotations
@@ -115,15 +115,15 @@ def local_device(asked: str) -> str:
 
 @contextmanager
 def from_environment(device: str) -> Iterator[Distributed]:
-    """The processes that torchrun's variables (RANK, WORLD_SIZE and where to meet) speak of; `SINGLE_PROCESS` without them.
+    """The processes that torchrun's variables (RANK, WORLD_SIZE, ...) describe; `SINGLE_PROCESS` without them.
 
-    Raises RequestError for variables that are no numbers, HarnessError when the processes do not find each other.
+    Raises RequestError for variables that are not numbers, HarnessError when the processes do not find each other.
     """
     try:
         rank, count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     except ValueError:
         raise RequestError(
-            f"RANK={os.environ.get('RANK')} and WORLD_SIZE={os.environ.get('WORLD_SIZE')} are no numbers; torchrun sets them"
+            f"RANK={os.environ.get('RANK')} and WORLD_SIZE={os.environ.get('WORLD_SIZE')} are not numbers; torchrun sets them"
         ) from None
     if count <= 1:
         yield SINGLE_PROCESS

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from harness.component import Component, setting
 from harness.errors import RequestError
@@ -12,6 +13,24 @@ from harness.errors import RequestError
 NOMINAL_TOTAL = 1000.0
 """The `total` for a budget that is not counted in steps. With a share s = 0..1 of the budget spent, the step is
 s * (NOMINAL_TOTAL - 1)."""
+
+
+class Schedule(Protocol):
+    """What an optimizer's settings are at a step."""
+
+    def values(self, step: float, total: float, lr: float) -> Mapping[str, float]:
+        """Settings by name, at a step as `one_cycle` counts it.
+
+        Keys are those of parameter groups ("lr", "momentum", ...), and "beta1" for the first of "betas". A key that a group
+        does not have is not set there.
+
+        Args:
+            step: 0 for the first step, total - 1 for the last; fractional for a budget in seconds.
+            total: steps in the whole training.
+            lr: the group's own peak learning rate.
+        """
+        ...
+
 
 HIGH_BETA1 = 0.95
 LOW_BETA1 = 0.85
@@ -30,7 +49,7 @@ def one_cycle(
 
     The learning rate rises from max_lr / div_factor to max_lr and falls to max_lr / div_factor / final_div_factor, while
     beta1 goes 0.95, 0.85, 0.95. The values are those of `torch.optim.lr_scheduler.OneCycleLR` with two phases; its peak
-    lies at step pct_start * total - 1. Where that is not after step 0 there is no rise, and a total of 1 is all fall.
+    lies at step pct_start * total - 1. If that is not after step 0, the rate only falls.
 
     Args:
         step: 0 for the first step, total - 1 for the last; may be fractional; values outside are clamped.

@@ -117,7 +117,7 @@ def test_variants_of_one_seed_share_data_and_the_weights_that_they_have_in_commo
     import torch
 
     from harness.data.source import open_source
-    from harness.model.forecaster import build_model
+    from harness.model.build import build_model
     from harness.variant import Variants
 
     request, variants = ablation().request, Variants()
@@ -184,8 +184,8 @@ def test_equal_operations_give_a_dearer_variant_fewer_steps_and_a_cheaper_one_mo
     for row in rows:
         assert row.cell is not None
         source = open_source(row.cell.experiment.data)
-        flops = training_flops(row.cell.experiment, source.channels, source.height, source.width)
-        base = training_flops(rows[0].cell.experiment, source.channels, source.height, source.width)  # type: ignore[union-attr]
+        flops = training_flops(row.cell.experiment, source.shape)
+        base = training_flops(rows[0].cell.experiment, source.shape)  # type: ignore[union-attr]
         assert flops == pytest.approx(base, rel=0.02)
 
 

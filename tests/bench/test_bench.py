@@ -14,7 +14,7 @@ from harness.bench import quality
 from harness.bench import speed as bench
 from harness.bench.article import ArticleForecaster
 from harness.errors import RequestError
-from harness.model.forecaster import build_model
+from harness.model.build import build_model
 from harness.presets import preset
 
 

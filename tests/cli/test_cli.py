@@ -664,7 +664,7 @@ def test_an_interrupted_run_ends_with_130_or_143_and_says_how_to_continue(
             raise error
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("harness.runs.execute.run_cell", interrupt)
+    monkeypatch.setattr("harness.runs.cell.run_cell", interrupt)
     answer = harness("run", "--preset", "tiny", "--store", tmp_path, "--json")
     assert (answer.code, answer.out) == (143 if error is None else 130, "")
     assert answer.err.startswith("stopped: ")
@@ -675,7 +675,7 @@ def test_memory_that_runs_out_is_one_line(harness: Command, tmp_path: Path, monk
     def too_much(*args: object, **options: object) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried")
 
-    monkeypatch.setattr("harness.training.trainer.fit", too_much)
+    monkeypatch.setattr("harness.training.loop.fit", too_much)
     answer = harness("run", "--preset", "tiny", "--store", tmp_path, "--json")
     refused(answer, "out of memory on cpu while training 'base' with training.batch_size=4; use --auto-batch", code=1)
 
@@ -742,7 +742,7 @@ def test_a_stopped_training_is_listed_as_unfinished_and_show_says_how_to_continu
     def stop(*args: object, **options: object) -> None:
         raise Interrupted("stopped at step 3 (50%); the state is saved: run the same command again to continue")
 
-    monkeypatch.setattr("harness.training.trainer.fit", stop)
+    monkeypatch.setattr("harness.training.loop.fit", stop)
     assert harness("run", "--preset", "tiny", "--store", tmp_path).code == 130
     (row,) = harness("list", "runs", "--store", tmp_path, "--json").document["runs"]
     assert (row["variant"], row["seed"], row["status"]) == ("base", 0, "unfinished")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import pytorch_msssim
 import torch
+from measured import frame_metrics
 from numpy.typing import NDArray
 from skimage.filters import gaussian
 from skimage.metrics import structural_similarity
@@ -18,9 +19,11 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from harness.errors import HarnessError, RequestError
+from harness.evaluation.baselines import blank, repeat_last
 from harness.evaluation.conventions import CONVENTIONS, HEADLINE, METRICS, PSNR_CAP
-from harness.evaluation.metrics import MetricMean, blank, frame_metrics, repeat_last
-from harness.training.losses import GAUSSIAN, ssim_loss, window_means
+from harness.evaluation.mean import MetricMean
+from harness.evaluation.windows import GAUSSIAN, window_means
+from harness.training.losses import ssim_loss
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -39,18 +38,17 @@ from harness.cli.app import main  # noqa: E402
 from harness.data import digits, sequences  # noqa: E402
 from harness.errors import HarnessError, RequestError  # noqa: E402
 from harness.experiment import canonical_json  # noqa: E402
-from harness.model.forecaster import build_model  # noqa: E402
-from harness.registry import Plugins
-from harness.runs.execute import finished, stored_experiment  # noqa: E402
+from harness.model.build import build_model  # noqa: E402
+from harness.registry import Plugins, Variants  # noqa: E402
+from harness.runs.outcome import finished, stored_experiment  # noqa: E402
 from harness.runs.request import Request, parse_settings, read_config  # noqa: E402
 from harness.store import FORMAT, Folder, Run, Store, Training  # noqa: E402
 from harness.study import Study  # noqa: E402
 from harness.system import locks  # noqa: E402
 from harness.system.secrets import public_url, without_secrets  # noqa: E402
-from harness.training import trainer  # noqa: E402
+from harness.training import checkpoint  # noqa: E402
 from harness.tuning.files import to_toml  # noqa: E402
 from harness.tuning.storage import open_storage  # noqa: E402
-from harness.variant import Variants  # noqa: E402
 from reports import ablation, compare, plots, records, render, studies  # noqa: E402
 from reports.page import Figure  # noqa: E402
 
@@ -71,28 +69,6 @@ class Reader:
 def make_readers(place: Path) -> list[Reader]:
     """All readers, at work in a folder of their own."""
     return [*_files(place), *_records(place), *_requests(place), *_storages(place), *_plugins(place)]
-
-
-def _of_file(path: Path, read: Callable[[Path], object]) -> Callable[[Any], object]:
-    """Writes a case to a file, bytes as they are and anything else as JSON, and reads it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def call(content: Any) -> object:
-        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-        return read(path)
-
-    return call
-
-
-@contextlib.contextmanager
-def _replaced(path: Path, content: bytes) -> Iterator[None]:
-    """The file has that content within."""
-    before = path.read_bytes() if path.exists() else None
-    path.write_bytes(content)
-    try:
-        yield
-    finally:
-        path.unlink() if before is None else path.write_bytes(before)
 
 
 # --- arrays and weights
@@ -122,7 +98,11 @@ def _files(place: Path) -> Iterator[Reader]:
     folder.mkdir()
     (folder / digits.TEST_IMAGES).write_bytes(_idx(2))
 
-    read_idx = _of_file(folder / digits.TRAIN_IMAGES, lambda _: (digits.verify_digits(folder), digits.load_digits(folder)))
+    def read_idx(content: bytes) -> object:
+        (folder / digits.TRAIN_IMAGES).write_bytes(content)
+        digits.verify_digits(folder)
+        return digits.load_digits(folder)
+
     idx = [_idx(3), gzip.compress(_idx(4), mtime=0), gzip.compress(_idx(1), mtime=0) * 2, gzip.compress(b"", mtime=0)]
     yield Reader("IDX and gzip files", bytes_like(idx), read_idx, 0.13)
 
@@ -140,11 +120,12 @@ def _files(place: Path) -> Iterator[Reader]:
     unit, byte = np.random.default_rng(0).random((4, 6, 8, 8)), np.zeros((4, 6, 1, 8, 8), np.uint8)
     arrays = [unit, unit.astype(np.float16), byte, np.asfortranarray(unit), np.array([{}], object), unit.astype("c16")]
 
-    def open_frames(path: Path) -> object:
+    def read_frames(content: bytes) -> object:
+        path = place / "frames.npy"
+        path.write_bytes(content)
         file = sequences.open_frames(path)
         return file.read([0]), file.digest
 
-    read_frames = _of_file(place / "frames.npy", open_frames)
     npy = [_npy(one) for one in arrays] + [_npy(unit, (2, 0)), _npy(unit, (3, 0)), b"\x80\x04."]
     yield Reader("npy files", bytes_like(npy), read_frames, 0.12)
 
@@ -169,23 +150,29 @@ def _files(place: Path) -> Iterator[Reader]:
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    trainer.save_checkpoint(training, model, optimizer, trainer.State(step=3, best_ssim=0.5))
+    checkpoint.save_checkpoint(training, model, optimizer, checkpoint.State(step=3, best_ssim=0.5))
     last = (training.path / "last.safetensors").read_bytes()
-    best = save(trainer._weights(model), {"step": "3"})
+    best = save(checkpoint.weights(model), {"step": "3"})
 
-    load = _of_file(training.path / "best.safetensors", lambda path: trainer.load_model(experiment, 1, path, CPU))
-    resume = _of_file(training.path / "last.safetensors", lambda _: trainer.resume(training, model, optimizer, CPU))
+    def load(content: bytes) -> object:
+        path = training.path / "best.safetensors"
+        path.write_bytes(content)
+        return checkpoint.load_model(experiment, 1, path, CPU)
+
+    def resume(content: bytes) -> object:
+        (training.path / "last.safetensors").write_bytes(content)
+        return checkpoint.resume(training, model, optimizer)
 
     def with_header(content: bytes) -> st.SearchStrategy[bytes]:
         size = struct.unpack("<Q", content[:8])[0]
         parsed = json.loads(content[8 : 8 + size])
         return json_like([parsed]).map(lambda value: _reheaded(value, content[8 + size :]))
 
-    state = json_like([{**vars(trainer.State(step=3)), "best_step": 7}]).map(
+    state = json_like([{**vars(checkpoint.State(step=3)), "best_step": 7}]).map(
         lambda value: save({}, {"training": "a" * 16, "state": json.dumps(value)})
     )
     yield Reader("checkpoints, to load", st.one_of(bytes_like([best, last]), with_header(best)), load, 0.06)
-    yield Reader("checkpoints, to resume from", st.one_of(bytes_like([last, best]), with_header(last), state), resume, 0.06)
+    yield Reader("checkpoints, to go on from", st.one_of(bytes_like([last, best]), with_header(last), state), resume, 0.06)
 
 
 def _reheaded(header: Any, tensors: bytes) -> bytes:
@@ -252,10 +239,17 @@ def _records(place: Path) -> Iterator[Reader]:
             raise errors[0]
 
     def read(folder: str, name: str, key: str) -> Callable[[Any], object]:
+        path = root / folder / key / name
+        before = path.read_bytes() if path.exists() else None
+
         def call(value: Any) -> object:
             content = value if isinstance(value, bytes) else signed(f"{key}/{name}", value)
-            with _replaced(root / folder / key / name, content):
-                return use()
+            path.write_bytes(content)
+            try:
+                use()
+            finally:
+                path.unlink() if before is None else path.write_bytes(before)
+            return None
 
         return call
 
@@ -272,15 +266,21 @@ def _records(place: Path) -> Iterator[Reader]:
     def pages(value: Any) -> object:
         name, content = value
         path = {"result.json": run.path / name, "plan": plan, "study": root / "studies" / "s.json"}[name]
+        before = path.read_bytes() if path.exists() else None
         key = {"result.json": f"{run.run_id}/{name}", "plan": f"plans/{plan.name}", "study": "studies/s.json"}[name]
-        drawing = mock.patch.object(plots, "_save", stub), mock.patch.object(studies, "_save", stub)
-        with drawing[0], drawing[1], _replaced(path, signed(key, content)):
+        path.write_bytes(signed(key, content))
+        save_, plots._save = plots._save, stub
+        studies_save, studies._save = studies._save, stub
+        try:
             page = ablation.make_page(store, records.read_store(store), VARIANTS, 0.005)
             if name == "study":
                 render.to_markdown(page)
                 for section in page.sections:
                     for table in section.tables:
                         render.to_csv(table), render.to_latex(table)
+        finally:
+            plots._save, studies._save = save_, studies_save
+            path.unlink() if before is None else path.write_bytes(before)
         return page
 
     parts = {"result.json": run.read("result.json"), "plan": Folder(plan.parent).read(plan.name), "study": study}
@@ -289,8 +289,12 @@ def _records(place: Path) -> Iterator[Reader]:
 
     document = records.read_store(store).document()
 
-    data = place / "other" / records.DATA_FILE
-    compared = _of_file(data, lambda path: compare.compare(root, path.parent, VARIANTS))
+    def compared(content: Any) -> object:
+        (place / "other" / records.DATA_FILE).write_bytes(
+            content if isinstance(content, bytes) else json.dumps(content).encode()
+        )
+        return compare.compare(root, place / "other", VARIANTS)
+
     yield Reader("a report's data.json", cases(document), compared, 0.02)
 
     lines = store.training(made[0]).path / "metrics.jsonl"
@@ -301,37 +305,45 @@ def _records(place: Path) -> Iterator[Reader]:
     log = b"\n".join(json.dumps(one).encode() for one in logged)
     runs = records.read_store(store).runs
 
-    def read_lines(lines: Path) -> object:
+    def read_lines(content: bytes) -> object:
+        lines.write_bytes(content)
         training = Training(lines.parent)
         training.append(lines.name, {"step": 1})
         return training.validations(), records.read_validations(store, runs[0])
 
     line = json_like(logged).map(lambda value: json.dumps(value).encode())
-    logs = st.one_of(bytes_like([log]), st.lists(line, max_size=3).map(b"\n".join))
-    yield Reader("metrics.jsonl", logs, _of_file(lines, read_lines), 0.05)
+    yield Reader("metrics.jsonl", st.one_of(bytes_like([log]), st.lists(line, max_size=3).map(b"\n".join)), read_lines, 0.05)
 
-    def read_manifest(path: Path) -> object:
-        found = render._manifest(path.parent)
-        assert all((path.parent / name).resolve().is_relative_to(path.parent.resolve()) for name in found)
+    manifest = place / "report"
+    manifest.mkdir()
+
+    def read_manifest(content: Any) -> object:
+        (manifest / render.MANIFEST).write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        found = render._manifest(manifest)
+        assert all((manifest / name).resolve().is_relative_to(manifest.resolve()) for name in found)
         return found
 
     listed = {"files": ["index.html", "tables/a.csv", "../x", "/etc/passwd", "tables/../../x.csv"]}
-    manifest = _of_file(place / "report" / render.MANIFEST, read_manifest)
-    yield Reader("a report's list of files", cases(listed), manifest, 0.02)
+    yield Reader("a report's list of files", cases(listed), read_manifest, 0.02)
 
+    (place / "locks").mkdir()
     holder = {"token": "0" * 32, "kernel": locks.kernel(), "flock": True, "pid": 1, "count": f"{0:012}"}
 
-    def read_lease(path: Path) -> object:
+    def read_lease(content: Any) -> object:
+        path = place / "locks" / "a.lease"
+        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
         path.with_suffix(".lock").touch()
         dead = locks.abandoned(path)
-        with locks.hold(path.parent, path.stem, wait=0) as lease:
+        with locks.hold(path.parent, path.stem, wait=False) as lease:
             assert (lease is not None) == dead
         return dead
 
-    yield Reader("leases", cases(holder), _of_file(place / "locks" / "a.lease", read_lease), 0.01)
+    yield Reader("leases", cases(holder), read_lease, 0.01)
 
-    measured = {"preset": "cpu", "ratios": {"article": {"training": 1.0}}}
-    ratios = _of_file(place / "ratios.json", lambda path: bench.check(measured, path))
+    def ratios(content: Any) -> object:
+        (place / "ratios.json").write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        return bench.check({"preset": "cpu", "ratios": {"article": {"training": 1.0}}}, place / "ratios.json")
+
     yield Reader("a benchmark's ratios", cases({"ratios": {"article": {"training": 1.5, "memory": 1}}}), ratios, 0.02)
 
 
@@ -385,14 +397,16 @@ COMMANDS = (
 
 
 def _requests(place: Path) -> Iterator[Reader]:
-    def config(path: Path) -> object:
+    path = place / "config.toml"
+
+    def config(text: str | bytes) -> object:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode(errors="surrogatepass"))
         return Request(preset="tiny", config=read_config(path)).experiment(VARIANTS, "base")
 
     flat = st.dictionaries(st.sampled_from([*(one.partition("=")[0] for one in SETTINGS), *TEXTS]), values, max_size=4)
     written = flat.map(_as_toml)
-    texts = st.one_of(text_like([CONFIG]), written).map(lambda text: text.encode(errors="surrogatepass"))
-    configs = st.one_of(texts, texts, bytes_like([CONFIG.encode()]))
-    yield Reader("TOML configs", configs, _of_file(place / "config.toml", config), 0.1)
+    texts = st.one_of(text_like([CONFIG]), bytes_like([CONFIG.encode()]), written)
+    yield Reader("TOML configs", texts, config, 0.1)
 
     def settings(texts: list[str]) -> object:
         return Request(preset="tiny", settings=parse_settings(texts)).experiment(VARIANTS, "base")
@@ -564,6 +578,8 @@ BODIES = (
 
 
 def _plugins(place: Path) -> Iterator[Reader]:
+    path = place / "plugin.py"
+
     def use(kind: type, group: str, files: list[Path], third_party: bool) -> object:
         found = Plugins(group, kind, files=files, third_party=third_party)
         rows = [(plugin.name, plugin.origin, plugin.error) for plugin in found]
@@ -574,7 +590,8 @@ def _plugins(place: Path) -> Iterator[Reader]:
         json.dumps(rows)
         return rows
 
-    def load(path: Path) -> object:
+    def file(content: bytes) -> object:
+        path.write_bytes(content)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             use(Study, "harness.studies", [path], False)
@@ -587,7 +604,7 @@ def _plugins(place: Path) -> Iterator[Reader]:
         )
     )
     example = f"{start}VARIANT = Variant(name='mine', summary='s', source='s')\n".encode()
-    yield Reader("plugin files", st.one_of(bodies, bytes_like([example])), _of_file(place / "plugin.py", load), 0.02)
+    yield Reader("plugin files", st.one_of(bodies, bytes_like([example])), file, 0.02)
 
     site = place / "site"
     info = site / "thing-1.0.dist-info"

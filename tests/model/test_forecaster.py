@@ -15,8 +15,9 @@ from torch.nn import functional as F
 from harness.errors import RequestError
 from harness.evaluation.cost import flops_per_sequence, forward_cost, training_flops
 from harness.experiment import Architecture, Experiment
+from harness.model.build import build_model
 from harness.model.cell import ConvLSTM
-from harness.model.forecaster import EncoderForecaster, build_model, count_parameters
+from harness.model.forecaster import EncoderForecaster, count_parameters
 from harness.presets import preset
 from harness.training.losses import composite_loss
 from harness.variant import Variants

@@ -26,10 +26,13 @@ from harness.errors import Interrupted
 from harness.evaluation import cost as measure
 from harness.evaluation.views import predict
 from harness.model import graphs
+from harness.model.build import build_model
 from harness.model.graphs import Fixed, Graphed, graphed
-from harness.runs.execute import Options, run_cell
+from harness.options import RunOptions
+from harness.runs.cell import run_cell
 from harness.store import Store
-from harness.training import trainer
+from harness.training import build
+from harness.training.step import GradientAccumulator, forward_backward
 
 CPU = torch.device("cpu")
 
@@ -133,7 +136,7 @@ def test_a_replayed_training_is_the_same_training(
     variant: str, changes: dict[str, object], source: Source, tmp_path: Path, backend: Backend
 ) -> None:
     cell, _ = cell_of({"training.steps": 8} | changes, variant, source)
-    _, eager = train(cell, source, tmp_path / "eager", graphs=False)
+    _, eager = train(cell, source, tmp_path / "eager", no_graphs=True)
     assert not backend.tapes
     _, replayed = train(cell, source, tmp_path / "replayed")
     assert backend.replays == [(3, 4, 6)]  # two steps as they are
@@ -142,7 +145,7 @@ def test_a_replayed_training_is_the_same_training(
 
 def test_a_curriculum_has_a_graph_for_each_horizon(source: Source, tmp_path: Path, backend: Backend) -> None:
     cell, _ = cell_of({"training.steps": 12}, "curriculum", source)
-    _, eager = train(cell, source, tmp_path / "eager", graphs=False)
+    _, eager = train(cell, source, tmp_path / "eager", no_graphs=True)
     _, replayed = train(cell, source, tmp_path / "replayed")
     assert backend.replays == [(2, 4, 4), (3, 4, 5)]
     assert_same_training(eager, replayed)
@@ -158,15 +161,15 @@ def test_graphs_of_a_horizon_that_is_past_are_given_up(backend: Backend) -> None
 
 
 def test_parts_of_a_batch_add_up(source: Source, tmp_path: Path, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = trainer.GradientAccumulator.__init__
+    start = GradientAccumulator.__init__
 
-    def smaller(self: trainer.GradientAccumulator, *given: Any) -> None:
+    def smaller(self: GradientAccumulator, *given: Any) -> None:
         start(self, *given)
         self.at_once = 2
 
-    monkeypatch.setattr(trainer.GradientAccumulator, "__init__", smaller)
+    monkeypatch.setattr(GradientAccumulator, "__init__", smaller)
     cell, _ = cell_of({"training.batch_size": 5}, source=source)
-    _, eager = train(cell, source, tmp_path / "eager", graphs=False)
+    _, eager = train(cell, source, tmp_path / "eager", no_graphs=True)
     _, replayed = train(cell, source, tmp_path / "replayed")
     assert [(sequences, replays > 5) for _, sequences, replays in backend.replays] == [(2, True), (1, False)]
     assert_same_training(eager, replayed)
@@ -187,7 +190,7 @@ def test_parts_that_find_no_gradient_are_not_replayed(backend: Backend) -> None:
 def test_memory_that_runs_out_takes_the_graphs_along_and_smaller_parts_follow(
     source: Source, tmp_path: Path, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss, calls = trainer.composite_loss, []
+    loss, calls = build.composite_loss, []
 
     def limited(prediction: Tensor, target: Tensor, weights: Any) -> Tensor:
         calls.append(len(prediction))
@@ -196,8 +199,8 @@ def test_memory_that_runs_out_takes_the_graphs_along_and_smaller_parts_follow(
         return loss(prediction, target, weights)
 
     cell, _ = cell_of({"training.steps": 8}, source=source)
-    _, eager = train(cell, source, tmp_path / "eager", graphs=False)
-    monkeypatch.setattr(trainer, "composite_loss", limited)
+    _, eager = train(cell, source, tmp_path / "eager", no_graphs=True)
+    monkeypatch.setattr(build, "composite_loss", limited)
     summary, replayed = train(cell, source, tmp_path / "replayed", auto_batch=True)
     assert summary["sequences_at_once"] == 2
     assert [sequences for _, sequences, _ in backend.replays] == [4, 2]
@@ -217,7 +220,7 @@ def test_a_capture_that_fails_is_told_once_and_training_goes_on(
 ) -> None:
     backend.fails = error
     cell, _ = cell_of({"training.steps": 8}, "curriculum", source)
-    _, eager = train(cell, source, tmp_path / "eager", graphs=False)
+    _, eager = train(cell, source, tmp_path / "eager", no_graphs=True)
     notes = Notes()
     _, replayed = train(cell, source, tmp_path / "replayed", progress=notes)
     (told,) = notes.notes
@@ -227,7 +230,7 @@ def test_a_capture_that_fails_is_told_once_and_training_goes_on(
 
 def test_a_network_that_draws_or_counts_is_not_graphed(source: Source, tmp_path: Path, backend: Backend) -> None:
     cell, _ = cell_of({"training.steps": 8, "architecture.bottleneck": Noisy()}, source=source)
-    _, eager = train(cell, source, tmp_path / "eager", graphs=False)
+    _, eager = train(cell, source, tmp_path / "eager", no_graphs=True)
     notes = Notes()
     _, replayed = train(cell, source, tmp_path / "replayed", progress=notes)
     assert not backend.tapes
@@ -269,7 +272,7 @@ def test_whatever_a_call_leaves_behind_is_seen(leaves: str, backend: Backend) ->
 
 def test_steps_that_are_skipped_leave_no_gradient_behind(source: Source, tmp_path: Path, backend: Backend) -> None:
     cell, _ = cell_of({"training.steps": 9}, source=source)
-    summary, eager = train(cell, Data(source, poison(1, 4, 5)), tmp_path / "eager", graphs=False)
+    summary, eager = train(cell, Data(source, poison(1, 4, 5)), tmp_path / "eager", no_graphs=True)
     assert summary["skipped_steps"] == 3
     _, replayed = train(cell, Data(source, poison(1, 4, 5)), tmp_path / "replayed")
     assert backend.replays == [(3, 4, 7)]
@@ -278,11 +281,11 @@ def test_steps_that_are_skipped_leave_no_gradient_behind(source: Source, tmp_pat
 
 def test_the_loss_scale_acts_on_what_is_replayed(source: Source, backend: Backend) -> None:
     cell, _ = cell_of(source=source)
-    model = trainer.build_model(cell.experiment.architecture, 1, 0)
+    model, loss = build_model(cell.experiment.architecture, 1, 0), build.build_loss(cell.experiment)
     network, frames = Graphed(model), source.train_batch(0, 0, 4, 3, CPU)
     norms = []
     for scale in (1.0, 1.0, 1.0, 8.0, 0.5):
-        trainer.forward_backward(network, frames, 3, 3, cell.experiment.loss, "float32", scale)
+        forward_backward(network, frames, shown=3, horizon=3, progress=1.0, loss=loss, precision="float32", scale=scale)
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         norms.append(torch.stack([one.norm() for one in gradients]).norm().item() / scale)
         torch._foreach_zero_(gradients)
@@ -296,7 +299,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(source: Source, tmp
             os.kill(os.getpid(), signal.SIGTERM)
 
     cell, _ = cell_of({"training.steps": 18}, "curriculum", source)
-    _, eager = train(cell, source, tmp_path / "eager", graphs=False)
+    _, eager = train(cell, source, tmp_path / "eager", no_graphs=True)
     with pytest.raises(Interrupted):
         train(cell, source, tmp_path / "stopped", progress=Watched(stop))
     _, stopped = train(cell, source, tmp_path / "stopped")
@@ -308,8 +311,8 @@ def test_deterministic_mode_and_the_switch_leave_graphs_alone(
     source: Source, tmp_path: Path, backend: Backend, quick: None
 ) -> None:
     cell, _ = cell_of(source=source)
-    run_cell(cell, Store(tmp_path / "deterministic"), source, Options(deterministic=True))
-    run_cell(cell, Store(tmp_path / "switch"), source, Options(graphs=False))
+    run_cell(cell, Store(tmp_path / "deterministic"), source, RunOptions(deterministic=True))
+    run_cell(cell, Store(tmp_path / "switch"), source, RunOptions(no_graphs=True))
     assert not backend.tapes
 
 
@@ -326,9 +329,9 @@ def test_a_result_is_the_same_from_replayed_predictions(
 ) -> None:
     monkeypatch.setattr(measure, "median_seconds", lambda once, seconds, **counts: [once() for _ in range(3)] and 1.0)
     cell, _ = cell_of(variant="tta", source=source)
-    eager = run_cell(cell, Store(tmp_path / "eager"), source, Options(graphs=False)).result
+    eager = run_cell(cell, Store(tmp_path / "eager"), source, RunOptions(no_graphs=True)).result
     assert not backend.tapes
-    replayed = run_cell(cell, Store(tmp_path / "replayed"), source, Options()).result
+    replayed = run_cell(cell, Store(tmp_path / "replayed"), source).result
     trained, *inferred = backend.tapes
     assert trained.trains
     assert {len(tape.static) for tape in inferred} >= {1, cell.experiment.training.batch_size}
@@ -360,7 +363,7 @@ def test_bench_replays_the_fast_path_and_no_other(source: Source, backend: Backe
     experiment = cell_of(source=source)[0].experiment
     frames = source.train_batch(0, 0, 2, 3, CPU)
     for contender in CONTENDERS:
-        stepper = Stepper(contender, trainer.build_model(experiment.architecture, 1, 0), experiment, CPU)
+        stepper = Stepper(contender, build_model(experiment.architecture, 1, 0), experiment, CPU)
         for _ in range(graphs.WARM_UPS + 1):
             stepper.step(lambda: frames)
             stepper.infer(frames[:, :3])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from harness.data.source import open_source
-from harness.runs.execute import Options, run_cell
+from harness.runs.cell import run_cell
 from harness.runs.request import Request
 from harness.store import Run, Store
 from harness.variant import Variants
@@ -31,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # takes seconds, and is not needed here
         for name in ("base", "tta", "attention"):
             made, source = request.cell(VARIANTS, name, 0)
-            run_cell(made, Store(root), source, Options())
+            run_cell(made, Store(root), source)
     return root
 
 
@@ -54,7 +54,7 @@ def test_pictures_of_every_method_and_an_animation(root: Path) -> None:
 
 
 def test_sequences_shown_are_those_that_were_scored(root: Path) -> None:
-    from harness.evaluation.metrics import MetricMean
+    from harness.evaluation.mean import MetricMean
 
     group, _, _ = draw(root)
     picks = pictures.choose(Store(root), group)

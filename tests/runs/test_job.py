@@ -41,7 +41,7 @@ def test_what_a_cell_raises_is_an_answer(
     def raises(*given: object) -> None:
         raise error
 
-    monkeypatch.setattr("harness.runs.execute.run_cell", raises)
+    monkeypatch.setattr("harness.runs.cell.run_cell", raises)
     done: Done = job(tmp_path).run()
     assert (done.error, done.stopped) == answer
     assert len(done.run_id) == 16

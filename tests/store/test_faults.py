@@ -21,12 +21,15 @@ import torch
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted
 from harness.maintenance import repair
-from harness.runs.execute import Options, Outcome, run_cell
+from harness.options import RunOptions
+from harness.runs.cell import run_cell
+from harness.runs.context import Context
+from harness.runs.outcome import Outcome
 from harness.runs.request import Request
 from harness.store import Cell, Store, Training
 from harness.system import signals
 from harness.system.progress import Silent, Status
-from harness.training import trainer
+from harness.training import loop
 from harness.variant import Variants
 
 INSTALLED = Variants(third_party=False)
@@ -45,7 +48,7 @@ def asked() -> tuple[Cell, Source]:
 def undisturbed(asked: tuple[Cell, Source], tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr("harness.evaluation.cost.median_seconds", lambda once, seconds, **options: 1.0)
-        return run_cell(asked[0], Store(tmp_path_factory.mktemp("undisturbed")), asked[1], Options())
+        return run_cell(asked[0], Store(tmp_path_factory.mktemp("undisturbed")), asked[1])
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +74,7 @@ def test_a_write_may_fail_anywhere(asked: tuple[Cell, Source], undisturbed: Outc
     cell, source = asked
 
     def work(store: Store) -> Outcome:
-        return run_cell(cell, store, source, Options(save_every=0))
+        return run_cell(cell, store, source, RunOptions(save_every=0))
 
     found = fault_injection.sites(tmp_path, work)
     kinds = list({site: number for number, site in enumerate(found, start=1)}.values())
@@ -108,10 +111,10 @@ def test_a_disk_that_is_really_full_is_one_line_and_the_run_goes_on_when_there_i
             free = os.statvfs(small_disk)
             file.write(b"x" * max(0, free.f_bavail * free.f_frsize - room))
         with pytest.raises(HarnessError, match="No space left on device"):
-            run_cell(cell, store, source, Options(save_every=0))
+            run_cell(cell, store, source, RunOptions(save_every=0))
         assert not damage(store)
     ballast.unlink()
-    assert same_numbers(run_cell(cell, store, source, Options()).result, undisturbed.result)
+    assert same_numbers(run_cell(cell, store, source).result, undisturbed.result)
 
 
 # --- power loss
@@ -142,7 +145,7 @@ def test_a_file_is_on_disk_before_it_has_its_name_and_lines_before_the_state_tha
     monkeypatch.setattr(os, "write", watched_write)
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(os, "replace", watched_replace)
-    run_cell(cell, Store(tmp_path), source, Options(save_every=0))
+    run_cell(cell, Store(tmp_path), source, RunOptions(save_every=0))
     named = [(at, *what.split(" ")) for at, (kind, what) in enumerate(events) if kind == "name"]
     assert {Path(target).name for _, _, target in named} >= {"result.json", "training.json", "last.safetensors"}
     for at, temporary, target in named:
@@ -162,7 +165,7 @@ import json, os, sys
 from pathlib import Path
 import torch
 from harness.evaluation import cost as measure
-from harness.runs.execute import Options, run_cell
+from harness.runs.cell import run_cell
 from harness.variant import Variants
 from harness.runs.request import Request
 from harness.store import Store
@@ -181,7 +184,7 @@ for number in range(8):
     children.append(os.fork())
     if children[-1] == 0:
         try:
-            outcome = run_cell(cells[number % 4], Store(Path(sys.argv[1])), source, Options())
+            outcome = run_cell(cells[number % 4], Store(Path(sys.argv[1])), source)
             os.write(1, (json.dumps({"cached": outcome.cached, "run_id": outcome.result["run_id"]}) + "\\n").encode())
         finally:
             os._exit(0)
@@ -277,7 +280,7 @@ def test_a_stopped_command_says_how_to_go_on_and_goes_on(
 
 def test_a_stopped_report_leaves_the_last_one_whole(asked: tuple[Cell, Source], tmp_path: Path) -> None:
     cell, source = asked
-    run_cell(cell, Store(tmp_path), source, Options())
+    run_cell(cell, Store(tmp_path), source)
     words = ["report", "--store", str(tmp_path), "--out", str(out := tmp_path / "report")]
     done = subprocess.run([*COMMAND, *words], env=ONE_THREAD, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -332,9 +335,9 @@ def test_a_validation_is_cut_short_and_made_up_for(asked: tuple[Cell, Source], u
 
     folder = Store(tmp_path).training(cell)
     with pytest.raises(Interrupted, match="stopped at step 2"):
-        trainer.fit(cell.experiment, Stopping(), folder, torch.device("cpu"), Silent())  # type: ignore[arg-type]
+        loop.fit(cell.experiment, Stopping(), folder, torch.device("cpu"), Silent(), RunOptions())  # type: ignore[arg-type]
     assert folder.validations() == []
-    outcome = run_cell(cell, Store(tmp_path), source, Options())
+    outcome = run_cell(cell, Store(tmp_path), source)
     assert outcome.resumed
     assert same_numbers(outcome.result, undisturbed.result)
     assert [line["step"] for line in folder.validations()] == [2, 3]
@@ -361,8 +364,8 @@ def test_clocks_that_jump_and_hosts_that_are_renamed_change_nothing(
             stop(status)
 
     with pytest.raises(Interrupted):
-        run_cell(cell, Store(tmp_path), source, Options(progress=lambda title: Stopping()))
-    outcome = run_cell(cell, Store(tmp_path), source, Options())
+        run_cell(cell, Store(tmp_path), source, context=Context(progress=lambda title: Stopping()))
+    outcome = run_cell(cell, Store(tmp_path), source)
     assert outcome.resumed
     assert same_numbers(outcome.result, undisturbed.result)
     assert 0 <= outcome.result["training"]["seconds"] < 1000

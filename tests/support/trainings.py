@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from harness.data.source import Source
+from harness.options import RunOptions
 from harness.runs.request import Request
 from harness.store import Cell, Store, Training
 from harness.system.progress import Silent, Status
-from harness.training import trainer
+from harness.training import loop
 from harness.variant import Variants
 
 CPU = torch.device("cpu")
@@ -56,7 +57,7 @@ def train(cell: Cell, source: Source, root: Path, **options: Any) -> tuple[dict[
     folder = Store(root).training(cell)
     folder.write("experiment.json", cell.record())
     progress = options.pop("progress", Silent())
-    return trainer.fit(cell.experiment, source, folder, CPU, progress, **options), folder
+    return loop.fit(cell.experiment, source, folder, CPU, progress, RunOptions(**options)), folder
 
 
 class Data:
@@ -116,3 +117,36 @@ def assert_same_training(one: Training, other: Training) -> None:
 
 def poison(*steps: int) -> Callable[[int, int, Tensor], Tensor | None]:
     return lambda step, horizon, batch: batch * float("nan") if step in steps else None
+
+
+class PowerCut(Exception):
+    """Nothing of the process is left."""
+
+
+def cut_at(step: int, source: Source) -> Any:
+    def on_batch(now: int, horizon: int, batch: Tensor) -> None:
+        if now == step:
+            raise PowerCut
+
+    return Data(source, on_batch)
+
+
+@dataclass
+class Taken:
+    """One step that the optimizer took."""
+
+    rate: float
+    beta1: float
+    gradient_norm: float
+    before: list[Tensor]
+    after: list[Tensor]
+
+
+def switches() -> tuple[Any, ...]:
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.benchmark,
+        torch.backends.mkldnn.matmul.fp32_precision,
+        torch.get_rng_state().tolist(),
+        torch.is_grad_enabled(),
+    )

@@ -244,8 +244,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
     for module in (
-        "harness.training.trainer",
-        "harness.runs.execute",
+        "harness.training.loop",
+        "harness.runs.result",
         "harness.ablation.runner",
         "harness.tuning.search",
         "reports.ablation",

@@ -25,13 +25,14 @@ import torch
 from faults import fail_each, sites
 from kills import numbers
 
-from harness.ablation.plan import Ablation
-from harness.ablation.runner import Runner
+from harness.ablation.runner import Ablation, Runner
 from harness.data import digits
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
 from harness.evaluation.pictures import draw_run
-from harness.runs.execute import Options, run_cell
+from harness.options import RunOptions
+from harness.runs.cell import run_cell
+from harness.runs.context import Context
 from harness.runs.request import Request
 from harness.store import Store
 from harness.system.progress import Silent, Status
@@ -104,13 +105,13 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
 
     def run(store: Store, **options: Any) -> Any:
         cell, source = REQUEST.cell(INSTALLED, "base", 0)
-        run_cell(cell, store, source, Options(save_every=0, **options))
+        run_cell(cell, store, source, RunOptions(save_every=0, **options))
         return numbers(store.root)
 
     def force(store: Store) -> Any:
         """What was there is kept, once; what is new has its numbers."""
         cell, source = REQUEST.cell(INSTALLED, "base", 0)
-        outcome = run_cell(cell, store, source, Options(save_every=0, force=True))
+        outcome = run_cell(cell, store, source, RunOptions(save_every=0), Context(force=True))
         before = (finished / "runs" / cell.run_id / "result.json").read_bytes()
         kept = [path.read_bytes() for path in store.root.glob("runs/*~*/result.json")].count(before)
         return kept, [outcome.result[name] for name in ("metrics", "metrics_per_frame", "baselines", "run_id")]

@@ -77,19 +77,19 @@ def test_processes_that_are_told_to_stop_save_and_one_alone_goes_on(tmp_path: Pa
     assert not list(tmp_path.glob("trainings/*/training.json"))
     code, _, err = run(ONE, tmp_path, *words)
     assert code == 0, err
-    assert "going on with the training" in err
+    assert "resuming the training" in err
 
 
 @pytest.mark.parametrize(("batch", "count"), [(8, 1), (8, 2), (5, 2), (7, 3), (3, 3)])
 def test_shares_cover_the_batch_once_and_evenly(batch: int, count: int) -> None:
-    taken = [list(range(batch))[Distributed(rank, count).share(batch)] for rank in range(count)]
+    taken = [list(range(batch))[Distributed(rank, count).shard(batch)] for rank in range(count)]
     assert [place for part in taken for place in part] == list(range(batch))
     assert max(map(len, taken)) - min(map(len, taken)) <= 1
 
 
 def test_more_processes_than_sequences_are_refused() -> None:
     with pytest.raises(RequestError, match=r"training\.batch_size is 4, but 8 processes"):
-        Distributed(0, 8).share(4)
+        Distributed(0, 8).shard(4)
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:

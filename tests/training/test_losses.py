@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.errors import RequestError
+from harness.evaluation.windows import GAUSSIAN, window_means
 from harness.experiment import Loss
-from harness.training.losses import GAUSSIAN, composite_loss, exact_float32, ssim_loss, window_means
+from harness.training.losses import composite_loss, ssim_loss
 
 
 @pytest.fixture(autouse=True)
@@ -155,22 +156,3 @@ def test_window_means_are_a_convolution() -> None:
         expected = torch.nn.functional.conv2d(images[:, None], window, padding=padding)[:, 0]
         torch.testing.assert_close(window_means(images, GAUSSIAN, padding=padding), expected)
     assert sum(GAUSSIAN) == pytest.approx(1, abs=1e-15)
-
-
-@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
-def test_exact_float32_puts_every_switch_back(precision: str) -> None:
-    def state() -> list[str]:
-        backends = torch.backends
-        places = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
-        return [place.fp32_precision for place in places]
-
-    before = torch.get_float32_matmul_precision()
-    try:
-        torch.set_float32_matmul_precision(precision)
-        expected = state()
-        with exact_float32(torch.device("cpu")):
-            assert state() == ["ieee"] * 4
-        assert state() == expected
-        assert torch.get_float32_matmul_precision() == precision
-    finally:
-        torch.set_float32_matmul_precision(before)

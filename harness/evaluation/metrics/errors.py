@@ -1,0 +1,71 @@
+"""Errors of intensities, pixel by pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.evaluation.metrics.metric import FrameMean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PSNR_CAP = 100.0
+"""PSNR of a perfect frame, dB: a mean squared error of 1e-10 or less counts as 1e-10, so that means stay finite."""
+
+
+def _errors(prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
+    """(N, pixels), float64."""
+    return (prediction_NCHW - target_NCHW).flatten(1).double()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Error(FrameMean):
+    higher_is_better: bool = False
+    lowest: float = 0.0
+    highest: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MSE(_Error):
+    """Squared error, summed over a frame."""
+
+    name: str = "mse"
+    title: str = "MSE"
+    unit: str = "squared intensity, summed over a frame's pixels"
+    convention: str = "sum of squared errors over a frame's pixels and channels; as OpenSTL, but predictions are clamped"
+
+    def values(self, prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
+        """The sum of each frame, (N,)."""
+        return _errors(prediction_NCHW, target_NCHW).square().sum(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MAE(_Error):
+    """Absolute error, summed over a frame."""
+
+    name: str = "mae"
+    title: str = "MAE"
+    unit: str = "intensity, summed over a frame's pixels"
+    convention: str = "sum of absolute errors over a frame's pixels and channels; as OpenSTL, but predictions are clamped"
+
+    def values(self, prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
+        """The sum of each frame, (N,)."""
+        return _errors(prediction_NCHW, target_NCHW).abs().sum(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PSNR(_Error):
+    """Peak signal-to-noise ratio."""
+
+    name: str = "psnr"
+    title: str = "PSNR"
+    higher_is_better: bool = True
+    highest: float | None = PSNR_CAP
+    unit: str = "dB"
+    convention: str = f"10 log10(1 / mean squared error) of each frame, at most {PSNR_CAP:g} dB, then the mean over frames"
+
+    def values(self, prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
+        """PSNR of each frame, dB, (N,)."""
+        mean = _errors(prediction_NCHW, target_NCHW).square().mean(1)
+        return -10 * mean.clamp_min(10 ** (-PSNR_CAP / 10)).log10()

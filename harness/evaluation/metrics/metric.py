@@ -1,0 +1,75 @@
+"""What a metric is. This module does not import torch, so that tables and `harness list` can name metrics at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(ABC):
+    """How predictions are judged: counts of every frame, which add up, and what their sums give.
+
+    A mean over frames counts a value and 1 (see `FrameMean`). A ratio of sums, such as a critical success index, counts its
+    numerator and its denominator. Letters in names: B sequences, T frames, C channels, H height, W width, K counts.
+    """
+
+    name: str
+    """The key in results."""
+    title: str
+    """The heading of a column or axis."""
+    higher_is_better: bool
+    lowest: float
+    """The smallest possible value."""
+    highest: float | None
+    """The largest possible value; None: bounded by the frame's size alone."""
+    unit: str = ""
+    """The unit; empty for a pure number."""
+    convention: str
+    """Exactly what is computed, in one line."""
+    revision: int = 1
+    """Raised when a change of the code changes values."""
+
+    @property
+    def direction(self) -> str:
+        """'higher' or 'lower': which way is better."""
+        return "higher" if self.higher_is_better else "lower"
+
+    @abstractmethod
+    def counts(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
+        """What a frame adds to the sums: float64 (B, T, K).
+
+        Called in exact float32 without autograd. Both arguments are float32 in [0, 1]; a frame with a value that is not
+        finite is NaN there, and must come out as NaN. Raises RequestError for frames that it cannot measure.
+        """
+
+    @abstractmethod
+    def finish(self, sums: Sequence[float]) -> float:
+        """The metric of frames whose K counts add up to `sums`; NaN where it is not defined."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameMean(Metric):
+    """A metric whose mean over frames is reported. A subclass gives `values`."""
+
+    @abstractmethod
+    def values(self, prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
+        """The metric of each of N = B * T frames, (N,)."""
+
+    def counts(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
+        """Each frame's value, and 1."""
+        import torch
+
+        # Time goes into the batch: given 5-D input, pytorch-msssim would filter over time as well.
+        values = self.values(prediction_BTCHW.flatten(0, 1), target_BTCHW.flatten(0, 1)).double()
+        return torch.stack((values, torch.ones_like(values)), dim=-1).view(*prediction_BTCHW.shape[:2], 2)
+
+    def finish(self, sums: Sequence[float]) -> float:
+        """The mean."""
+        total, frames = sums
+        return total / frames

@@ -1,0 +1,59 @@
+"""A finished cell, as the store has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.component import Find
+from harness.experiment import Experiment
+from harness.store import REDO, Cell, DamagedRecord, Run, Store, validated
+
+PRINTED = (
+    *("run_id", "variant", "preset", "seed", "status", "cached", "resumed", "params", "flops_per_sequence"),
+    *("metrics", "metrics_per_frame", "baselines", "training", "inference", "memory", "device", "digits", "path"),
+)
+"""The keys of `harness run --json`, in their order: other programs rely on them."""
+PRINTED_PARTS = {
+    "training": ("steps", "seconds", "sequences_per_second", "skipped_steps"),
+    "inference": ("frames_per_second",),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A cell's result, and whether it came from the store or from a resumed training."""
+
+    result: dict[str, Any]
+    path: Path
+    cached: bool = False
+    resumed: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """The document that `harness run --json` prints: the documented part of the result. `harness show` has all of it."""
+        whole = self.result | {"cached": self.cached, "resumed": self.resumed, "path": str(self.path)}
+        parts = {name: {key: whole[name][key] for key in keys} for name, keys in PRINTED_PARTS.items()}
+        return {name: parts.get(name, whole[name]) for name in PRINTED}
+
+
+def finished(store: Store, cell: Cell) -> Outcome | None:
+    """The cell's result when the store has all of it. Raises DamagedRecord when a part is missing or damaged."""
+    run = store.run(cell)
+    result = run.read_or_none("result.json")
+    if result is None:
+        return None
+    missing = [name for name in ("experiment.json", "environment.json", "sequences.json") if run.read_or_none(name) is None]
+    if "experiment.json" in missing:
+        raise DamagedRecord(f"{run.path} has no experiment.json; {REDO}")
+    # Two names can mean one experiment (`tta` with one view is `base`); the answer carries the name that was asked for.
+    outcome = Outcome(result | {"variant": cell.variant, "preset": cell.preset}, run.path, cached=True)
+    with validated(run.path / "result.json"):
+        outcome.record()
+    return outcome
+
+
+def stored_experiment(store: Store, run: Run, find: Find) -> Experiment:
+    """The experiment of a run's record. Raises DamagedRecord or RequestError when it cannot be read back."""
+    with validated(run.path):
+        return Experiment.from_dict(store.record_of(run).get("experiment", {}), find)

@@ -1,0 +1,88 @@
+"""Tests a trained cell and writes its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from harness.data.source import Source
+from harness.evaluation.baselines import BASELINES
+from harness.evaluation.conventions import CONVENTIONS, HEADLINE
+from harness.evaluation.cost import flops_per_sequence, frames_per_second
+from harness.evaluation.evaluate import evaluate
+from harness.evaluation.micro_batches import MicroBatcher
+from harness.model.build import count_parameters, use_reference
+from harness.model.graphs import graphed
+from harness.options import RunOptions
+from harness.runs.context import Context
+from harness.store import Cell, Run, Training
+from harness.system.environment import describe_device, environment
+from harness.training.checkpoint import load_model
+
+
+def evaluate_cell(
+    cell: Cell,
+    training: Training,
+    summary: Mapping[str, Any],
+    run: Run,
+    source: Source,
+    options: RunOptions,
+    context: Context,
+) -> dict[str, Any]:
+    """Tests the cell's checkpoint, and the baselines on the same sequences; writes and returns the result.
+
+    With `options.auto_batch` as many sequences at once as fit into memory.
+    """
+    device, experiment = torch.device(context.device), cell.experiment
+    size = experiment.training.batch_size
+    micro_batches = MicroBatcher(size, options.auto_batch, lambda text: context.note(f"testing {cell.variant!r}: {text}"))
+    model = use_reference(load_model(experiment, source.shape, training.check(summary), device), options.reference)
+    network = graphed(model, device, not (options.no_graphs or options.deterministic), context.note)
+    scores = evaluate(
+        {"model": network, **BASELINES},
+        source.test(size, device),
+        shown=experiment.data.input_frames,
+        horizon=experiment.data.horizon,
+        views=experiment.inference.views,
+        precision=experiment.training.precision,
+        micro_batches=micro_batches,
+    )
+    batch = next(iter(source.test(size, device)))
+    # Of as many sequences at once as were tested; when that is too much, of fewer.
+    speed, measured = next(
+        micro_batches.each([network], batch, lambda some: (frames_per_second(network, experiment, some), len(some)))
+    )
+    result = {
+        "run_id": cell.run_id,
+        "variant": cell.variant,
+        "preset": cell.preset,
+        "seed": cell.seed,
+        "status": "finished",
+        "params": count_parameters(model),
+        "flops_per_sequence": flops_per_sequence(model, experiment, source.shape),
+        "metrics": scores["model"].overall(),
+        "metrics_per_frame": scores["model"].per_frame(),
+        "baselines": {name: scores[name].overall() for name in BASELINES},
+        "baselines_per_frame": {name: scores[name].per_frame() for name in BASELINES},
+        "training": {key: value for key, value in summary.items() if key not in ("memory", "checkpoint")},
+        "inference": {
+            "frames_per_second": speed,
+            "batch_size": measured,
+            "frames_per_second_batch_1": frames_per_second(network, experiment, batch[:1]),
+        },
+        "memory": summary["memory"],
+        "device": describe_device(context.device),
+        "digits": source.digits,
+        "test_digest": source.test_digest(),
+        "conventions": CONVENTIONS,
+        "training_key": cell.training_key,
+        "revisions": cell.record()["revisions"],
+    }
+    sequences = {HEADLINE: scores["model"].per_sequence(HEADLINE)}
+    run.write("experiment.json", cell.record())
+    run.write("environment.json", environment(context.device))
+    run.write("sequences.json", sequences)  # apart from the result, which is read often and stays small
+    run.write("result.json", result)
+    return run.read("result.json")

@@ -1,0 +1,176 @@
+"""One evaluation for networks, baselines and strangers' predictors; metrics that are means of frames, and ratios of sums."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from measured import frame_metrics
+from torch import Tensor, nn
+
+from harness.errors import HarnessError
+from harness.evaluation.baselines import BASELINES, repeat_last
+from harness.evaluation.evaluate import evaluate
+from harness.evaluation.mean import MetricMean
+from harness.evaluation.metrics import BUILT_IN, Metric
+from harness.evaluation.micro_batches import MicroBatcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class CSI(Metric):
+    """Critical success index at 0.5: hits over hits, misses and false alarms. A ratio of sums, not a mean of frames."""
+
+    name: str = "csi"
+    title: str = "CSI"
+    higher_is_better: bool = True
+    lowest: float = 0.0
+    highest: float | None = 1.0
+    convention: str = "hits / (hits + misses + false alarms) at 0.5"
+
+    def counts(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
+        said, true = prediction_BTCHW >= 0.5, target_BTCHW >= 0.5
+        return torch.stack([(said & true).sum((2, 3, 4)), (said | true).sum((2, 3, 4))], dim=-1).double()
+
+    def finish(self, sums: Sequence[float]) -> float:
+        hits, either = sums
+        return hits / either if either else math.nan
+
+
+class Mirror(nn.Module):
+    """Predicts the last frame, brighter on the left: views matter to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: list[tuple[bool, int, torch.dtype | None]] = []
+
+    def forward(self, frames: Tensor, horizon: int) -> Tensor:
+        autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+        self.called.append((self.training, len(frames), autocast))
+        ramp = torch.linspace(0, 0.2, frames.shape[-1])
+        return repeat_last(frames, horizon) + ramp
+
+
+class Wrapped(nn.Module):
+    """As a network behind graphs: in training mode itself, whatever the network is in."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor, horizon: int) -> Tensor:
+        answer: Tensor = self.network(frames, horizon)
+        return answer
+
+
+def sequences(count: int = 5, frames: int = 4) -> Tensor:
+    return torch.rand(count, frames, 1, 16, 16, generator=torch.Generator().manual_seed(3))
+
+
+def scored(predictors: Any, frames: Tensor, **given: Any) -> dict[str, MetricMean]:
+    options = {"shown": 2, "horizon": 2, "micro_batches": MicroBatcher(3)} | given
+    return evaluate(predictors, frames.split(3), options.pop("metrics", BUILT_IN), **options)
+
+
+def test_predictors_are_measured_on_the_same_sequences() -> None:
+    frames = sequences()
+    found = scored(
+        {"model": Mirror(), **BASELINES, "mine": lambda inputs, horizon: inputs[:, :1].repeat(1, 2, 1, 1, 1)}, frames
+    )
+    assert list(found) == ["model", "blank", "repeat_last", "mine"]
+    for name, predictor in BASELINES.items():
+        expected = frame_metrics(predictor(frames[:, :2], 2), frames[:, 2:])
+        for metric, values in expected.items():
+            assert found[name].overall()[metric] == pytest.approx(values.mean().item(), rel=1e-9)
+    assert len({one.overall()["mse"] for one in found.values()}) == 4
+
+
+def test_networks_alone_are_averaged_over_views() -> None:
+    frames, network = sequences(), Mirror()
+    plain, averaged = (
+        scored({"model": network, "repeat_last": repeat_last}, frames, views=views)
+        for views in (("identity",), ("identity", "hflip", "rot180"))
+    )
+    assert plain["model"].overall() != averaged["model"].overall()
+    assert plain["repeat_last"].overall() == averaged["repeat_last"].overall()
+
+
+def test_a_network_runs_in_evaluation_mode_and_trains_again_afterwards() -> None:
+    network = Mirror()
+    scored({"model": network}, sequences(), precision="bfloat16")
+    assert network.called == [(False, 3, torch.bfloat16), (False, 2, torch.bfloat16)]
+    assert network.training
+    network.eval()
+    scored({"model": Wrapped(network)}, sequences())
+    assert not network.training, "what was in evaluation mode inside something that was not stays so"
+
+    def broken() -> Iterator[Tensor]:
+        yield sequences()
+        raise OSError("unreadable")
+
+    with pytest.raises(OSError, match="unreadable"):
+        evaluate({"model": network.train()}, broken(), shown=2, horizon=2, micro_batches=MicroBatcher(3))
+    assert network.training
+
+
+def test_memory_that_runs_out_makes_smaller_parts_for_all() -> None:
+    class Small(Mirror):
+        def forward(self, frames: Tensor, horizon: int) -> Tensor:
+            if len(frames) > 2:
+                raise torch.OutOfMemoryError("full")
+            return super().forward(frames, horizon)
+
+    frames, notes = sequences(), []
+    whole = scored({"model": Mirror(), **BASELINES}, frames)
+    parts = scored({"model": Small(), **BASELINES}, frames, micro_batches=MicroBatcher(3, True, notes.append))
+    assert len(notes) == 1
+    for name, mean in whole.items():
+        assert parts[name].overall() == pytest.approx(mean.overall(), rel=1e-6)
+        assert len(parts[name].per_sequence("ssim")) == 5
+
+
+def test_a_prediction_of_another_shape_is_refused_of_anybody() -> None:
+    with pytest.raises(HarnessError, match=r"predicted \(3, 2, 1, 16, 16\).*expected \(3, 1, 1, 16, 16\)"):
+        scored({"mine": lambda inputs, horizon: inputs}, sequences(3, 3), horizon=1)
+
+
+def test_a_ratio_of_sums_is_not_a_mean_of_ratios() -> None:
+    target = torch.zeros(2, 2, 1, 4, 4)
+    prediction = target.clone()
+    target[0, 0, 0, 0, :2] = 1  # 1 of 2 hit
+    prediction[0, 0, 0, 0, 0] = 1
+    target[1, 0, 0, :2] = 1  # 8 of 8 hit
+    prediction[1, 0, 0, :2] = 1
+    prediction[0, 1, 0, 0, 0] = 1  # 1 false alarm
+    mean = MetricMean([CSI()])
+    for one in (0, 1):
+        mean.update(prediction[one : one + 1], target[one : one + 1])
+    assert mean.overall() == {"csi": 9 / 11}
+    assert mean.per_frame() == {"csi": [9 / 10, 0.0]}
+    assert mean.per_sequence("csi") == [1 / 3, 1.0]
+    each = frame_metrics(prediction, target, [CSI()])["csi"]
+    assert each[:, 0].tolist() == [0.5, 1.0]
+    assert each[0, 1] == 0
+    assert each[1, 1].isnan(), "nothing there and nothing said is not defined"
+
+
+def test_own_metrics_stand_beside_the_built_in_ones() -> None:
+    found = scored(BASELINES, sequences(), metrics=(*BUILT_IN, CSI()))["repeat_last"].overall()
+    assert list(found) == [metric.name for metric in BUILT_IN] + ["csi"]
+    assert 0 < found["csi"] < 1
+    small = scored(BASELINES, sequences()[..., :8, :8], metrics=(CSI(),))["blank"].overall()
+    assert small == {"csi": 0.0}, "frames that are too small for SSIM can be measured otherwise"
+
+
+def test_means_are_bit_for_bit_those_of_torch() -> None:
+    """The sums of a ratio in place of a mean change no digit of a stored result."""
+    frames = torch.rand(37, 7, 1, 12, 12, generator=torch.Generator().manual_seed(5))
+    mean = MetricMean()
+    mean.update(frames, frames.roll(1, 0))
+    for name, values in frame_metrics(frames, frames.roll(1, 0)).items():
+        assert mean.overall()[name] == values.mean().item()
+        assert mean.per_frame()[name] == values.mean(0).tolist()
+        assert mean.per_sequence(name) == values.mean(1).tolist()
