@@ -12,9 +12,11 @@ from typing import Any
 from harness.ablation.plan import REFERENCE, Planned, expand
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
+from harness.executors.jobs import Jobs
 from harness.executors.processes import Done, Job
-from harness.executors.protocol import Executors, Processes, share_of_cores
+from harness.executors.protocol import Executors, Processes
 from harness.experiment import BUDGETS
+from harness.options import RunOptions
 from harness.registry import Variants
 from harness.runs.execute import finished
 from harness.runs.request import SAVE_SECONDS, Request
@@ -246,20 +248,21 @@ class Runner:
     def _job(self, row: Row) -> Job:
         ablation = self.ablation
         assert row.request is not None
-        return Job(
-            request=row.request,
-            variant=row.planned.variant,
-            seed=row.planned.seed,
+        options = RunOptions(
+            deterministic=ablation.deterministic,
+            auto_batch=ablation.auto_batch,
+            no_graphs=not ablation.graphs,
+            save_every=ablation.save_every,
+        )
+        jobs = Jobs(
             store=self.store.root,
             plugins=ablation.plugins,
             third_party=ablation.third_party,
-            deterministic=ablation.deterministic,
-            auto_batch=ablation.auto_batch,
-            graphs=ablation.graphs,
-            save_every=ablation.save_every,
-            threads=ablation.threads or share_of_cores(ablation.workers),
-            quiet=ablation.workers != 1,
+            options=options,
+            workers=ablation.workers,
+            threads=ablation.threads,
         )
+        return jobs.make(row.request, row.planned.variant, row.planned.seed)
 
     def _settle(self, row: Row, done: Done, todo: list[Row], stopping: bool) -> None:
         assert row.cell is not None

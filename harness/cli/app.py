@@ -541,9 +541,11 @@ def study(
     """Search a study's settings by validation SSIM; goes on where it was interrupted."""
     from harness.executors.factory import executors
     from harness.executors.resources import resolve_resources
+    from harness.options import RunOptions
     from harness.runs.request import store_root
     from harness.store.store import Store
-    from harness.tuning.command import StudyRequest, run_study, serve_dashboard
+    from harness.tuning.command import run_study, serve_dashboard
+    from harness.tuning.request import StudyRequest
 
     root = store_root(store)
     if dashboard:
@@ -563,20 +565,19 @@ def study(
             sampler=sampler,
             pruner=pruner,
             objectives=tuple(one.strip() for one in objectives.split(",")),
-            options=frozenset(option or ()),
+            study_options=frozenset(option or ()),
             confirm=confirm,
             max_failures=max_failures,
             workers=where.workers,
             threads=where.threads,
-            save_every=save_every,
             storage=storage,
             study_name=study_name,
             request=_request(preset, device, digits, settings, config, where),
             plugins=tuple(plugin or ()),
             third_party=not no_plugins,
-            deterministic=deterministic,
-            auto_batch=auto_batch,
-            graphs=not no_graphs,
+            options=RunOptions(
+                deterministic=deterministic, auto_batch=auto_batch, no_graphs=no_graphs, save_every=save_every
+            ),
             words=("harness", *sys.argv[1:]),
         ),
         Store(root),

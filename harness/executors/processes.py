@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.errors import HarnessError, Interrupted
-from harness.runs.request import SAVE_SECONDS, Request
+from harness.options import RunOptions
+from harness.runs.request import Request
 from harness.system import signals
 
 
@@ -44,10 +45,7 @@ class Job:
     store: Path
     plugins: tuple[Path, ...] = ()
     third_party: bool = True
-    deterministic: bool = False
-    auto_batch: bool = False
-    graphs: bool = True
-    save_every: float = SAVE_SECONDS
+    options: RunOptions = RunOptions()
     threads: int = 0
     quiet: bool = False
     evaluate: bool = True
@@ -82,10 +80,11 @@ def run_job(job: Job) -> Done:
         options = Options(
             device=job.request.device,
             digits=job.request.digits,
-            deterministic=job.deterministic,
-            save_every=job.save_every,
-            auto_batch=job.auto_batch,
-            graphs=job.graphs,
+            deterministic=job.options.deterministic,
+            save_every=job.options.save_every,
+            auto_batch=job.options.auto_batch,
+            graphs=not job.options.no_graphs,
+            reference=job.options.reference,
             progress=(lambda title: PlainLines(title, every=30.0)) if job.quiet else progress,
         )
         store = Store(job.store)

@@ -36,7 +36,8 @@ from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
 from harness.store.store import Store
 from harness.tuning import search
-from harness.tuning.command import StudyRequest, run_study
+from harness.tuning.command import run_study
+from harness.tuning.request import StudyRequest
 from reports.ablation import build
 
 REQUEST = Request(

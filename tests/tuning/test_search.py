@@ -144,7 +144,7 @@ def test_a_crash_in_the_middle_of_asking_loses_no_arm(lab: Lab, monkeypatch: pyt
 
 
 def test_two_processes_share_a_study(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.tuning.search.HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("harness.tuning.leftovers.HEARTBEAT_SECONDS", 0.2)
 
     class Interleaved(AtOnce):
         def done(self, timeout: float) -> list[Any]:
@@ -198,7 +198,7 @@ def test_a_trial_whose_making_was_answered_by_nobody_is_made_again_and_counted_o
     import sqlalchemy
     from optuna.exceptions import StorageInternalError
 
-    monkeypatch.setattr("harness.tuning.search.HEARTBEAT_SECONDS", 0.0)
+    monkeypatch.setattr("harness.tuning.leftovers.HEARTBEAT_SECONDS", 0.0)
     search = lab.search(trials=5)
     make, calls = search.storage.optuna.create_new_trial, itertools.count()
 
@@ -218,9 +218,9 @@ def test_a_trial_whose_making_was_answered_by_nobody_is_made_again_and_counted_o
 def test_a_trial_of_a_machine_that_died_before_its_first_heartbeat_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.tuning.search.HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("harness.tuning.leftovers.HEARTBEAT_SECONDS", 0.2)
     monkeypatch.setattr("harness.tuning.search.WATCH_SECONDS", 0.1)
-    monkeypatch.setattr("harness.tuning.storage.GRACE_SECONDS", 1)
+    monkeypatch.setattr("harness.tuning.leftovers.GRACE_SECONDS", 1)
     url = f"sqlite:///{tmp_path / 'shared.sqlite3'}"
     with closing(Lab(tmp_path / "here", url)) as here, closing(Lab(tmp_path / "there", url)) as there:
         with monkeypatch.context() as elsewhere:
@@ -373,7 +373,7 @@ def test_another_search_space_or_experiment_under_one_name_is_refused(lab: Lab) 
         ({"objectives": ("seconds",)}, "give ssim, or ssim,seconds"),
         ({"objectives": ("sim",)}, "unknown objective 'sim'; did you mean 'ssim'"),
         ({"sampler": "cmaes"}, "at least two numeric parameters; this study has 1"),
-        ({"options": frozenset({"l2"})}, "has no option 'l2'"),
+        ({"study_options": frozenset({"l2"})}, "has no option 'l2'"),
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_runs(lab: Lab, plan: dict[str, Any], message: str) -> None:
@@ -398,7 +398,7 @@ def test_a_range_that_cannot_be_searched_is_refused(wrong: dict[str, Any]) -> No
 
 
 def test_the_studies_store_record_is_whole_and_says_what_it_was(lab: Lab) -> None:
-    search = lab.search(trials=3, command="harness study stub")
+    search = lab.search(trials=3, words=("harness", "study", "stub"))
     search.run(AtOnce())
     saved = search.save()
     record = Folder(lab.root / "studies").read(f"{search.id}.json")
@@ -413,7 +413,7 @@ def test_the_studies_store_record_is_whole_and_says_what_it_was(lab: Lab) -> Non
 def test_confirming_compares_on_seeds_that_the_search_did_not_use(lab: Lab) -> None:
     search = lab.search(trials=12, cells=lab.cells(value=lambda x, seed: 1 - (x - 0.9) ** 2 + 0.001 * (seed % 3) * x))
     search.run(AtOnce())
-    search.confirmed = confirm(search, 4, AtOnce(slots=2), statistics())
+    search.written.confirmed = confirm(search, 4, AtOnce(slots=2), statistics())
     found = search.record()["confirm"]
     assert found["seeds"] == [1, 2, 3, 4]
     assert found["reference"] == "middle"
