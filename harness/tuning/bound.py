@@ -105,7 +105,7 @@ class BoundStudy:
         return next((arm for arm in self.arms if arm.reference), self.arms[0] if self.arms else None)
 
     @property
-    def directions(self) -> list[str]:
+    def directions(self) -> list[samplers.Direction]:
         """'maximize' or 'minimize' for each objective."""
         return [samplers.OBJECTIVES[name] for name in self.asked.objectives]
 

@@ -116,4 +116,4 @@ def _run_all(search: Search, executor: Executor, cells: list[Any]) -> None:
     if failed:
         raise HarnessError(f"a cell of the confirmation failed: {failed}; what is finished is kept, run the command again")
     if stop.is_set():
-        raise Interrupted("what is finished is in the store; run the same command again to go on")
+        raise Interrupted("what is finished is in the store; run the same command again to continue")

@@ -113,7 +113,8 @@ class StudyRecord:
         }
 
     def _arm(self, arm: Arm, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        row = next((row for row in reversed(rows) if row["arm"] == arm.name), {})
+        blank: Mapping[str, Any] = {}
+        row = next((row for row in reversed(rows) if row["arm"] == arm.name), blank)
         names = ("number", "state", "settings", "value", "values", "seed_values", "run_ids", "error")
         about = {"name": arm.name, "reference": arm is self.bound.reference, "note": arm.note, "params": dict(arm.params)}
         return about | {name: row.get(name) for name in names}

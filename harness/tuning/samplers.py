@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 SAMPLERS = ("tpe", "gp", "cmaes", "random")
-OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {"ssim": "maximize", "seconds": "minimize"}
+Direction = Literal["maximize", "minimize"]
+OBJECTIVES: dict[str, Direction] = {"ssim": "maximize", "seconds": "minimize"}
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:

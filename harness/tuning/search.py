@@ -228,7 +228,8 @@ class Search:
         params: Params = {}
         cells: list[Any] = []
         error: str | None = None
-        if not self.trials.available(every):  # proposed in memory: the storage would be read several times for it
+        queued = self.trials.available(every)
+        if not queued:  # proposed in memory: the storage would be read several times for it
             known = every if self.asked.pruner == "hyperband" else standing  # hyperband sorts trials by their numbers
             space = self.bound.distributions
             params = self.patiently(lambda: samplers.propose(sampler, self.trials.study, space, known))
@@ -238,7 +239,7 @@ class Search:
             return None
         if trial.params != params:
             cells, error = self._cells_of(trial.params)
-        if trial.user_attrs.get(MARK) != self.trials.mark(cells):
+        if queued or trial.user_attrs.get(MARK) != self.trials.mark(cells):
             self.trials.sign(trial, cells)
         live = LiveTrial(trial, trial.user_attrs.get("arm"), cells)
         if error is not None:
