@@ -255,14 +255,13 @@ class Runner:
             save_every=ablation.save_every,
         )
         jobs = Jobs(
-            store=self.store.root,
             plugins=ablation.plugins,
             third_party=ablation.third_party,
             options=options,
             workers=ablation.workers,
             threads=ablation.threads,
         )
-        return jobs.make(row.request, row.planned.variant, row.planned.seed)
+        return jobs.job(self.store.root, row.request, row.planned.variant, row.planned.seed)
 
     def _settle(self, row: Row, done: Done, todo: list[Row], stopping: bool) -> None:
         assert row.cell is not None

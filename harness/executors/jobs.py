@@ -1,4 +1,4 @@
-"""The jobs of a command's cells: what all of them share is said once, for plans and for studies."""
+"""What the cells of a plan or a study share, and the job of each one."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from harness.runs.request import Request
 
 @dataclass(frozen=True, kw_only=True)
 class Jobs:
-    """Makes the jobs of cells.
+    """How cells are run.
 
     Args:
-        workers: cells at once; more than one shows its progress in plain lines.
+        options: how cells are trained and tested.
+        workers: cells at once; 0: as many as the executor has room for. Several show their progress in plain lines.
         threads: threads of a cell; 0: torch's own choice with one worker, an equal share of the cores with more.
     """
 
-    store: Path
     plugins: tuple[Path, ...] = ()
     third_party: bool = True
     options: RunOptions = RunOptions()
     workers: int = 1
     threads: int = 0
 
-    def make(self, request: Request, variant: str, seed: int, *, evaluate: bool = True) -> Job:
+    def job(self, store: Path, request: Request, variant: str, seed: int, *, evaluate: bool = True) -> Job:
         """The job of one cell; without `evaluate` it trains and leaves the test data alone."""
         return Job(
             request=request,
             variant=variant,
             seed=seed,
-            store=self.store,
+            store=store,
             plugins=self.plugins,
             third_party=self.third_party,
             options=self.options,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from harness.data.source import Source
-from harness.executors.jobs import Jobs
 from harness.executors.processes import Job, Task
 from harness.experiment import BUDGETS, Experiment
 from harness.registry import Variants
@@ -89,16 +88,7 @@ class StoreCells:
 
     def task(self, cell: TrialCell, *, evaluate: bool = False) -> Job:
         """The job for a worker."""
-        asked = self.asked
-        jobs = Jobs(
-            store=self.store.root,
-            plugins=asked.plugins,
-            third_party=asked.third_party,
-            options=asked.options,
-            workers=asked.workers,
-            threads=asked.threads,
-        )
-        return jobs.make(cell.request, self.variant, cell.cell.seed, evaluate=evaluate)
+        return self.asked.job(self.store.root, cell.request, self.variant, cell.cell.seed, evaluate=evaluate)
 
     def summary(self, cell: TrialCell) -> Mapping[str, Any] | None:
         """training.json."""

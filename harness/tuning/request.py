@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.errors import RequestError
-from harness.options import RunOptions
+from harness.executors.jobs import Jobs
 from harness.runs.request import Request
 from harness.system.secrets import public_url, redact
 
@@ -16,7 +15,7 @@ _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyRequest:
+class StudyRequest(Jobs):
     """What the user asked for; see `harness study --help`. Raises RequestError for numbers and names out of range.
 
     Args:
@@ -28,11 +27,8 @@ class StudyRequest:
         study_options: the study's own options that are switched on (--with).
         confirm: seeds on which the best setting is tested; None for no test.
         max_failures: trials that may fail in a row before the study stops.
-        workers: cells at once; 0: as many as the executor has room for.
-        threads: threads of a cell; 0: torch's own choice with one worker, an equal share of the cores with more.
         storage: URL of Optuna's storage; None for SQLite in the store.
         study_name: the study's identity, instead of one made from what its trials have in common.
-        options: how cells are trained and tested.
         words: the command line as it was typed.
     """
 
@@ -49,13 +45,8 @@ class StudyRequest:
     study_options: frozenset[str] = frozenset()
     confirm: int | None = None
     max_failures: int = 5
-    workers: int = 1
-    threads: int = 0
     storage: str | None = None
     study_name: str | None = None
-    plugins: tuple[Path, ...] = ()
-    third_party: bool = True
-    options: RunOptions = RunOptions()
     words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -240,7 +240,7 @@ class Search:
         if trial.params != params:
             cells, error = self._cells_of(trial.params)
         if queued or trial.user_attrs.get(MARK) != self.trials.mark(cells):
-            self.trials.sign(trial, cells)
+            self.trials.annotate(trial, MARK, self.trials.mark(cells) | {"number": trial.number})
         live = LiveTrial(trial, trial.user_attrs.get("arm"), cells)
         if error is not None:
             self._fail(live, error)

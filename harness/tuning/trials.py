@@ -7,6 +7,7 @@ only then asked for, so a process that dies in between leaves a whole trial that
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import math
 import re
@@ -165,7 +166,7 @@ class Trials:
         space = self.bound.distributions
         whole = all(one.params.keys() == space.keys() for one in every if one.state.name == "WAITING")
         self.study.sampler = sampler
-        # Parameters that a trial already has are not asked for: each would read the trial once more.
+        # A trial that another program queued by `enqueue_trial` has no parameters until they are asked for.
         trial = self.patiently(lambda: self.study.ask(None if whole else space))
         if trial.params.keys() == space.keys():
             return trial
@@ -173,12 +174,8 @@ class Trials:
         return None
 
     def mark(self, cells: list[Any]) -> dict[str, Any]:
-        """The mark of this process for a trial with these cells."""
+        """The mark of this process for a trial with these cells. That of a trial which another one queued has its number too."""
         return {"owner": self.owner, "run_ids": [cell.run_id for cell in cells]}
-
-    def sign(self, trial: optuna.Trial, cells: list[Any]) -> None:
-        """Marks a trial that another process queued, or that was queued again, as run by this one."""
-        self.annotate(trial, MARK, self.mark(cells) | {"number": trial.number})
 
     # --- ending ---
 
@@ -224,7 +221,8 @@ class Trials:
         def requeue() -> None:
             # Queued before it is ended: a crash in between leaves both, and the old one stands for nothing then.
             if not any(trial.number in history(one) for one in self.study.get_trials(deepcopy=False)):
-                optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=most)(self.study, trial)
+                again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=most)
+                again(self.study, copy.deepcopy(trial))  # it appends to the trial's own history
             with contextlib.suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):
                 self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 

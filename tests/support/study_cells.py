@@ -153,3 +153,8 @@ class Lab:
     def trainings(self) -> list[int]:
         """How often each cell was trained."""
         return [len(path.read_text().splitlines()) for path in (self.root / "stub").iterdir()]
+
+
+def completed(record: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Parameters and value of the complete trials of a study's record."""
+    return [(trial["params"], trial["value"]) for trial in record["trials"] if trial["state"] == "COMPLETE"]
