@@ -41,7 +41,9 @@ from harness.runs.job import Done
 from harness.runs.request import Request
 from harness.store import Store
 from harness.study import Arm, Float, Study
-from harness.tuning.search import FOLDER, Plan, Search
+from harness.tuning.database import FOLDER
+from harness.tuning.request import StudyRequest
+from harness.tuning.search import Search
 from harness.tuning.storage import open_storage
 
 
@@ -122,13 +124,13 @@ def measure(workers: int, trials: int, seconds: float, url: str | None = None) -
         store = Store(Path(folder))
         (store.root / "naps").mkdir()
         cells = Naps(store.root / "naps", seconds)
-        plan = Plan(study=STUDY, variant="base", request=Request(preset="tiny"), trials=trials)
+        asked = StudyRequest(study=STUDY.name, variant="base", request=Request(preset="tiny"), trials=trials)
         with closing(open_storage(url, store.root / FOLDER)) as storage, closing(Processes(workers)) as executor:
             warm = [executor.submit(Nap(f"warm-{index}", 0.0, 1.0, cells.folder)) for index in range(workers)]
             while warm:
                 answered = {ticket for ticket, _ in executor.done(1.0)}
                 warm = [ticket for ticket in warm if ticket not in answered]
-            search = Search(plan, store, storage, cells, (preset("tiny"), {}), lambda text: None)
+            search = Search(asked, STUDY, store, storage, cells, (preset("tiny"), {}), lambda text: None)
             statements = itertools.count()
             if storage.rdb is not None:
                 event.listen(storage.rdb.engine, "before_cursor_execute", lambda *call: next(statements))
@@ -140,12 +142,12 @@ def measure(workers: int, trials: int, seconds: float, url: str | None = None) -
 def _take_part(url: str, folder: Path, trials: int, ready: Barrier) -> None:
     """One of several processes that share a study: it asks, tells, and has one worker."""
     store = Store(folder)
-    plan = Plan(study=STUDY, variant="base", request=Request(preset="tiny"), trials=trials)
+    asked = StudyRequest(study=STUDY.name, variant="base", request=Request(preset="tiny"), trials=trials)
     with closing(open_storage(url, store.root / FOLDER)) as storage, closing(Processes(1)) as executor:
         executor.submit(Nap(f"warm-{os.getpid()}", 0.0, 0.0, folder / "naps"))
         while not executor.done(1.0):
             pass
-        search = Search(plan, store, storage, Naps(folder / "naps"), (preset("tiny"), {}), lambda text: None)
+        search = Search(asked, STUDY, store, storage, Naps(folder / "naps"), (preset("tiny"), {}), lambda text: None)
         ready.wait()
         search.run(executor)
 

@@ -1,6 +1,6 @@
 """What a study is to the engine: a search space, fixed settings that are always tried, and an objective. Studies are plugins.
 
-A package registers its own in the entry-point group `harness.studies`; the engine (`harness.studying`) knows none by name.
+A package registers its own in the entry-point group `harness.studies`; `harness.tuning` runs them and knows none by name.
 
 The record of a study, `<store>/studies/<id>.json`, is rewritten as trials end, so that reports need no Optuna storage:
 
@@ -18,15 +18,25 @@ The record of a study, `<store>/studies/<id>.json`, is rewritten as trials end, 
     counts                         {complete, pruned, failed, running, waiting}
     trials                         [{number, state, arm, params, settings, value, values, seed_values, run_ids, error}],
                                    by number; state is Optuna's name (COMPLETE, PRUNED, FAIL, RUNNING, WAITING); a trial that
-                                   was interrupted and queued anew is listed once, under its last number. `value` is the first
-                                   objective (of a pruned trial: so far); `values` has all of them; `seed_values` one a seed
-    arms                           [{name, reference, note, ...the fields of its trial, or null ones when it has none}]
+                                   was interrupted and queued again is listed once, under its last number. `params` are
+                                   Optuna's parameters (the names of `space`), `settings` the config paths that the study made
+                                   of them; {} when it could not. `value` is the first objective (of a pruned trial: so far);
+                                   `values` has all of them; `seed_values` one a seed
+    arms                           [{name, reference, note, params, ...the other fields of its trial, null when it has none}]
     best                           {number, params, settings, value, values, arm, config}, or null; with two objectives the
                                    one of the front with the highest SSIM. `config` is the TOML file that `run --config` takes
     front                          the numbers on the Pareto front (two objectives), else []
-    confirm                        null, or {seeds, metric, rows: [{name, params, settings, run_ids, values, mean}],
-                                   comparisons: [...], verdict}: test scores by seed, the chosen setting and the arms, and
-                                   each against the reference arm (fields of the statistics plugin's comparison)
+    confirm                        null, or test scores on seeds that the search did not use, and dropped when another setting
+                                   becomes the best:
+      seeds, metric                those seeds, and the name of the score ("ssim")
+      settings                     the settings of the best trial that was confirmed
+      rows                         [{name, params, settings, run_ids, values, mean}]: first "chosen", the best trial, then every
+                                   arm by its name. `params` and `settings` as in `trials`: those of the best trial, and those
+                                   of the arm. `run_ids` by seed, `values` {seed as text: score or null}, `mean` of the scores
+      reference                    the arm that the others are compared with, or null
+      comparisons                  [the fields of the statistics plugin's comparison]: each row with the reference, except a row
+                                   whose settings are those of another
+      verdict                      a sentence on the chosen setting
 """
 
 from __future__ import annotations

@@ -28,7 +28,6 @@ from harness.runs.request import Request
 from harness.store import Cell, Store
 from harness.system.devices import choose_device, resolve
 from harness.system.precision import exact_float32
-from harness.system.progress import Silent, Status
 from harness.training import loop
 from harness.training.build import build_loss
 from harness.training.checkpoint import load_model

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import RequestError
-from harness.options import RunOptions
+from harness.executors.jobs import Jobs
 
 if TYPE_CHECKING:
     from harness.runs.request import Request
@@ -36,14 +35,12 @@ class Planned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ablation:
+class Ablation(Jobs):
     """A plan with everything that its cells need. Raises RequestError for a value out of range.
 
     Args:
         plan: a name of `PLANS`, or compositions separated by commas.
         match: what every variant gets as much of as base: optimiser steps, seconds of training, or operations of training.
-        workers: cells at the same time, each in its own process; they may share a GPU. 0: as many as the executor can hold.
-        threads: threads per cell; 0 for torch's own choice with one worker here, an equal share of the cores with more.
         retries: how often to try a failed cell again.
         max_hours: after this time the cells under way save their state and stop; None for no limit.
     """
@@ -53,11 +50,6 @@ class Ablation:
     seeds: tuple[int, ...]
     request: Request
     match: str = "steps"
-    plugins: tuple[Path, ...] = ()
-    third_party: bool = True
-    options: RunOptions = RunOptions()
-    workers: int = 1
-    threads: int = 0
     retries: int = 1
     max_hours: float | None = None
     command: str = ""

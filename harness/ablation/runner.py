@@ -11,7 +11,7 @@ from harness.ablation.plan import REFERENCE, Ablation, Planned
 from harness.ablation.record import PlanRecord, Row
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
-from harness.executors.processes import Processes, share_of_cores
+from harness.executors.processes import Processes
 from harness.executors.protocol import Executors
 from harness.experiment import BUDGETS
 from harness.runs.job import Done, Job
@@ -135,19 +135,8 @@ class Runner:
         return None
 
     def _job(self, row: Row) -> Job:
-        ablation = self.ablation
         assert row.request is not None
-        return Job(
-            request=row.request,
-            variant=row.planned.variant,
-            seed=row.planned.seed,
-            store=self.store.root,
-            plugins=ablation.plugins,
-            third_party=ablation.third_party,
-            options=ablation.options,
-            threads=ablation.threads or share_of_cores(ablation.workers),
-            quiet=ablation.workers != 1,
-        )
+        return self.ablation.job(self.store.root, row.request, row.planned.variant, row.planned.seed)
 
     def _settle(self, row: Row, done: Done, todo: list[Row], stopping: bool) -> None:
         assert row.cell is not None

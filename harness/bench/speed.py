@@ -7,6 +7,7 @@ the processor for one thread on the CPU. Compare ratios of one run: absolute tim
 
 from __future__ import annotations
 
+import copy
 import json
 import resource
 import statistics
@@ -30,7 +31,6 @@ from harness.evaluation.cost import forget_peak, forward_cost, median_seconds, p
 from harness.evaluation.views import predict
 from harness.experiment import Experiment
 from harness.model.build import build_model, use_reference
-from harness.model.forecaster import EncoderForecaster
 from harness.model.graphs import WARM_UPS, graphed
 from harness.presets import preset
 from harness.runs.request import resolve
@@ -215,9 +215,7 @@ class Stepper:
     """A contender with its own copy of the network and of the optimizer."""
 
     def __init__(self, contender: Contender, model: nn.Module, experiment: Experiment, device: torch.device) -> None:
-        own = EncoderForecaster(experiment.architecture, model.channels)
-        own.load_state_dict(model.state_dict())
-        self.model = contender.build(own).to(device)
+        self.model = contender.build(copy.deepcopy(model)).to(device)
         if device.type == "cuda" and _is_fast(contender.name):
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.experiment, self.device = experiment, device

@@ -55,7 +55,8 @@ def study(
 ) -> None:
     """Search a study's settings by validation SSIM; continues where it was interrupted."""
     from harness.executors.resources import executors, resolve_resources
-    from harness.tuning.command import StudyRequest, run_study, serve_dashboard
+    from harness.tuning.command import run_study, serve_dashboard
+    from harness.tuning.request import StudyRequest
 
     store = stored.open()
     storage = storage or os.environ.get("HARNESS_STORAGE") or None

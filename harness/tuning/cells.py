@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from harness.data.source import Source
-from harness.executors.processes import share_of_cores
 from harness.executors.protocol import Task
 from harness.experiment import BUDGETS, Experiment
-from harness.options import RunOptions
 from harness.runs.job import Job
 from harness.runs.request import Request
 from harness.store import Cell, DamagedRecord, Store, validated
+from harness.tuning.request import StudyRequest
 from harness.variant import Variants
 
 
@@ -69,45 +67,29 @@ class TrialCell:
 class StoreCells:
     """Cells of one variant in a store."""
 
-    request: Request
+    asked: StudyRequest
     variant: str
     store: Store
     variants: Variants
-    plugins: tuple[Path, ...] = ()
-    third_party: bool = True
-    options: RunOptions = RunOptions()
-    workers: int = 1
-    threads: int = 0
     _source: Source | None = field(default=None, repr=False)
 
     def experiment(self) -> tuple[Experiment, Mapping[str, str]]:
         """What trials start from, resolved, and the identity of its data."""
-        cell, self._source = self.request.cell(self.variants, self.variant, None, self._source)
+        cell, self._source = self.asked.request.cell(self.variants, self.variant, None, self._source)
         return cell.experiment, cell.identity
 
     def make(self, settings: Mapping[str, object], seed: int) -> TrialCell:
         """The cell of the user's request with these settings on top."""
-        own = dict(self.request.settings or {})
+        own = dict(self.asked.request.settings or {})
         if any(f"training.{name}" in settings for name in BUDGETS):
             own = {path: value for path, value in own.items() if path not in {f"training.{name}" for name in BUDGETS}}
-        request = replace(self.request, settings=own | dict(settings))
+        request = replace(self.asked.request, settings=own | dict(settings))
         cell, self._source = request.cell(self.variants, self.variant, seed, self._source)
         return TrialCell(cell, request)
 
     def task(self, cell: TrialCell, *, evaluate: bool = False) -> Job:
         """The job for a worker."""
-        return Job(
-            request=cell.request,
-            variant=self.variant,
-            seed=cell.cell.seed,
-            store=self.store.root,
-            plugins=self.plugins,
-            third_party=self.third_party,
-            options=self.options,
-            threads=self.threads or share_of_cores(self.workers),
-            quiet=self.workers != 1,
-            evaluate=evaluate,
-        )
+        return self.asked.job(self.store.root, cell.request, self.variant, cell.cell.seed, evaluate=evaluate)
 
     def summary(self, cell: TrialCell) -> Mapping[str, Any] | None:
         """training.json."""

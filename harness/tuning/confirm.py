@@ -1,4 +1,4 @@
-"""Does the chosen setting hold on seeds that chose nothing? Test scores, computed once, against the study's fixed arms."""
+"""Tests the best setting and the study's fixed arms on seeds that the search did not use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness.errors import HarnessError, Interrupted, RequestError
+from harness.errors import HarnessError, Interrupted
 from harness.executors.protocol import Executor
 from harness.registry import Plugins
 from harness.system.signals import stop_signals
@@ -30,16 +30,17 @@ def confirm(search: Search, seeds: int, executor: Executor, compare: Compare) ->
     """Trains and tests the best setting and the arms on seeds after those of the search; returns what the record keeps.
 
     What the store has is not trained again. Raises HarnessError when a cell fails, Interrupted when told to stop.
+
+    Args:
+        seeds: how many, at least 1.
     """
-    if seeds < 1:
-        raise RequestError(f"--confirm {seeds}; give at least 1 seed (3 for a verdict)")
-    record = search.record()
-    best = record["best"]
+    bound, best = search.bound, search.record()["best"]
     if best is None:
         raise HarnessError(f"{search.state()}; there is no best setting to confirm")
-    first = search.seeds[-1] + 1
+    first = bound.seeds[-1] + 1
     unseen = tuple(range(first, first + seeds))
-    settings = {CHOSEN: best["settings"]} | {arm.name: search.settings(arm.params) for arm in search.arms}
+    params = {CHOSEN: best["params"]} | {arm.name: dict(arm.params) for arm in bound.arms}
+    settings = {CHOSEN: best["settings"]} | {arm.name: bound.settings(arm.params) for arm in bound.arms}
     cells = {(name, seed): search.cells.make(values, seed) for seed in unseen for name, values in settings.items()}
     _run_all(search, executor, list(cells.values()))
     rows = []
@@ -50,6 +51,7 @@ def confirm(search: Search, seeds: int, executor: Executor, compare: Compare) ->
         rows.append(
             {
                 "name": name,
+                "params": params[name],
                 "settings": settings[name],
                 "run_ids": [cells[name, seed].run_id for seed in unseen],
                 "values": values,
@@ -65,12 +67,12 @@ def confirm(search: Search, seeds: int, executor: Executor, compare: Compare) ->
 
 
 def _compared(search: Search, rows: list[dict[str, Any]], compare: Compare) -> dict[str, Any]:
-    if (reference := search.reference) is None:
+    if (reference := search.bound.reference) is None:
         return {"reference": None, "comparisons": [], "verdict": "the study has no fixed arm to compare with"}
     by_seed = {row["name"]: {int(seed): value for seed, value in row["values"].items()} for row in rows}
     baseline = by_seed.pop(reference.name)
     chosen = rows[0]["settings"]
-    for row in rows[1:]:  # what is the same setting is not compared twice
+    for row in rows[1:]:  # a setting is not compared with itself
         if row["settings"] == chosen:
             by_seed.pop(CHOSEN if row["name"] == reference.name else row["name"], None)
     comparisons = compare(baseline, by_seed)
@@ -114,4 +116,4 @@ def _run_all(search: Search, executor: Executor, cells: list[Any]) -> None:
     if failed:
         raise HarnessError(f"a cell of the confirmation failed: {failed}; what is finished is kept, run the command again")
     if stop.is_set():
-        raise Interrupted("what is finished is in the store; run the same command again to go on")
+        raise Interrupted("what is finished is in the store; run the same command again to continue")

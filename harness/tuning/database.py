@@ -1,4 +1,4 @@
-"""The SQLite file in which a store keeps Optuna's studies: whether it is whole, and what is done when it is not."""
+"""The SQLite file in which a store keeps Optuna's studies: whether it is whole, and what to do when it is not."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def set_aside(store: Store, reason: str) -> Path:
 
 
 def ensure_whole(store: Store, note: Callable[[str], None]) -> None:
-    """Sets a damaged file aside, so that studies begin anew; their cells are in the store and not trained again."""
+    """Sets a damaged file aside, so that studies start again; their cells are in the store and not trained again."""
     path = store.part(FOLDER) / NAME
     if damage(path) is None:
         return
     with store.lock(NAME):
         if (reason := damage(path)) is not None:  # nobody else was faster
-            note(f"damaged: {reason}. It is kept in {set_aside(store, reason)}; studies begin anew, what is trained is not")
+            note(f"damaged: {reason}. It is kept in {set_aside(store, reason)}; studies start again, trainings do not")

@@ -1,23 +1,17 @@
-"""Samplers and pruners by name, with defaults for few and noisy trials.
+"""Samplers by name, with defaults for few and noisy trials.
 
-A training is dear and its SSIM moves with the seed, so a study has tens of trials, not thousands. Hence:
+A training is expensive and its SSIM moves with the seed, so a study has tens of trials, not thousands. Hence:
 
 - tpe (the default) models all parameters together (multivariate), starts after 5 trials, the fixed ones among them, instead
   of 10, and counts trials under way as bad ones (constant_liar), so that parallel workers do not try the same place twice.
-- gp needs fewer trials still where all parameters are numbers and takes noise into its model; it thinks for seconds before a
-  trial once there are hundreds. cmaes wants at least two numeric parameters and some 50 trials. random is the control.
-- median (the default pruner) stops a trial whose SSIM at half of its budget or later lies below the median of the others at
-  the same point, once 5 trials have ended. Earlier there is nothing to see: OneCycle's rate is still high, and a loss that
-  starts with MSE has not met its SSIM term. hyperband starts many and stops most early; it wants tens of trials and many
-  validations in each. Fixed arms are never pruned.
-- with several seeds a trial, the Wilcoxon pruner stops it between seeds when it is surely worse than the best one, seed by
-  seed. Its test needs 4 seeds to reach its threshold of 0.1, so with fewer it prunes nothing.
+- gp needs fewer trials still where all parameters are numbers and takes noise into its model; it takes seconds for
+  each proposal once there are hundreds. cmaes wants at least two numeric parameters and some 50 trials. random is the control.
 
-A sampler is made anew for every trial, seeded by the study and the number of trials before. What it proposes follows from the
-trials in the storage alone: there is no state that a crash could lose, CMA-ES is told its generations again (`evolution`), GP
-fits its kernel from the start. So a study that was killed goes on as if it had not been, with one worker; with several, the
-order in which trials end decides. One exception: hyperband puts a trial into a bracket by its number, and a trial that was
-interrupted gets a new one.
+Every trial gets a new sampler, seeded by the study and the number of trials before. What it proposes depends on the trials in
+the storage alone: there is no state that a crash could lose, CMA-ES is told its generations again (`evolution`), GP fits its
+kernel from the start. So a study that was killed continues as if it had not been, with one worker; with several, the order in
+which trials end decides. One exception: hyperband puts a trial into a bracket by its number, and a trial that was interrupted
+gets a new one.
 """
 
 from __future__ import annotations
@@ -29,18 +23,17 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import RequestError, unknown
 from harness.study import Choice, Int, Parameter, Scalar, Space
+from harness.tuning.pruning import PRUNERS, STARTUP_TRIALS
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
 SAMPLERS = ("tpe", "gp", "cmaes", "random")
-PRUNERS = ("median", "hyperband", "none")
-OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {"ssim": "maximize", "seconds": "minimize"}
-STARTUP_TRIALS = 5
+Direction = Literal["maximize", "minimize"]
+OBJECTIVES: dict[str, Direction] = {"ssim": "maximize", "seconds": "minimize"}
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
@@ -77,7 +70,7 @@ def check(sampler: str, pruner: str, objectives: tuple[str, ...], space: Space) 
 
 
 def make_sampler(name: str, seed_of: str, before: int) -> BaseSampler:
-    """The sampler for the trial that has `before` trials before it."""
+    """The sampler of the trial that has `before` trials before it."""
     from optuna import samplers
 
     seed = int.from_bytes(hashlib.sha256(f"{seed_of}/{before}".encode()).digest()[:4])
@@ -95,39 +88,11 @@ def make_sampler(name: str, seed_of: str, before: int) -> BaseSampler:
 def propose(
     sampler: BaseSampler, study: Study, space: Mapping[str, BaseDistribution], trials: Sequence[FrozenTrial]
 ) -> dict[str, Scalar]:
-    """Parameters for the study's next trial, thought out in memory from its trials, none of which may be waiting."""
+    """Parameters for the study's next trial, found in memory from its trials; those that wait are left out."""
     import optuna
 
     memory = optuna.create_study(
         study_name=study.study_name, directions=study.directions, sampler=sampler, pruner=study.pruner
     )
-    memory.add_trials(trials)
+    memory.add_trials(one for one in trials if one.state.name != "WAITING")
     return dict(memory.ask(dict(space)).params)
-
-
-def make_pruner(name: str, validations: int, seeds: int, objectives: tuple[str, ...]) -> BasePruner | None:
-    """The pruner, or None where nothing is pruned.
-
-    Args:
-        validations: how many a whole training has; 0 when that is not known (a budget in seconds).
-        seeds: seeds a trial; from two on, it is pruned between seeds.
-    """
-    from optuna import pruners
-
-    if name == "none" or len(objectives) > 1:
-        return None
-    if seeds > 1:
-        return pruners.WilcoxonPruner(p_threshold=0.1)
-    if validations < 2:
-        return None
-    if name == "median":
-        return pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=-(-validations // 2), n_min_trials=3)
-    return pruners.HyperbandPruner(min_resource=1, max_resource=validations, reduction_factor=3)
-
-
-def settings_text(settings: Mapping[str, object]) -> dict[str, str]:
-    """Settings as text, for a record."""
-    return {
-        path: ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        for path, value in settings.items()
-    }

@@ -1,7 +1,6 @@
 """Optuna's storages: opened with clear errors, never showing a password, and patient with a server that is away for a while.
 
-Only what Optuna documents is used. Its heartbeats are made for `Study.optimize`, whose loop lives in one process with the
-work; here one process asks and tells for work done elsewhere, so it beats the hearts itself.
+Of a storage's own methods only `remove_session` is called, which is for users; everything else goes through `optuna.Study`.
 """
 
 from __future__ import annotations
@@ -23,13 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-HEARTBEAT_SECONDS = 15
-GRACE_SECONDS = 90
-"""A trial whose process showed no sign of life for so long is queued anew. Local processes are noticed at once."""
 PATIENCE_SECONDS = 600.0
 """How long a storage that answered before may be away, before the study gives up (and can be continued)."""
-MAX_RETRIES = 10
-"""A trial whose process dies this often is given up: it may be what kills it."""
 JOURNAL = "journal:"
 FREE = "free some space or make the file and its folder writable,"
 """What helps when SQLite cannot write: it has no server."""
@@ -37,15 +31,11 @@ FREE = "free some space or make the file and its folder writable,"
 
 @contextmanager
 def experiments() -> Iterator[None]:
-    """Silences Optuna's notes on interfaces that it calls experimental, and on heartbeats without `optimize`.
-
-    They are used on purpose, and the tests of this package hold an installed version to them.
-    """
+    """Silences Optuna's notes on interfaces that it calls experimental; the tests of this package cover their use."""
     from optuna.exceptions import ExperimentalWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.filterwarnings("ignore", "Heartbeat of storage is supposed to be used with Study.optimize", UserWarning)
         yield
 
 
@@ -67,7 +57,7 @@ class Storage:
 
     @property
     def rdb(self) -> RDBStorage | None:
-        """The storage where it has heartbeats."""
+        """The storage where it is a database."""
         from optuna.storages import RDBStorage
 
         return self.optuna if isinstance(self.optuna, RDBStorage) else None
@@ -82,7 +72,7 @@ class Storage:
 def open_storage(url: str | None, folder: Path) -> Storage:
     """Opens the storage of that URL; without one, SQLite in the store's folder for studies.
 
-    Accepts what SQLAlchemy does (postgresql+psycopg://, mysql+pymysql://, sqlite:///) and journal:PATH.
+    Accepts SQLAlchemy's URLs (postgresql+psycopg://, mysql+pymysql://, sqlite:///) and journal:PATH.
 
     Raises RequestError for a URL that cannot be meant, HarnessError when nothing answers there.
     """
@@ -130,13 +120,7 @@ def _open_database(url: str, shown: str) -> RDBStorage:
     engine: dict[str, object] = {"connect_args": timeout.get(kind, {})}
     try:
         with experiments():
-            storage = optuna.storages.RDBStorage(
-                url,
-                engine_kwargs=engine,
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
-            )
+            storage = optuna.storages.RDBStorage(url, engine_kwargs=engine)
     except (ImportError, sqlalchemy.exc.NoSuchModuleError) as error:
         cause = error.__cause__ or error
         raise RequestError(
@@ -188,7 +172,7 @@ def _reason(error: BaseException, url: str) -> str:
 class Patience:
     """Repeats an operation on the storage that fails because the server is away, waiting longer each time.
 
-    The operations are such that doing one twice is harmless; `ask` is not, and what it left behind is found by its age.
+    The operations are such that doing one twice is harmless; `ask` is not, and `leftovers` finds the trial that it lost.
     """
 
     def __init__(self, storage: Storage, note: Callable[[str], None], seconds: float = PATIENCE_SECONDS) -> None:
@@ -217,7 +201,7 @@ class Patience:
                     hint = f"{FREE} then " if sqlite and not away else ""
                     raise HarnessError(
                         f"the storage {self.storage.shown} {what}: {reason}; what is finished is kept: {hint}run the same "
-                        "command again to go on"
+                        "command again to continue"
                     ) from None
             except _FOREIGN as error:
                 raise _foreign(error, self.storage.shown, self.storage.url) from error

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -49,6 +50,7 @@ from harness.system.secrets import public_url, without_secrets  # noqa: E402
 from harness.training import checkpoint  # noqa: E402
 from harness.tuning.files import to_toml  # noqa: E402
 from harness.tuning.storage import open_storage  # noqa: E402
+from harness.variant import Variants  # noqa: E402
 from reports import ablation, compare, plots, records, render, studies  # noqa: E402
 from reports.page import Figure  # noqa: E402
 
@@ -69,6 +71,28 @@ class Reader:
 def make_readers(place: Path) -> list[Reader]:
     """All readers, at work in a folder of their own."""
     return [*_files(place), *_records(place), *_requests(place), *_storages(place), *_plugins(place)]
+
+
+def _of_file(path: Path, read: Callable[[Path], object]) -> Callable[[Any], object]:
+    """Writes a case to a file, bytes as they are and anything else as JSON, and reads it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def call(content: Any) -> object:
+        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        return read(path)
+
+    return call
+
+
+@contextlib.contextmanager
+def _replaced(path: Path, content: bytes) -> Iterator[None]:
+    """The file has that content within."""
+    before = path.read_bytes() if path.exists() else None
+    path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.unlink() if before is None else path.write_bytes(before)
 
 
 # --- arrays and weights
@@ -98,11 +122,7 @@ def _files(place: Path) -> Iterator[Reader]:
     folder.mkdir()
     (folder / digits.TEST_IMAGES).write_bytes(_idx(2))
 
-    def read_idx(content: bytes) -> object:
-        (folder / digits.TRAIN_IMAGES).write_bytes(content)
-        digits.verify_digits(folder)
-        return digits.load_digits(folder)
-
+    read_idx = _of_file(folder / digits.TRAIN_IMAGES, lambda _: (digits.verify_digits(folder), digits.load_digits(folder)))
     idx = [_idx(3), gzip.compress(_idx(4), mtime=0), gzip.compress(_idx(1), mtime=0) * 2, gzip.compress(b"", mtime=0)]
     yield Reader("IDX and gzip files", bytes_like(idx), read_idx, 0.13)
 
@@ -120,12 +140,11 @@ def _files(place: Path) -> Iterator[Reader]:
     unit, byte = np.random.default_rng(0).random((4, 6, 8, 8)), np.zeros((4, 6, 1, 8, 8), np.uint8)
     arrays = [unit, unit.astype(np.float16), byte, np.asfortranarray(unit), np.array([{}], object), unit.astype("c16")]
 
-    def read_frames(content: bytes) -> object:
-        path = place / "frames.npy"
-        path.write_bytes(content)
+    def open_frames(path: Path) -> object:
         file = sequences.open_frames(path)
         return file.read([0]), file.digest
 
+    read_frames = _of_file(place / "frames.npy", open_frames)
     npy = [_npy(one) for one in arrays] + [_npy(unit, (2, 0)), _npy(unit, (3, 0)), b"\x80\x04."]
     yield Reader("npy files", bytes_like(npy), read_frames, 0.12)
 
@@ -172,7 +191,7 @@ def _files(place: Path) -> Iterator[Reader]:
         lambda value: save({}, {"training": "a" * 16, "state": json.dumps(value)})
     )
     yield Reader("checkpoints, to load", st.one_of(bytes_like([best, last]), with_header(best)), load, 0.06)
-    yield Reader("checkpoints, to go on from", st.one_of(bytes_like([last, best]), with_header(last), state), resume, 0.06)
+    yield Reader("checkpoints, to resume from", st.one_of(bytes_like([last, best]), with_header(last), state), resume, 0.06)
 
 
 def _reheaded(header: Any, tensors: bytes) -> bytes:
@@ -239,17 +258,10 @@ def _records(place: Path) -> Iterator[Reader]:
             raise errors[0]
 
     def read(folder: str, name: str, key: str) -> Callable[[Any], object]:
-        path = root / folder / key / name
-        before = path.read_bytes() if path.exists() else None
-
         def call(value: Any) -> object:
             content = value if isinstance(value, bytes) else signed(f"{key}/{name}", value)
-            path.write_bytes(content)
-            try:
-                use()
-            finally:
-                path.unlink() if before is None else path.write_bytes(before)
-            return None
+            with _replaced(root / folder / key / name, content):
+                return use()
 
         return call
 
@@ -266,21 +278,15 @@ def _records(place: Path) -> Iterator[Reader]:
     def pages(value: Any) -> object:
         name, content = value
         path = {"result.json": run.path / name, "plan": plan, "study": root / "studies" / "s.json"}[name]
-        before = path.read_bytes() if path.exists() else None
         key = {"result.json": f"{run.run_id}/{name}", "plan": f"plans/{plan.name}", "study": "studies/s.json"}[name]
-        path.write_bytes(signed(key, content))
-        save_, plots._save = plots._save, stub
-        studies_save, studies._save = studies._save, stub
-        try:
+        drawing = mock.patch.object(plots, "_save", stub), mock.patch.object(studies, "_save", stub)
+        with drawing[0], drawing[1], _replaced(path, signed(key, content)):
             page = ablation.make_page(store, records.read_store(store), VARIANTS, 0.005)
             if name == "study":
                 render.to_markdown(page)
                 for section in page.sections:
                     for table in section.tables:
                         render.to_csv(table), render.to_latex(table)
-        finally:
-            plots._save, studies._save = save_, studies_save
-            path.unlink() if before is None else path.write_bytes(before)
         return page
 
     parts = {"result.json": run.read("result.json"), "plan": Folder(plan.parent).read(plan.name), "study": study}
@@ -289,12 +295,8 @@ def _records(place: Path) -> Iterator[Reader]:
 
     document = records.read_store(store).document()
 
-    def compared(content: Any) -> object:
-        (place / "other" / records.DATA_FILE).write_bytes(
-            content if isinstance(content, bytes) else json.dumps(content).encode()
-        )
-        return compare.compare(root, place / "other", VARIANTS)
-
+    data = place / "other" / records.DATA_FILE
+    compared = _of_file(data, lambda path: compare.compare(root, path.parent, VARIANTS))
     yield Reader("a report's data.json", cases(document), compared, 0.02)
 
     lines = store.training(made[0]).path / "metrics.jsonl"
@@ -305,45 +307,37 @@ def _records(place: Path) -> Iterator[Reader]:
     log = b"\n".join(json.dumps(one).encode() for one in logged)
     runs = records.read_store(store).runs
 
-    def read_lines(content: bytes) -> object:
-        lines.write_bytes(content)
+    def read_lines(lines: Path) -> object:
         training = Training(lines.parent)
         training.append(lines.name, {"step": 1})
         return training.validations(), records.read_validations(store, runs[0])
 
     line = json_like(logged).map(lambda value: json.dumps(value).encode())
-    yield Reader("metrics.jsonl", st.one_of(bytes_like([log]), st.lists(line, max_size=3).map(b"\n".join)), read_lines, 0.05)
+    logs = st.one_of(bytes_like([log]), st.lists(line, max_size=3).map(b"\n".join))
+    yield Reader("metrics.jsonl", logs, _of_file(lines, read_lines), 0.05)
 
-    manifest = place / "report"
-    manifest.mkdir()
-
-    def read_manifest(content: Any) -> object:
-        (manifest / render.MANIFEST).write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-        found = render._manifest(manifest)
-        assert all((manifest / name).resolve().is_relative_to(manifest.resolve()) for name in found)
+    def read_manifest(path: Path) -> object:
+        found = render._manifest(path.parent)
+        assert all((path.parent / name).resolve().is_relative_to(path.parent.resolve()) for name in found)
         return found
 
     listed = {"files": ["index.html", "tables/a.csv", "../x", "/etc/passwd", "tables/../../x.csv"]}
-    yield Reader("a report's list of files", cases(listed), read_manifest, 0.02)
+    manifest = _of_file(place / "report" / render.MANIFEST, read_manifest)
+    yield Reader("a report's list of files", cases(listed), manifest, 0.02)
 
-    (place / "locks").mkdir()
     holder = {"token": "0" * 32, "kernel": locks.kernel(), "flock": True, "pid": 1, "count": f"{0:012}"}
 
-    def read_lease(content: Any) -> object:
-        path = place / "locks" / "a.lease"
-        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    def read_lease(path: Path) -> object:
         path.with_suffix(".lock").touch()
         dead = locks.abandoned(path)
-        with locks.hold(path.parent, path.stem, wait=False) as lease:
+        with locks.hold(path.parent, path.stem, wait=0) as lease:
             assert (lease is not None) == dead
         return dead
 
-    yield Reader("leases", cases(holder), read_lease, 0.01)
+    yield Reader("leases", cases(holder), _of_file(place / "locks" / "a.lease", read_lease), 0.01)
 
-    def ratios(content: Any) -> object:
-        (place / "ratios.json").write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-        return bench.check({"preset": "cpu", "ratios": {"article": {"training": 1.0}}}, place / "ratios.json")
-
+    measured = {"preset": "cpu", "ratios": {"article": {"training": 1.0}}}
+    ratios = _of_file(place / "ratios.json", lambda path: bench.check(measured, path))
     yield Reader("a benchmark's ratios", cases({"ratios": {"article": {"training": 1.5, "memory": 1}}}), ratios, 0.02)
 
 
@@ -397,16 +391,14 @@ COMMANDS = (
 
 
 def _requests(place: Path) -> Iterator[Reader]:
-    path = place / "config.toml"
-
-    def config(text: str | bytes) -> object:
-        path.write_bytes(text if isinstance(text, bytes) else text.encode(errors="surrogatepass"))
+    def config(path: Path) -> object:
         return Request(preset="tiny", config=read_config(path)).experiment(VARIANTS, "base")
 
     flat = st.dictionaries(st.sampled_from([*(one.partition("=")[0] for one in SETTINGS), *TEXTS]), values, max_size=4)
     written = flat.map(_as_toml)
-    texts = st.one_of(text_like([CONFIG]), bytes_like([CONFIG.encode()]), written)
-    yield Reader("TOML configs", texts, config, 0.1)
+    texts = st.one_of(text_like([CONFIG]), written).map(lambda text: text.encode(errors="surrogatepass"))
+    configs = st.one_of(texts, texts, bytes_like([CONFIG.encode()]))
+    yield Reader("TOML configs", configs, _of_file(place / "config.toml", config), 0.1)
 
     def settings(texts: list[str]) -> object:
         return Request(preset="tiny", settings=parse_settings(texts)).experiment(VARIANTS, "base")
@@ -578,8 +570,6 @@ BODIES = (
 
 
 def _plugins(place: Path) -> Iterator[Reader]:
-    path = place / "plugin.py"
-
     def use(kind: type, group: str, files: list[Path], third_party: bool) -> object:
         found = Plugins(group, kind, files=files, third_party=third_party)
         rows = [(plugin.name, plugin.origin, plugin.error) for plugin in found]
@@ -590,8 +580,7 @@ def _plugins(place: Path) -> Iterator[Reader]:
         json.dumps(rows)
         return rows
 
-    def file(content: bytes) -> object:
-        path.write_bytes(content)
+    def load(path: Path) -> object:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             use(Study, "harness.studies", [path], False)
@@ -604,7 +593,7 @@ def _plugins(place: Path) -> Iterator[Reader]:
         )
     )
     example = f"{start}VARIANT = Variant(name='mine', summary='s', source='s')\n".encode()
-    yield Reader("plugin files", st.one_of(bodies, bytes_like([example])), file, 0.02)
+    yield Reader("plugin files", st.one_of(bodies, bytes_like([example])), _of_file(place / "plugin.py", load), 0.02)
 
     site = place / "site"
     info = site / "thing-1.0.dist-info"

@@ -53,7 +53,7 @@ def zeros_gzipped(start: bytes, mebibytes: int) -> bytes:
 
 
 def member_of_zeros(start: bytes, mebibytes: int, method: int) -> bytes:
-    """A zip archive whose member starts so and goes on with zeros."""
+    """A zip archive whose member starts so and continues with zeros."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", method) as archive, archive.open("frames.npy", "w") as member:
         member.write(start)
@@ -62,36 +62,29 @@ def member_of_zeros(start: bytes, mebibytes: int, method: int) -> bytes:
     return stream.getvalue()
 
 
-def digits(make: Callable[[], bytes]) -> Callable[[Path], object]:
-    def read(folder: Path) -> object:
-        content = make()
-        tracemalloc.start()
-        for name in (TRAIN_IMAGES, TEST_IMAGES):
-            (folder / name).write_bytes(content)
-        return load_digits(folder)
+def written(read: Callable[[Path], object], make: Callable[[], bytes], *names: str) -> Callable[[Path], object]:
+    """Writes files in a folder, and reads the folder, or the file when there is one name. The reading is traced."""
 
-    return read
-
-
-def frames(make: Callable[[], bytes]) -> Callable[[Path], object]:
-    def read(folder: Path) -> object:
-        (folder / "x.npy").write_bytes(make())
-        tracemalloc.start()
-        return open_frames(folder / "x.npy")
-
-    return read
-
-
-def traced(read: Callable[[Path], object]) -> Callable[[Path], object]:
     def call(folder: Path) -> object:
+        content = make()
+        for name in names:
+            (folder / name).write_bytes(content)
         tracemalloc.start()
-        return read(folder)
+        return read(folder / names[0] if len(names) == 1 else folder)
 
     return call
 
 
+def digits(make: Callable[[], bytes]) -> Callable[[Path], object]:
+    return written(load_digits, make, TRAIN_IMAGES, TEST_IMAGES)
+
+
+def frames(make: Callable[[], bytes]) -> Callable[[Path], object]:
+    return written(open_frames, make, "x.npy")
+
+
 def sparse(name: str, read: Callable[[Path], object], start: bytes = b"") -> Callable[[Path], object]:
-    """A file that starts so and goes on with a terabyte of nothing."""
+    """A file that starts so and continues with a terabyte of nothing."""
 
     def call(folder: Path) -> object:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +130,7 @@ BOMBS = {
     "a state of a terabyte that says that it has 4 bytes": sparse(LAST, checked, struct.pack("<Q", len(TABLE)) + TABLE),
     "a state whose header has a terabyte": sparse(LAST, checked, struct.pack("<Q", 10**12 - 8)),
     "a state of a terabyte, looked at by doctor": sparse(LAST, lambda path: _records(path.parents[2])),
-    "a config that never ends": traced(lambda folder: read_config(Path("/dev/zero"))),
+    "a config that never ends": written(lambda _: read_config(Path("/dev/zero")), bytes),
 }
 
 
@@ -157,7 +150,6 @@ def test_a_checkpoint_that_claims_more_than_the_network_is_not_loaded(tmp_path: 
     from harness.runs.request import Request
     from harness.store import DamagedRecord
     from harness.training.checkpoint import load_model
-    from harness.variant import Variants
 
     experiment = Request(preset="tiny").experiment(Variants(third_party=False), "base")
     size = 4 * 10**12

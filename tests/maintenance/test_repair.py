@@ -1,4 +1,4 @@
-"""Whatever is wrong with a store's files: it is named, kept, never used; the same command or `doctor --repair` mends it."""
+"""Whatever is wrong with a store's files: it is named, kept, never used; the same command or `doctor --repair` repairs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 from commands import Command
 from study_cells import AtOnce, Lab
 
-from harness.ablation.runner import Ablation, Runner
+from harness.ablation.plan import Ablation
+from harness.ablation.runner import Runner
 from harness.errors import HarnessError
 from harness.maintenance import repair
 from harness.runs.cell import run_cell
@@ -97,7 +98,7 @@ def numbers(store: Store) -> list[Any]:
 
 @pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
 @pytest.mark.parametrize("name", FILES)
-def test_what_is_damaged_is_named_kept_and_mended(
+def test_what_is_damaged_is_named_kept_and_repaired(
     name: str, spoil: Spoil, two: Path, tmp_path: Path, quick: None, harness: Command
 ) -> None:
     store = Store(Path(shutil.copytree(two, tmp_path / "store")))
@@ -134,31 +135,8 @@ def damaged(store: Store) -> list[Path]:
     return [one.path for one in repair.findings(store) if one.kind == "damaged"]
 
 
-def mended(store: Store, path: Path, content: Path) -> None:
-    """Repair moves the damaged record, which equals `content`, into quarantine."""
-    assert damaged(store) == [path]
-    assert damaged(store) == [path], "looking changes nothing"
-    repair.repair(store, INSTALLED, "cpu", None, lambda line: None)
-    assert damaged(store) == []
-    assert not path.exists()
-    (aside,) = (store.root / "quarantine").iterdir()
-    assert str(path) in json.loads((aside / "why.json").read_bytes())["reason"]
-    assert (aside / path.name).is_dir() if content.is_dir() else (aside / path.name).read_bytes() == content.read_bytes()
-
-
-@pytest.fixture(scope="module")
-def planned(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A store with finished cells and the records of two plans of them; the names of these."""
-    root = Path(shutil.copytree(tiny_store, tmp_path_factory.mktemp("planned") / "store"))
-    for plan in ("base,tta", "tta,base"):
-        run_plan(root, plan)
-    names = sorted(path.name for path in (root / "plans").iterdir())
-    assert len(names) == 2
-    return root, names
-
-
 def run_plan(root: Path, plan: str) -> list[str]:
-    """Runs a plan whose cells are finished; returns what was said."""
+    """Runs a plan whose cells are finished; returns its notes."""
     notes: list[str] = []
     asked = Ablation(plan=plan, variants=("tta",), seeds=(0,), request=Request(preset="tiny"), third_party=False)
     rows = Runner(asked, Store(root), notes.append).run()
@@ -166,51 +144,62 @@ def run_plan(root: Path, plan: str) -> list[str]:
     return notes
 
 
-@pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
-def test_a_plan_s_record_that_is_damaged_is_named_kept_and_written_anew(
-    spoil: Spoil, planned: tuple[Path, list[str]], tmp_path: Path
-) -> None:
-    store = Store(Path(shutil.copytree(planned[0], tmp_path / "store")))
-    path, other = (store.root / "plans" / name for name in planned[1])
-    record = Folder(path.parent).read(path.name)
-    spoil(path, other)
-    assert [one.where for one in read_store(store).troubles] == [f"plans/{path.name}"]
-    copy = Store(Path(shutil.copytree(store.root, tmp_path / "copy")))
-    mended(copy, copy.root / "plans" / path.name, path)
-    notes = run_plan(store.root, record["plan"])
-    assert [note for note in notes if "damaged" in note and str(path) in note and "quarantine" in note]
-    assert Folder(path.parent).read(path.name) == record
-    assert damaged(store) == []
+def run_study(root: Path, name: str) -> list[str]:
+    """Runs a study of three trials; returns its notes."""
+    with contextlib.closing(Lab(root)) as lab:
+        (search := lab.search(trials=3, study_name=name)).run(AtOnce())
+        search.save()
+    assert set(lab.trainings()) == {1}, "nothing is trained again"
+    return lab.notes
+
+
+RECORDS = {"plans": (run_plan, ("base,tta", "tta,base")), "studies": (run_study, ("one", "other"))}
 
 
 @pytest.fixture(scope="module")
-def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A store with two studies; the names of their records."""
-    with contextlib.closing(Lab(tmp_path_factory.mktemp("studied") / "store")) as lab:
-        names = []
-        for name in ("one", "other"):
-            (search := lab.search(trials=3, study_name=name)).run(AtOnce())
-            search.save()
-            names.append(f"{search.id}.json")
-    return lab.root, names
+def with_records(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict[str, str]]]:
+    """By kind: a store with two records of that kind, and the files' names by what made them."""
+    found = {}
+    for kind, (make, names) in RECORDS.items():
+        root = tmp_path_factory.mktemp(kind) / "store"
+        if kind == "plans":
+            shutil.copytree(tiny_store, root)
+        files: dict[str, str] = {}
+        for name in names:
+            make(root, name)
+            files[name] = next(path.name for path in (root / kind).glob("*.json") if path.name not in files.values())
+        found[kind] = root, files
+    return found
 
 
 @pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
-def test_a_study_s_record_that_is_damaged_is_named_kept_and_written_anew(
-    spoil: Spoil, studied: tuple[Path, list[str]], tmp_path: Path
+@pytest.mark.parametrize("kind", RECORDS)
+def test_a_plan_s_or_a_study_s_record_that_is_damaged_is_named_kept_and_written_again(
+    kind: str, spoil: Spoil, with_records: dict[str, tuple[Path, dict[str, str]]], tmp_path: Path
 ) -> None:
-    store = Store(Path(shutil.copytree(studied[0], tmp_path / "store")))
-    path, other = (store.root / "studies" / name for name in studied[1])
+    (make, (name, other)), (root, files) = RECORDS[kind], with_records[kind]
+    store = Store(Path(shutil.copytree(root, tmp_path / "store")))
+    path = store.root / kind / files[name]
     record = Folder(path.parent).read(path.name)
-    spoil(path, other)
+    spoil(path, path.with_name(files[other]))
+    if kind == "plans":
+        assert [one.where for one in read_store(store).troubles] == [f"plans/{path.name}"]
+
     copy = Store(Path(shutil.copytree(store.root, tmp_path / "copy")))
-    mended(copy, copy.root / "studies" / path.name, path)
-    with contextlib.closing(Lab(store.root)) as lab:
-        (search := lab.search(trials=3, study_name="one")).run(AtOnce())
-        search.save()
-    assert [note for note in lab.notes if "damaged" in note and str(path) in note and "quarantine" in note]
-    assert Folder(path.parent).read(path.name)["trials"] == record["trials"]
-    assert set(lab.trainings()) == {1}, "nothing is trained again"
+    twin = copy.root / kind / path.name
+    assert damaged(copy) == [twin]
+    assert damaged(copy) == [twin], "looking changes nothing"
+    repair.repair(copy, INSTALLED, "cpu", None, lambda line: None)
+    assert damaged(copy) == []
+    assert not twin.exists()
+    (aside,) = (copy.root / "quarantine").iterdir()
+    assert str(twin) in json.loads((aside / "why.json").read_bytes())["reason"]
+    assert (aside / path.name).is_dir() if path.is_dir() else (aside / path.name).read_bytes() == path.read_bytes()
+
+    notes = make(store.root, name)
+    assert [note for note in notes if "damaged" in note and str(path) in note and "quarantine" in note]
+    whole = Folder(path.parent).read(path.name)
+    assert whole == record if kind == "plans" else whole["trials"] == record["trials"]
     assert damaged(store) == []
 
 
@@ -285,7 +274,7 @@ def test_a_newer_format_is_refused_and_left_alone(two: Path, tmp_path: Path, qui
     cell, source = Request(preset="tiny").cell(INSTALLED, "base", 0)
     for name, folder in (("result.json", store.run(cell)), ("training.json", store.training(cell))):
         with pytest.MonkeyPatch.context() as newer:
-            newer.setattr("harness.store.store.FORMAT", FORMAT + 1)
+            newer.setattr("harness.store.formats.FORMAT", FORMAT + 1)
             folder.write(name, folder.read(name))
         before = snapshot(store.root)
         with pytest.raises(NewerFormat, match=rf"{name} has format {FORMAT + 1}; this version reads up to {FORMAT}"):

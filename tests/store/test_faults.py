@@ -28,7 +28,6 @@ from harness.runs.outcome import Outcome
 from harness.runs.request import Request
 from harness.store import Cell, Store, Training
 from harness.system import signals
-from harness.system.progress import Silent, Status
 from harness.training import loop
 from harness.variant import Variants
 

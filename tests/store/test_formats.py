@@ -17,7 +17,6 @@ from harness.experiment import Experiment
 from harness.maintenance import repair
 from harness.options import RunOptions
 from harness.store import FORMAT, Store, Training
-from harness.system.progress import Silent
 from harness.training import loop
 from harness.variant import Variants
 
@@ -64,3 +63,21 @@ def test_what_was_under_way_goes_on_and_is_written_in_the_newest_format(old: Sto
 def test_the_published_records_are_read(harness: Command, tmp_path: Path) -> None:
     assert harness("report", "--store", PUBLISHED, "--out", tmp_path / "report").code == 0
     assert not [one for one in repair.findings(Store(PUBLISHED)) if one.kind in ("damaged", "left over")]
+
+
+def test_a_record_is_upgraded_step_by_step_when_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder(tmp_path / "runs" / ("a" * 16))
+    folder.write("result.json", {"old": 1})
+    before = (folder.path / "result.json").read_bytes()
+    monkeypatch.setattr(formats, "FORMAT", FORMAT + 2)
+    monkeypatch.setitem(formats.UPGRADES, FORMAT, lambda name, body: {"new": body["old"], "of": name})
+    monkeypatch.setitem(formats.UPGRADES, FORMAT + 1, lambda name, body: {"newest": body.pop("new")} | body)
+    assert folder.read("result.json") == {"newest": 1, "of": "result.json"}
+    assert (folder.path / "result.json").read_bytes() == before
+    folder.write("result.json", {"newest": 2})
+    assert folder.read("result.json") == {"newest": 2}
+    monkeypatch.setattr(formats, "FORMAT", FORMAT)
+    folder.write("result.json", {"another program": 1})
+    monkeypatch.setattr(formats, "FORMAT", FORMAT + 2)
+    with pytest.raises(DamagedRecord, match="holds records of another program"):
+        folder.read("result.json")

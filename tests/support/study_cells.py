@@ -15,7 +15,9 @@ from harness.runs.job import Done
 from harness.runs.request import Request
 from harness.store import Store
 from harness.study import Arm, Float, Study
-from harness.tuning.search import FOLDER, Plan, Search
+from harness.tuning.database import FOLDER
+from harness.tuning.request import StudyRequest
+from harness.tuning.search import Search
 from harness.tuning.storage import Storage, open_storage
 
 
@@ -143,11 +145,16 @@ class Lab:
         return StubCells(self.root / "stub", **options)
 
     def search(self, study: Study = STUDY, cells: StubCells | None = None, start: Any = None, **plan: Any) -> Search:
-        made = Plan(study=study, variant="base", request=Request(preset="tiny"), **({"trials": 6} | plan))
+        asked = StudyRequest(study=study.name, variant="base", request=Request(preset="tiny"), **({"trials": 6} | plan))
         self.open.append(storage := open_storage(self.url, self.root / FOLDER))
         start = start or (preset("tiny"), {"train": "t", "evaluation": "e"})
-        return Search(made, Store(self.root), storage, cells or self.cells(), start, self.notes.append)
+        return Search(asked, study, Store(self.root), storage, cells or self.cells(), start, self.notes.append)
 
     def trainings(self) -> list[int]:
         """How often each cell was trained."""
         return [len(path.read_text().splitlines()) for path in (self.root / "stub").iterdir()]
+
+
+def completed(record: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Parameters and value of the complete trials of a study's record."""
+    return [(trial["params"], trial["value"]) for trial in record["trials"] if trial["state"] == "COMPLETE"]

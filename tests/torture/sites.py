@@ -1,5 +1,5 @@
-"""What writes: a run in all its ways, a plan's record, a study's records and file, a report, a repair, a picture, fetched digits.
-Every call of each fails once."""
+"""What writes: a run in all its ways, a plan's record, a study's records and file, a report, a repair, a migration, a picture,
+fetched digits. Every call of each fails once."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ import torch
 from faults import fail_each, sites
 from kills import numbers
 
-from harness.ablation.runner import Ablation, Runner
+from harness.ablation.plan import Ablation
+from harness.ablation.runner import Runner
 from harness.data import digits
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
 from harness.evaluation.pictures import draw_run
+from harness.maintenance.migration import rewrite
+from harness.maintenance.repair import repair as repair_store
 from harness.options import RunOptions
 from harness.runs.cell import run_cell
 from harness.runs.context import Context
@@ -37,7 +40,8 @@ from harness.runs.request import Request
 from harness.store import Store
 from harness.system.progress import Silent, Status
 from harness.tuning import search
-from harness.tuning.command import StudyRequest, run_study
+from harness.tuning.command import run_study
+from harness.tuning.request import StudyRequest
 from harness.variant import Variants
 from reports.ablation import build
 
@@ -73,7 +77,7 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         shutil.copytree(finished, store.root, dirs_exist_ok=True)
 
     def reported(store: Store) -> None:
-        """With the report's own folder, so that the calls are those of a report that is made anew."""
+        """With the report's own folder, so that the calls are those of a report that is written again."""
         filled(store)
         (store.root / "report").mkdir()
 
@@ -86,7 +90,7 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         weights.write_bytes(weights.read_bytes()[:-1])
 
     def shabby(store: Store) -> None:
-        """What `doctor --repair` mends: a result, lines, and what a process that died left of a file and of a lock."""
+        """What `doctor --repair` repairs: a result, lines, and what a process that died left of a file and of a lock."""
         training = spoiled(store)
         with (training / "metrics.jsonl").open("a") as lines:
             lines.write("torn")
@@ -132,9 +136,15 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         return numbers(store.root)
 
     def repair(store: Store) -> Any:
-        """As `doctor --store --repair`. What a repair that failed has set aside, its command makes anew."""
-        repair.repair(store, INSTALLED, "cpu", None, lambda line: None)
+        """As `doctor --store --repair`. What a failed repair has set aside, its command makes again."""
+        repair_store(store, INSTALLED, "cpu", None, lambda line: None)
         return run(store)
+
+    def migrate(store: Store) -> Any:
+        old = {kind: sorted(path.name for path in (finished / kind).iterdir()) for kind in ("trainings", "runs")}
+        trainings, runs = ({key: f"{number:016x}" for number, key in enumerate(keys)} for keys in old.values())
+        rewrite(store, trainings, runs, lambda name, body: body)
+        return numbers(store.root)
 
     def predict(store: Store) -> Any:
         draw_run(store, next(store.runs()), INSTALLED, out := store.root / "sample.png", 0, "cpu", None)
@@ -162,6 +172,7 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         "study": (filled, study),
         "report": (reported, report),
         "repair": (shabby, repair),
+        "migrate": (filled, migrate),
         "predict": (filled, predict),
         "fetch": (empty, fetch),
     }

@@ -194,7 +194,7 @@ def test_a_wrong_request_is_one_clear_line(words: tuple[str, ...], message: str,
 
 def test_a_password_is_in_no_record(tmp_path: Path) -> None:
     from harness.runs.request import Request
-    from harness.tuning.command import StudyRequest
+    from harness.tuning.request import StudyRequest
 
     url = "postgresql://u:s3cr3t@h/d?password=s3cr3t"
     asked = StudyRequest(

@@ -1,4 +1,4 @@
-"""A store's file of Optuna studies that is damaged: it is named and kept, studies begin anew, nothing is trained again."""
+"""A store's file of Optuna studies that is damaged: it is named and kept, studies start again, nothing is trained again."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_study_begins_anew_and_its_cells_are_answered_from_the_store(
     assert first.code == 0, first.err
     trainings = sorted((tmp_path / "trainings").iterdir())
     weights = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
-    for spoil, said in ((truncated, "studies begin anew"), (lambda path: path.write_bytes(b""), "knows no trial")):
+    for spoil, said in ((truncated, "studies start again"), (lambda path: path.write_bytes(b""), "knows no trial")):
         spoil(tmp_path / FOLDER / NAME)
         again = harness(*words)
         assert again.code == 0, again.err
