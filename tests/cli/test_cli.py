@@ -24,7 +24,6 @@ from commands import Command
 from PIL import Image
 
 from harness.errors import Interrupted
-from harness.evaluation import views as inference
 from harness.presets import PRESETS
 from harness.store import Folder, Store
 
@@ -684,15 +683,12 @@ def test_memory_that_runs_out_in_testing_is_one_line_and_nothing_is_trained_twic
     harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:
     words = ("run", "--preset", "tiny", "--store", tmp_path, "--json")
-    whole = inference.predict
 
-    def too_much(model: Any, inputs: Any, *args: Any) -> Any:
-        if len(inputs) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return whole(model, inputs, *args)
+    def too_much(*args: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
 
     with monkeypatch.context() as full:
-        full.setattr(inference, "predict", too_much)
+        full.setattr("harness.runs.result.evaluate", too_much)
         said = "out of memory on cpu while testing 'base' with training.batch_size=4; use --auto-batch"
         refused(harness(*words), said, "lower training.batch_size", code=1)
     (training,) = tmp_path.glob("trainings/*/training.json")
