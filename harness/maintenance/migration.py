@@ -45,14 +45,8 @@ def rewrite(store: Store, training_keys: Mapping[str, str], run_ids: Mapping[str
     Raises HarnessError when another process works on one of the folders, a mapping is not one of keys to free keys, or the store
     cannot be written; the same call resumes.
     """
-    with _named(store):
-        Migration(store, {"trainings": training_keys, "runs": run_ids}, record).run()
-
-
-@contextmanager
-def _named(store: Store) -> Iterator[None]:
     try:
-        yield
+        Migration(store, {"trainings": training_keys, "runs": run_ids}, record).run()
     except OSError as error:
         raise HarnessError(
             f"cannot migrate the store {store.root}: {error.strerror or error}; nothing is lost. Free space or make the store "
@@ -103,13 +97,10 @@ class Migration:
                     raise ValueError(f"{name[:80]!r} is no folder of a store")
         return True
 
-    def _folders(self, kind: str) -> list[Folder]:
-        return list(self.store.trainings() if kind == "trainings" else self.store.runs())
-
     def _plan(self, kind: str) -> dict[str, str]:
         """The new name of each folder of a kind. Raises HarnessError when a new key is another folder's old one."""
         keys, last = self.keys[kind], "training.json" if kind == "trainings" else "result.json"
-        folders = self._folders(kind)
+        folders: list[Folder] = [*(self.store.trainings() if kind == "trainings" else self.store.runs())]
         stay = {folder.path.name for folder in folders if keys.get(folder.key) is None}
         for old, new in keys.items():
             if not (_KEY.fullmatch(old) and _KEY.fullmatch(new)):
@@ -121,8 +112,8 @@ class Migration:
         moves: dict[str, str] = {}
         for folder in folders:
             if folder.key in keys:
-                new, _, number = folder.path.name.replace(folder.key, keys[folder.key]).partition("~")
-                moves[folder.path.name] = _free(new, int(number or 0), {*moves.values(), *stay})
+                new = folder.path.name.replace(folder.key, keys[folder.key])
+                moves[folder.path.name] = _free(new, {*moves.values(), *stay})
         return moves
 
     def _refuse_busy(self) -> None:
@@ -230,7 +221,7 @@ class Migration:
                     if old == new:
                         self._set_aside(kind, old, aside)
                     # Another command may have taken the name since; its folder stays.
-                    os.rename(staged / new, home / _free(*_split(new), {path.name for path in home.iterdir()}))
+                    os.rename(staged / new, home / _free(new, {path.name for path in home.iterdir()}))
                     files.sync_folder(home)
             for old, new in moves.items():
                 if old != new:
@@ -250,13 +241,11 @@ class Migration:
                     os.rename(path, aside / f"{kind}.{name}")
 
 
-def _split(name: str) -> tuple[str, int]:
-    key, _, number = name.partition("~")
-    return key, int(number or 0)
-
-
-def _free(key: str, number: int, taken: set[str]) -> str:
-    """The first name of a key, from that number on, that is not taken; 0 is the key itself."""
-    while (name := f"{key}~{number}" if number else key) in taken:
+def _free(name: str, taken: set[str]) -> str:
+    """The first name from this one on that is not taken: 'key', 'key~1', 'key~2', ..."""
+    key, _, digits = name.partition("~")
+    number = int(digits or 0)
+    while name in taken:
         number += 1
+        name = f"{key}~{number}"
     return name

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, RequestError
-from harness.store.checkpoints import check_checkpoint, write_checkpoint
+from harness.store.checkpoints import CheckpointFolder
 from harness.store.formats import REDO, DamagedRecord, validated
 from harness.store.identity import Cell
 from harness.store.records import Folder
@@ -71,7 +71,7 @@ class Run(Folder):
             return RunState("damaged", str(error))
 
 
-class Training(Folder):
+class Training(CheckpointFolder):
     """A training's folder."""
 
     def validations(self) -> list[dict[str, Any]]:
@@ -94,14 +94,6 @@ class Training(Folder):
         if self.digest(name) != digest:
             raise DamagedRecord(f"{self.path / name} is not the checkpoint that was trained; {REDO}")
         return self.path / name
-
-    def write_checkpoint(self, name: str, content: bytes, header: Mapping[str, str]) -> None:
-        """See `harness.store.checkpoints`."""
-        write_checkpoint(self, name, content, header)
-
-    def check_checkpoint(self, name: str) -> dict[str, str]:
-        """See `harness.store.checkpoints`."""
-        return check_checkpoint(self, name)
 
 
 class Store:

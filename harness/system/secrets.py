@@ -1,7 +1,7 @@
-"""What must not be shown or written: passwords in URLs, and values of the environment that are named like secrets.
+"""Masks passwords in URLs, and the values of environment variables that are named like secrets.
 
-It is masked where it would leave: when something is printed (`harness.system.console`), recorded (`harness.store`) or
-written to a study's file. Code that makes an error message need not think of it.
+Secrets are masked where text leaves the process: when it is printed (`harness.system.console`), recorded (`harness.store`) or
+written to a study's file. Code that makes an error message need not mask them.
 """
 
 from __future__ import annotations

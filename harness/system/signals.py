@@ -1,7 +1,7 @@
-"""SIGINT and SIGTERM as a wish to stop, so that there is time to save; and an end to that time.
+"""SIGINT and SIGTERM as a request to stop, with time to save the state, and an end to that time.
 
 Schedulers send SIGTERM some seconds before they kill. A command saves its state between two steps; where a step, an evaluation or
-a slow disk takes too long for that, it leaves with what was saved last, which is whole.
+a slow disk takes too long for that, it exits with the state saved last, which is whole.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from types import FrameType
 GRACE = 4.5
 """Seconds between the signal and the end of a command."""
 GRACE_OF_CHILDREN = 3.8
-"""The same for its child processes, so that it hears of their end."""
-GOING_ON = "what is finished is in the store, run the same command again to go on"
+"""The same for its child processes, which must end before it."""
+GOING_ON = "what is finished is in the store, run the same command again to resume"
 
 _received: int | None = None
 _grace: float | None = None
@@ -26,7 +26,7 @@ _timer: threading.Timer | None = None
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM where nothing waits for it: as Ctrl-C, it ends the work at once."""
+    """SIGTERM where nothing waits for it: it ends the work at once, as Ctrl-C does."""
 
 
 def exit_code() -> int:
@@ -61,7 +61,7 @@ def ends_within(grace: float) -> Iterator[None]:
 def stop_signals() -> Iterator[threading.Event]:
     """An event that SIGINT and SIGTERM set. A second Ctrl-C stops at once; the handlers are as before afterwards.
 
-    A child gets SIGINT from the terminal and then SIGTERM from its parent: that is one wish, not two. Only the main thread can
+    A child gets SIGINT from the terminal and then SIGTERM from its parent: that is one request, not two. Only the main thread can
     handle signals; elsewhere the event is never set.
     """
     stop = threading.Event()
@@ -89,7 +89,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _hear(number: int) -> None:
-    """Remembers the first signal, and sees to it that the process ends in time."""
+    """Remembers the first signal, and makes the process end in time."""
     global _received, _timer
     if _received is None:
         _received = number

@@ -55,7 +55,7 @@ def test_no_name_leads_out_of_a_folder(name: str, tmp_path: Path) -> None:
 def test_a_summary_cannot_name_a_checkpoint_elsewhere(name: object, tmp_path: Path, outside: Path) -> None:
     training = Training(tmp_path / "trainings" / ("a" * 16))
     training.write("training.json", {"seconds": 1.0, "warm_up_seconds": 0.0, "memory": {"host_peak_bytes": 1}})
-    with pytest.raises(DamagedRecord):
+    with pytest.raises(DamagedRecord, match=r"names a checkpoint outside its folder|is no name of a file|is not a file"):
         training.check(training.read("training.json") | {"checkpoint": name, "checkpoint_sha256": "0" * 64})
     assert untouched(outside)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from records_of_stores import RECORD, fail_with_no_space
 
 from harness.errors import HarnessError
 from harness.store import DamagedRecord, Folder, Training, records
 
-RECORD = {"metrics": {"ssim": 0.5}, "frames": [1, 2], "text": "Größe"}
-A, B, C = "a" * 16, "ab" * 8, "c" * 16
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    found = Folder(tmp_path / "runs" / A)
-    found.write("result.json", RECORD)
-    return found
-
-
-def fail_with_no_space(*args: object, **options: object) -> Any:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+A, B = "a" * 16, "ab" * 8
 
 # --- writing
 
@@ -171,15 +158,6 @@ def test_a_record_with_any_bit_flipped_is_damaged_or_means_the_same(folder: Fold
 )
 def test_what_is_no_record_of_ours_is_damaged(folder: Folder, content: bytes) -> None:
     damaged(folder, content)
-
-
-def test_a_pickle_in_the_place_of_a_record_is_never_executed(folder: Folder, tmp_path: Path) -> None:
-    class Trap:
-        def __reduce__(self) -> Any:
-            return os.mkdir, (str(tmp_path / "executed"),)
-
-    damaged(folder, pickle.dumps(Trap()))
-    assert not (tmp_path / "executed").exists()
 
 
 def test_a_huge_file_is_refused_unread(folder: Folder) -> None:

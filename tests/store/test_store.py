@@ -10,24 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from records_of_stores import RECORD, fail_with_no_space
 
 from harness.cli import listing
 from harness.errors import HarnessError, RequestError
 from harness.store import DamagedRecord, Folder, Run, Store
 
-RECORD = {"metrics": {"ssim": 0.5}}
 A, B, C = "a" * 16, "ab" * 8, "c" * 16
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    found = Folder(tmp_path / "runs" / A)
-    found.write("result.json", RECORD)
-    return found
-
-
-def fail_with_no_space(*args: object, **options: object) -> Any:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 # --- finding
@@ -171,13 +160,10 @@ def test_a_run_whose_checkpoint_is_gone_says_so(store: Path) -> None:
         where.training_of(run)
 
 
-def test_a_checkpoint_that_was_changed_or_lies_elsewhere_is_damaged(store: Path) -> None:
+def test_a_checkpoint_that_was_changed_or_is_gone_is_damaged(store: Path) -> None:
     (training,) = Store(store).trainings()
     summary = training.read("training.json")
     path = training.check(summary)
-    for name in ("../../../etc/passwd", "/etc/passwd"):
-        with pytest.raises(DamagedRecord, match="names a checkpoint outside its folder"):
-            training.check(summary | {"checkpoint": name})
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedRecord, match="is not the checkpoint that was trained; its run's command"):
         training.check(summary)

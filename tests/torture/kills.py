@@ -19,6 +19,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -191,8 +192,6 @@ def campaign(folder: Path, stages: dict[str, int], rng: random.Random) -> Tally:
             rounds += 1
             root, seen = folder / stage / f"round{rounds}", dict[str, str]()
             if stage == "report":
-                import shutil
-
                 shutil.copytree(whole, root, ignore=shutil.ignore_patterns("report"))
             while True:
                 pid = start(stage, root)
