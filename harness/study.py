@@ -24,7 +24,7 @@ The record of a study, `<store>/studies/<id>.json`, is rewritten as trials end, 
     best                           {number, params, settings, value, values, arm, config}, or null; with two objectives the
                                    one of the front with the highest SSIM. `config` is the TOML file that `run --config` takes
     front                          the numbers on the Pareto front (two objectives), else []
-    confirm                        null, or {seeds, metric, rows: [{name, params, settings, run_ids, values, mean}],
+    confirm                        null, or {seeds, metric, rows: [{name, settings, run_ids, values, mean}],
                                    comparisons: [...], verdict}: test scores by seed, the chosen setting and the arms, and
                                    each against the reference arm (fields of the statistics plugin's comparison)
 """

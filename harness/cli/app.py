@@ -353,8 +353,8 @@ def predict(
     no_plugins: NoPluginsOption = False,
 ) -> None:
     """Draw a run's prediction of one test sequence: input, truth, prediction, difference."""
-    from harness.evaluation.pictures import draw_run
     from harness.runs.request import store_root
+    from harness.runs.sample import draw_run
     from harness.store.store import Store
     from harness.system.devices import choose_device
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import experiment
-from harness.errors import HarnessError, RequestError
+from harness.errors import RequestError
 from harness.presets import PRESETS
 from harness.registry import Plugins, Variants
 from harness.runs.request import run_command, store_root
+from harness.store.status import scan
 from harness.store.store import DamagedRecord, Store, validated
 from harness.variant import describe
 
@@ -56,39 +57,20 @@ def settings() -> list[Row]:
 
 def runs(store: Path | None) -> list[Row]:
     """Every run, finished or not; what is damaged is listed with the reason."""
-    where = Store(store_root(store))
     rows: list[Row] = []
-    seen: set[str] = set()
-    for run in where.runs():
-        row: Row = {"run_id": run.run_id}
+    for one in scan(Store(store_root(store))):
+        row: Row = {"run_id": one.run_id} | {key: one.record.get(key) for key in ("variant", "preset", "seed") if one.record}
+        row["status"] = "superseded" if one.superseded and one.result is not None else one.status
+        if one.status in ("failed", "damaged"):
+            row["reason"] = one.reason
         try:
-            record = run.read_or_none("experiment.json") or {}
-            result = run.read_or_none("result.json")
-            row |= {key: record.get(key) for key in ("variant", "preset", "seed")}
-            row["status"] = "unfinished" if result is None else "superseded" if run.superseded else "finished"
-            if result is None and (where.root / "trainings" / str(record.get("training_key")) / "training.json").is_file():
-                row["status"] = "trained"
-            if result is None and (failure := run.read_or_none("failure.json")) is not None:
-                row |= {"status": "failed", "reason": str(failure.get("error"))}
-            if result is not None:
-                row |= {"ssim": result["metrics"]["ssim"], "mse": result["metrics"]["mse"], "params": result["params"]}
-                row["seconds"] = result["training"]["seconds"]
-            seen.add(str(record.get("training_key")))
-        except HarnessError as error:
-            row |= {"status": "damaged", "reason": str(error)}
+            if one.result is not None:
+                metrics, training = one.result["metrics"], one.result["training"]
+                row |= {"ssim": metrics["ssim"], "mse": metrics["mse"], "params": one.result["params"]}
+                row["seconds"] = training["seconds"]
         except (KeyError, TypeError):
-            row |= {"status": "damaged", "reason": f"{run.path} holds records of another program"}
+            row |= {"status": "damaged", "reason": f"run {one.run_id} holds records of another program"}
         rows.append(row)
-    for training in where.trainings():
-        if training.path.name in seen or "~" in training.path.name:
-            continue
-        try:
-            record = training.read_or_none("experiment.json") or {}
-        except HarnessError as error:
-            rows.append({"run_id": training.path.name, "status": "damaged", "reason": str(error)})
-            continue
-        if record:
-            rows.append({key: record.get(key) for key in ("run_id", "variant", "preset", "seed")} | {"status": "unfinished"})
     return rows
 
 

@@ -21,7 +21,7 @@ from harness.errors import HarnessError
 from harness.maintenance.doctor import _records
 from harness.runs.request import read_config
 from harness.store.store import Folder, Training
-from reports.records import read_document
+from reports.analysis.reading import read_document
 
 
 @pytest.mark.filterwarnings("default")

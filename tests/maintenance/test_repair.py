@@ -21,7 +21,7 @@ from harness.registry import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
 from harness.store.store import FORMAT, DamagedRecord, Folder, NewerFormat, Store, Training
-from reports.records import read_store
+from reports.analysis.reading import read_store
 
 INSTALLED = Variants(third_party=False)
 

@@ -30,10 +30,10 @@ from harness.cli.progress import Silent, Status
 from harness.data import digits
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
-from harness.evaluation.pictures import draw_run
 from harness.registry import Variants
 from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
+from harness.runs.sample import draw_run
 from harness.store.store import Store
 from harness.tuning import search
 from harness.tuning.command import StudyRequest, run_study
