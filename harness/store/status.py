@@ -47,7 +47,9 @@ def scan(store: Store) -> Iterator[Standing]:
             found = standing(store, run)
         except HarnessError as error:
             found = Standing(where=run.run_id, status="damaged", reason=str(error))
-        seen |= {run.run_id, *([str(found.record.get("training_key"))] if found.status == "finished" else [])}
+        seen.add(run.run_id)
+        if found.status == "finished" and not found.superseded:  # its training may be recorded under another run's id
+            seen.add(str(found.record.get("training_key")))
         yield found
     for training in store.trainings():
         name = training.path.name
