@@ -7,20 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.ablation.plan import REFERENCE
+from reports.analysis import groups as grouping
 from reports.analysis import settings
 from reports.analysis.comparisons import MARGIN
-from reports.analysis.groups import (
-    MATCHES,
-    Context,
-    Group,
-    Method,
-    context_of,
-    difference_words,
-    differences,
-    grouped,
-    make_group,
-    varied,
-)
+from reports.analysis.groups import MATCHES, Context, Group, Method
 from reports.analysis.records import PlanRecord, Records, RunRecord
 from reports.analysis.settings import Settings
 from reports.analysis.words import compact, distinct, shorten
@@ -62,7 +52,7 @@ def analyse(records: Records, margin: float = MARGIN) -> Analysis:
     # A cell of an equal-cost plan has a budget of its own, so it stands alone here: its place is in the plan's table.
     groups = [
         group
-        for group in grouped(plain, margin, warnings)
+        for group in grouping.grouped(plain, margin, warnings)
         if not ((_lonely(group) or group.reference is None) and all(run.run_id in in_matched for run in group.runs))
     ]
     groups.sort(key=lambda group: group.completeness)
@@ -145,7 +135,7 @@ def _matched_groups(
             for cell in plan.cells
             if cell.run_id is not None and cell.run_id in names.by_id and cell.label == cell.variant
         ]
-        base = next((context_of(run) for cell, run in cells if cell.variant == plan.reference), None)
+        base = next((grouping.context_of(run) for cell, run in cells if cell.variant == plan.reference), None)
         seen |= {run.run_id for cell, run in cells if cell.variant != plan.reference}
         if base is None:
             warnings.append(
@@ -155,13 +145,15 @@ def _matched_groups(
         key = plan.match, compact(base)
         contexts[key] = base
         for cell, run in cells:
-            if what := differences(base, context_of(run), settings.BUDGET | set(run.changes)):
+            if what := grouping.differences(base, grouping.context_of(run), settings.BUDGET | set(run.changes)):
                 warnings.append(
                     f"{shorten(cell.label)} seed {cell.seed} is left out of {MATCHES[plan.match]}: {', '.join(what)}"
                 )
                 continue
             members[key][run.run_id, cell.variant] = run
-    groups = [make_group(key[0], contexts[key], list(runs.values()), margin, warnings) for key, runs in members.items()]
+    groups = [
+        grouping.make_group(key[0], contexts[key], list(runs.values()), margin, warnings) for key, runs in members.items()
+    ]
     return seen, sorted(groups, key=lambda group: (list(MATCHES).index(group.match), group.completeness))
 
 
@@ -171,7 +163,7 @@ def _lonely(group: Group) -> bool:
 
 def _kind(main: Group | None, group: Group) -> str | None:
     """'losses' or 'rates' where a group's reference differs from the first group's in these settings alone."""
-    what = differences(main.context, group.context) if main else []
+    what = grouping.differences(main.context, group.context) if main else []
     if main is None or group.reference is None or not what:
         return None
     if settings.is_loss(what):
@@ -194,5 +186,5 @@ def _row(method: Method, words: Callable[[Settings], str]) -> Method:
 
 
 def _why_apart(main: Group, group: Group) -> str:
-    what = [difference_words(name, main.context, group.context) for name in varied(main, group)]
+    what = [grouping.difference_words(name, main.context, group.context) for name in grouping.varied(main, group)]
     return f"not put in one table: {'; '.join(what[:6])}{f'; and {len(what) - 6} more' if len(what) > 6 else ''}"

@@ -20,17 +20,9 @@ from harness.errors import HarnessError
 from harness.evaluation.conventions import METRICS
 from harness.store.status import Standing, scan
 from harness.store.store import DamagedRecord, Folder, Run, Store, Training
-from reports.analysis.records import (
-    BASELINES,
-    FORMAT,
-    KIND,
-    PlannedCell,
-    PlanRecord,
-    Records,
-    RunRecord,
-    Trouble,
-    settings_of,
-)
+from reports.analysis import records
+from reports.analysis.records import BASELINES, PlannedCell, PlanRecord, Records, RunRecord, Trouble
+from reports.analysis.words import real
 
 DATA_FILE = "data.json"
 """What a report used, machine-readable, beside its page."""
@@ -129,8 +121,8 @@ def read_document(path: Path) -> Records:
     except (ValueError, RecursionError):
         raise DamagedRecord(f"{path} is truncated or not JSON; rebuild the report") from None
     fields = _Fields(body, str(path))
-    if fields.get("kind", str) != KIND or fields.get("format", int) != FORMAT:
-        raise DamagedRecord(f"{path} is not a report's data of format {FORMAT}; rebuild the report")
+    if fields.get("kind", str) != records.KIND or fields.get("format", int) != records.FORMAT:
+        raise DamagedRecord(f"{path} is not a report's data of format {records.FORMAT}; rebuild the report")
     return Records(
         tuple(_run_from_document(one) for one in fields.parts("runs")),
         tuple(_plan(str(one.body.get("key")), one) for one in fields.parts("plans")),
@@ -163,13 +155,8 @@ def sequence_scores(store: Store, run: RunRecord) -> npt.NDArray[np.float64]:
 
 
 def _float(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return math.nan
-    try:
-        number = float(value)
-    except OverflowError:
-        return math.nan
-    return number if math.isfinite(number) else math.nan
+    number = real(value)
+    return math.nan if number is None else number
 
 
 def _read_run(store: Store, one: Standing, environments: dict[str, dict[str, str]]) -> RunRecord:
@@ -193,7 +180,7 @@ def _read_run(store: Store, one: Standing, environments: dict[str, dict[str, str
         training_key=key,
         variant=made.get("variant", str),
         preset=made.get("preset", str),
-        settings=settings_of(made.body),
+        settings=records.settings_of(made.body),
         identity=made.part("identity").texts(),
         numerics=str(made.body.get("numerics")),
         test_digest=result.get("test_digest", str),

@@ -45,14 +45,18 @@ def number(value: object) -> str:
 
 def real(value: object) -> float | None:
     """A finite number; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def percent(value: object) -> str:
     """A share in [0, 1]; '0%' for anything that is no number."""
-    return f"{value:.0%}" if isinstance(value, int | float) and not isinstance(value, bool) else "0%"
+    return f"{real(value) or 0:.0%}"
 
 
 def listed(values: Sequence[int], most: int = MOST_LISTED) -> str:

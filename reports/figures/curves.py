@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -72,9 +72,11 @@ def _frames(method: Method, metric: str, horizon: int) -> dict[int, np.ndarray[A
     return rows if all(len(row) == horizon and np.isfinite(row).all() for row in rows.values()) else None
 
 
-def _line(axes: Axes, x: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], style: Style, name: str) -> None:
-    """The mean over rows, with a band from the lowest to the highest."""
-    look = {"color": style.color, "marker": style.marker, "linestyle": style.dash}
+def _line(
+    axes: Axes, x: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], style: Style, name: str, markevery: int = 1
+) -> None:
+    """The mean over rows (seeds, points), with a band from the lowest to the highest."""
+    look = {"color": style.color, "marker": style.marker, "linestyle": style.dash, "markevery": markevery}
     axes.plot(x, rows.mean(axis=0), markersize=4, linewidth=1.5, label=name, **look)
     if len(rows) > 1:
         axes.fill_between(x, rows.min(axis=0), rows.max(axis=0), color=style.color, alpha=0.13, linewidth=0)
@@ -88,49 +90,22 @@ def _left_out(group: Group, methods: Sequence[Method]) -> str:
 def validation(group: Group, curves: Curves) -> Figure | None:
     """Validation SSIM against steps and against seconds of training: mean over seeds, band from worst to best seed."""
     looks = styles(group.methods)
-    frame = pd.DataFrame(
-        [
-            (name, seed, step, seconds, ssim)
-            for name, by_seed in curves.items()
-            for seed, points in by_seed.items()
-            for step, (seconds, ssim) in points.items()
-        ],
-        columns=["method", "seed", "step", "seconds", "ssim"],
-    ).dropna()
-    if frame.empty:
-        return None
     words = []
     with canvas.draw(9.6, 4.2, 1, 2, sharey=True) as (plot, panels):
-        for name in [method.label for method in chosen(group)]:
-            part = frame[frame["method"] == name]
-            if part.empty:
+        for method in chosen(group):
+            finite = [
+                {step: point for step, point in points.items() if all(map(math.isfinite, point))}
+                for points in curves.get(method.label, {}).values()
+            ]
+            seeds = [points for points in finite if points]
+            # A step that some seed did not reach would move the mean only because that seed is missing.
+            steps = sorted(set.intersection(*map(set, seeds))) if seeds else []
+            if not steps:
                 continue
-            # A step that some seed did not reach would move the mean for no reason but who is left.
-            means = part.groupby("step").agg(
-                n=("seed", "nunique"),
-                ssim=("ssim", "mean"),
-                low=("ssim", "min"),
-                high=("ssim", "max"),
-                seconds=("seconds", "mean"),
-            )
-            means = means[means["n"] == part["seed"].nunique()]
-            if means.empty:
-                continue
-            style = looks[name]
-            for axes, x in zip(panels, (means.index.to_numpy(), means["seconds"].to_numpy()), strict=True):
-                axes.plot(
-                    x,
-                    means["ssim"].to_numpy(),
-                    color=style.color,
-                    marker=style.marker,
-                    linestyle=style.dash,
-                    markersize=4,
-                    linewidth=1.5,
-                    markevery=max(1, len(means) // 12),
-                    label=label(name),
-                )
-                axes.fill_between(x, means["low"], means["high"], color=style.color, alpha=0.12, linewidth=0)
-            words.append(f"{label(name)} ends at {means['ssim'].iloc[-1]:.3f}")
+            seconds, ssim = np.array([[points[step] for step in steps] for points in seeds]).transpose(2, 0, 1)
+            for axes, x in zip(panels, (np.array(steps), seconds.mean(axis=0)), strict=True):
+                _line(axes, x, ssim, looks[method.label], label(method.label), markevery=max(1, len(steps) // 12))
+            words.append(f"{label(method.label)} ends at {ssim[:, -1].mean():.3f}")
         if not words:
             return None
         panels[0].set_xlabel("training step")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from harness.evaluation.conventions import METRICS, MetricInfo
 from harness.registry import Variants
@@ -35,40 +34,14 @@ SSIM_INTERVAL: Column[Method] = Column("SSIM, 95% interval", lambda method: cell
 MSE_MEAN: Column[Method] = Column("MSE, mean", lambda method: cells.mean(method.estimate("mse"), 2))
 
 
-@dataclass(frozen=True)
-class Claims:
-    """What the sources of a row's variant state. Shown beside the measured figures, never in their place."""
-
-    parameters: str = NONE
-    relative_time: str = NONE
-    ssim: str = NONE
-
-
-def claims(variant: str, variants: Variants) -> Claims:
-    """The claims for a row; '-' where the sources state none, or the plugin is not installed."""
-    found = _installed(variant, variants)
-    if found is not None and len(found) == 1:
-        claim = found[0]
-        return Claims(claim.parameters or NONE, claim.relative_time or NONE, claim.ssim or NONE)
-    together = {
-        plugin.name
-        for plugin in variants
-        if plugin.error is None
-        and plugin.value.changes
-        and plugin.value.claim.ssim
-        and plugin.value.source.startswith(ARTICLE)
-    }
-    if len(together) > 1 and together <= set(variant.split("+")):
-        return Claims(ssim=ARTICLE_TOGETHER)
-    return Claims()
-
-
-def _installed(variant: str, variants: Variants) -> list[Claim] | None:
-    parts = variant.split("+")
-    if not all(name in variants.names for name in parts):
-        return None
-    plugins = [variants.plugin(name) for name in parts]
-    return None if any(plugin.error for plugin in plugins) else [plugin.value.claim for plugin in plugins]
+def claim(variant: str, variants: Variants) -> Claim:
+    """What the sources of a row's variant state: nothing where they are silent, or the plugin is not installed."""
+    installed = {plugin.name: plugin.value for plugin in variants if plugin.error is None}
+    if variant in installed:
+        return installed[variant].claim
+    together = {name for name, one in installed.items() if one.changes and one.claim.ssim and one.source.startswith(ARTICLE)}
+    whole = len(together) > 1 and together <= set(variant.split("+"))
+    return Claim(ssim=ARTICLE_TOGETHER) if whole else Claim()
 
 
 def verdict(comparison: Comparison | None, estimate: Estimate) -> str:
@@ -111,9 +84,9 @@ def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
         Column("gain, 95% interval", _compared(group, cells.difference_interval)),
         Column("p (Holm)", _compared(group, cells.adjusted)),
         SEEDS,
-        words("claimed parameters", lambda method: claims(method.variant, variants).parameters),
-        words("claimed time", lambda method: claims(method.variant, variants).relative_time),
-        words("claimed SSIM", lambda method: claims(method.variant, variants).ssim),
+        words("claimed parameters", lambda method: claim(method.variant, variants).parameters or NONE),
+        words("claimed time", lambda method: claim(method.variant, variants).relative_time or NONE),
+        words("claimed SSIM", lambda method: claim(method.variant, variants).ssim or NONE),
     ]
     baselines = [
         {
