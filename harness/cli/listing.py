@@ -75,7 +75,7 @@ def runs(store: Path | None) -> list[Row]:
 
 
 def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:
-    """All that the store knows of one run, finished or not, and the command that goes on with it.
+    """All that the store knows of one run, finished or not, and the command that resumes it.
 
     `status` is 'finished', 'trained' (not tested yet), 'unfinished' or 'failed'. Raises RequestError when there is no such run.
     """

@@ -38,7 +38,8 @@ def claim(variant: str, variants: Variants) -> Claim:
     """What the sources of a row's variant state: nothing where they are silent, or the plugin is not installed."""
     installed = {plugin.name: plugin.value for plugin in variants if plugin.error is None}
     if variant in installed:
-        return installed[variant].claim
+        stated: Claim = installed[variant].claim
+        return stated
     together = {name for name, one in installed.items() if one.changes and one.claim.ssim and one.source.startswith(ARTICLE)}
     whole = len(together) > 1 and together <= set(variant.split("+"))
     return Claim(ssim=ARTICLE_TOGETHER) if whole else Claim()

@@ -1,4 +1,4 @@
-"""Pictures of a real, tiny store: predicted anew from the checkpoints that the runs tested."""
+"""Pictures of a real, tiny store: predicted again from the checkpoints that the runs tested."""
 
 from __future__ import annotations
 
