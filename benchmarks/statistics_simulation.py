@@ -30,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from reports import statistics
+from reports.analysis import promises, ttests
 
 Array = npt.NDArray[np.float64]
 
@@ -108,9 +108,9 @@ def tables(kind: str, experiments: int, seeds: int, effect: float, rng: np.rando
 
 
 def claims(drawn: Tables, margin: float = MARGIN) -> Claims:
-    """The path of `statistics.compare_all`, many tables at a time."""
-    test = statistics.paired_t(drawn.treated - drawn.baseline[:, None, :], margin)
-    adjusted, equivalent = statistics.holm(test.p), statistics.holm(test.p_equivalence)
+    """The path of `comparisons.compare_all`, many tables at a time."""
+    test = ttests.paired_t(drawn.treated - drawn.baseline[:, None, :], margin)
+    adjusted, equivalent = ttests.holm(test.p), ttests.holm(test.p_equivalence)
     return Claims(test.mean, test.low, test.high, test.p, adjusted, test.p_equivalence, equivalent)
 
 
@@ -167,11 +167,11 @@ def measure(kind: str, seeds: int, experiments: int, rng: np.random.Generator) -
     first = (drawn[0.0].treated - drawn[0.0].baseline[:, None, :])[:, 0, :]
     low, high = bootstrap(first, rng)
     median = true_median(kind)
-    enough = seeds >= statistics.DISTRIBUTION_FREE_SEEDS
-    spans = [statistics.median_interval(row.tolist()) for row in first] if enough else []
+    enough = seeds >= ttests.DISTRIBUTION_FREE_SEEDS
+    spans = [ttests.median_interval(row.tolist()) for row in first] if enough else []
 
     own = kind.removesuffix(" arms")
-    copy = statistics.welch_t(noise(own, (experiments, seeds), rng), noise(own, (experiments, seeds), rng), MARGIN)
+    copy = ttests.welch_t(noise(own, (experiments, seeds), rng), noise(own, (experiments, seeds), rng), MARGIN)
     return {
         "false_positive": rate(null.p <= ALPHA),
         "family_wise": rate((null.p_adjusted <= ALPHA).any(axis=1)),
@@ -217,14 +217,14 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def constant(rows: list[dict[str, object]]) -> str:
-    """The table MEASURED of reports/statistics.py, as source text."""
+    """The table MEASURED of reports/analysis/promises.py, as source text."""
     lines = []
     for seeds in SEEDS:
         chosen = {str(row["noise"]): row for row in rows if row["seeds"] == seeds}
-        rates = [[round(float(str(chosen[kind][key])), 3) for key in statistics.Rates._fields] for kind in statistics.NOISES]
-        cells = ", ".join(f"Rates({', '.join(map(str, each))})" for each in rates)
+        rates = [[round(float(str(chosen[kind][key])), 3) for key in promises.Rates._fields] for kind in promises.NOISES]
+        cells = ", ".join(f"({', '.join(map(str, each))})" for each in rates)
         lines.append(f"    {seeds}: ({cells}),")
-    return "MEASURED: dict[int, tuple[Rates, Rates, Rates]] = {\n" + "\n".join(lines) + "\n}"
+    return "MEASURED = {\n" + "\n".join(lines) + "\n}  # fmt: skip"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -232,7 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--experiments", type=int, default=2000, help="for each effect, noise and number of seeds (2000)")
     parser.add_argument("--seed", type=int, default=0, help="of the simulation (0)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    parser.add_argument("--constant", action="store_true", help="print the table that reports/statistics.py keeps")
+    parser.add_argument("--constant", action="store_true", help="print the table that reports/analysis/promises.py keeps")
     options = parser.parse_args(arguments)
     if options.experiments < 1:
         parser.error("--experiments must be at least 1")

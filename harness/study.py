@@ -26,17 +26,9 @@ The record of a study, `<store>/studies/<id>.json`, is rewritten as trials end, 
     best                           {number, params, settings, value, values, arm, config}, or null; with two objectives the
                                    one of the front with the highest SSIM. `config` is the TOML file that `run --config` takes
     front                          the numbers on the Pareto front (two objectives), else []
-    confirm                        null, or test scores on seeds that the search did not use, and dropped when another setting
-                                   becomes the best:
-      seeds, metric                those seeds, and the name of the score ("ssim")
-      settings                     the settings of the best trial that was confirmed
-      rows                         [{name, params, settings, run_ids, values, mean}]: first "chosen", the best trial, then every
-                                   arm by its name. `params` and `settings` as in `trials`: those of the best trial, and those
-                                   of the arm. `run_ids` by seed, `values` {seed as text: score or null}, `mean` of the scores
-      reference                    the arm that the others are compared with, or null
-      comparisons                  [the fields of the statistics plugin's comparison]: each row with the reference, except a row
-                                   whose settings are those of another
-      verdict                      a sentence on the chosen setting
+    confirm                        null, or {seeds, metric, rows: [{name, settings, run_ids, values, mean}],
+                                   comparisons: [...], verdict}: test scores by seed, the chosen setting and the arms, and
+                                   each against the reference arm (fields of the statistics plugin's comparison)
 """
 
 from __future__ import annotations

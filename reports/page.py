@@ -5,7 +5,15 @@ Every text in here is plain text: renderers escape it for their format. Nothing 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+
+from harness.errors import HarnessError
+
+ID = "[a-z0-9][a-z0-9-]{0,99}"
+"""Ids become file names and labels, so nothing else may be in them."""
+EXTENSIONS = {"image/png": "png", "image/gif": "gif"}
+"""The kinds of pictures and their file names' endings."""
 
 
 @dataclass(frozen=True)
@@ -83,3 +91,57 @@ class Page:
     warnings: tuple[str, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
     """Hardware, preset, seeds, budget, test digest, versions: label -> text, printed below the title."""
+
+    @property
+    def tables(self) -> list[Table]:
+        """The tables of all sections."""
+        return [table for section in self.sections for table in section.tables]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """The figures of all sections."""
+        return [figure for section in self.sections for figure in section.figures]
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """The pictures of all sections."""
+        return [picture for section in self.sections for picture in section.pictures]
+
+
+def check_page(page: Page) -> None:
+    """Raises HarnessError for ids that cannot name a file or come twice, and for tables and pictures that are malformed."""
+    ids = {
+        "section": [section.id for section in page.sections],
+        "table": [table.id for table in page.tables],
+        "figure": [figure.id for figure in page.figures],
+        "picture": [picture.id for picture in page.pictures],
+    }
+    for kind, given in ids.items():
+        for id_ in given:
+            _check_id(kind, id_)
+            if given.count(id_) > 1:
+                raise HarnessError(f"the report has two {kind}s with the id {id_!r}; give each its own")
+    for table in page.tables:
+        check_table(table)
+    for picture in page.pictures:
+        if picture.mime not in EXTENSIONS:
+            raise HarnessError(f"picture {picture.id!r} is of type {picture.mime!r}; known: {', '.join(EXTENSIONS)}")
+
+
+def _check_id(kind: str, given: str) -> None:
+    if not re.fullmatch(ID, given):
+        raise HarnessError(
+            f"{kind} id {given[:80]!r} cannot name a file; use lower-case letters, digits and '-', at most 100 characters"
+        )
+
+
+def check_table(table: Table) -> None:
+    """Raises HarnessError for an id that cannot name a file, and for rows of other lengths than the headings."""
+    _check_id("table", table.id)
+    if not table.columns or len(table.numeric) != len(table.columns):
+        raise HarnessError(
+            f"table {table.id!r} has {len(table.columns)} columns and {len(table.numeric)} entries in `numeric`"
+        )
+    for number, row in enumerate(table.rows, 1):
+        if len(row) != len(table.columns):
+            raise HarnessError(f"table {table.id!r} has {len(table.columns)} columns, but {len(row)} cells in row {number}")

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.component import call_text, is_slot, limits_text, record_of, walk
-from harness.errors import HarnessError, RequestError
-from harness.presets import PRESETS, preset
-from harness.registry import Components, Plugins
+from harness import experiment
+from harness.errors import RequestError
+from harness.presets import PRESETS
+from harness.registry import Plugins, Variants
 from harness.runs.request import run_command, store_root
-from harness.store import DamagedRecord, Run, RunState, Store, validated
-from harness.variant import Variants, describe
+from harness.store.status import scan
+from harness.store.store import DamagedRecord, Store, validated
+from harness.variant import describe
 
 Row = dict[str, Any]
 LONGEST_CELL = 120
@@ -80,41 +81,25 @@ def components(registry: Components) -> list[Row]:
 
 def runs(store: Path | None) -> list[Row]:
     """Every run, finished or not; what is damaged is listed with the reason."""
-    where = Store(store_root(store))
     rows: list[Row] = []
-    tested: set[str] = set()
-    for run in where.runs():
-        state = run.state(where)
-        tested.add(str(state.record.get("training_key")))
-        rows.append(_row(run, state))
-    for training in where.trainings():
-        if training.path.name in tested or training.superseded:
-            continue
+    for one in scan(Store(store_root(store))):
+        row: Row = {"run_id": one.run_id} | {key: one.record.get(key) for key in ("variant", "preset", "seed") if one.record}
+        row["status"] = "superseded" if one.superseded and one.result is not None else one.status
+        if one.status in ("failed", "damaged"):
+            row["reason"] = one.reason
         try:
-            record = training.read_or_none("experiment.json")
-        except HarnessError as error:
-            rows.append({"run_id": training.path.name, "status": "damaged", "reason": str(error)})
-            continue
-        if record:
-            rows.append({key: record.get(key) for key in ("run_id", "variant", "preset", "seed")} | {"status": "unfinished"})
+            if one.result is not None:
+                metrics, training = one.result["metrics"], one.result["training"]
+                row |= {"ssim": metrics["ssim"], "mse": metrics["mse"], "params": one.result["params"]}
+                row["seconds"] = training["seconds"]
+        except (KeyError, TypeError):
+            row |= {"status": "damaged", "reason": f"run {one.run_id} holds records of another program"}
+        rows.append(row)
     return rows
 
 
-def _row(run: Run, state: RunState) -> Row:
-    row: Row = {"run_id": run.run_id}
-    if state.status != "damaged":
-        row |= {key: state.record.get(key) for key in ("variant", "preset", "seed")}
-    row["status"] = "superseded" if state.status == "finished" and run.superseded else state.status
-    if state.reason is not None:
-        row["reason"] = state.reason
-    if (result := state.result) is not None:
-        try:
-            with validated(run.path):
-                row |= {"ssim": result["metrics"]["ssim"], "mse": result["metrics"]["mse"], "params": result["params"]}
-                row["seconds"] = result["training"]["seconds"]
-        except DamagedRecord as error:
-            row |= {"status": "damaged", "reason": str(error)}
-    return row
+def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:
+    """All that the store knows of one run, finished or not, and the command that resumes it.
 
 
 def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, sync_playwrigh
 from playwright.sync_api import Page as Tab
 
 from reports.page import Page, Section, Table, Value
-from reports.render import write
+from reports.pages.folder import write
 
 pytestmark = pytest.mark.browser
 

@@ -50,9 +50,13 @@ from harness.system.secrets import public_url, without_secrets  # noqa: E402
 from harness.training import checkpoint  # noqa: E402
 from harness.tuning.files import to_toml  # noqa: E402
 from harness.tuning.storage import open_storage  # noqa: E402
-from harness.variant import Variants  # noqa: E402
-from reports import ablation, compare, plots, records, render, studies  # noqa: E402
+from reports.analysis import reading, stores  # noqa: E402
+from reports.exports.csv import to_csv  # noqa: E402
+from reports.exports.latex import to_latex  # noqa: E402
+from reports.exports.markdown import to_markdown  # noqa: E402
+from reports.figures import canvas  # noqa: E402
 from reports.page import Figure  # noqa: E402
+from reports.pages import folder, sections  # noqa: E402
 
 VARIANTS = Variants(third_party=False)
 CPU = torch.device("cpu")
@@ -235,7 +239,7 @@ def _records(place: Path) -> Iterator[Reader]:
         study = search.save()
     (root / "studies").mkdir()
 
-    def stub(canvas: Any, id_: str, title: str, caption: str, alt: str) -> Figure:
+    def stub(plot: Any, id_: str, title: str, caption: str, alt: str) -> Figure:
         return Figure(id_, title, caption, alt, "<svg/>", b"png")
 
     def use() -> None:
@@ -248,7 +252,7 @@ def _records(place: Path) -> Iterator[Reader]:
             lambda: _show(root, run.run_id),
             lambda: finished(store, made[0]),
             lambda: store.training(made[0]).check(store.training(made[0]).read("training.json")),
-            lambda: records.read_store(store),
+            lambda: reading.read_store(store),
         ):
             try:
                 call()
@@ -279,24 +283,32 @@ def _records(place: Path) -> Iterator[Reader]:
         name, content = value
         path = {"result.json": run.path / name, "plan": plan, "study": root / "studies" / "s.json"}[name]
         key = {"result.json": f"{run.run_id}/{name}", "plan": f"plans/{plan.name}", "study": "studies/s.json"}[name]
-        drawing = mock.patch.object(plots, "_save", stub), mock.patch.object(studies, "_save", stub)
-        with drawing[0], drawing[1], _replaced(path, signed(key, content)):
-            page = ablation.make_page(store, records.read_store(store), VARIANTS, 0.005)
+        path.write_bytes(signed(key, content))
+        save, canvas.save = canvas.save, stub
+        try:
+            page = sections.make_page(store, reading.read_store(store), VARIANTS, 0.005)
             if name == "study":
-                render.to_markdown(page)
+                to_markdown(page)
                 for section in page.sections:
                     for table in section.tables:
-                        render.to_csv(table), render.to_latex(table)
+                        to_csv(table), to_latex(table)
+        finally:
+            canvas.save = save
+            path.unlink() if before is None else path.write_bytes(before)
         return page
 
     parts = {"result.json": run.read("result.json"), "plan": Folder(plan.parent).read(plan.name), "study": study}
     named = [json_like([content]).map(lambda value, name=name: (name, value)) for name, content in parts.items()]
     yield Reader("reports of records", st.one_of(named), pages, 0.004)
 
-    document = records.read_store(store).document()
+    document = reading.read_store(store).document()
 
-    data = place / "other" / records.DATA_FILE
-    compared = _of_file(data, lambda path: compare.compare(root, path.parent, VARIANTS))
+    def compared(content: Any) -> object:
+        (place / "other" / reading.DATA_FILE).write_bytes(
+            content if isinstance(content, bytes) else json.dumps(content).encode()
+        )
+        return stores.compare(root, place / "other", VARIANTS)
+
     yield Reader("a report's data.json", cases(document), compared, 0.02)
 
     lines = store.training(made[0]).path / "metrics.jsonl"
@@ -305,20 +317,24 @@ def _records(place: Path) -> Iterator[Reader]:
         {"step": 20, "seconds": 1.0, "validation": {"ssim": 0.4, "mse": 30.0}},
     ]
     log = b"\n".join(json.dumps(one).encode() for one in logged)
-    runs = records.read_store(store).runs
+    runs = reading.read_store(store).runs
 
     def read_lines(lines: Path) -> object:
         training = Training(lines.parent)
         training.append(lines.name, {"step": 1})
-        return training.validations(), records.read_validations(store, runs[0])
+        return training.validations(), reading.read_validations(store, runs[0])
 
     line = json_like(logged).map(lambda value: json.dumps(value).encode())
     logs = st.one_of(bytes_like([log]), st.lists(line, max_size=3).map(b"\n".join))
     yield Reader("metrics.jsonl", logs, _of_file(lines, read_lines), 0.05)
 
-    def read_manifest(path: Path) -> object:
-        found = render._manifest(path.parent)
-        assert all((path.parent / name).resolve().is_relative_to(path.parent.resolve()) for name in found)
+    manifest = place / "report"
+    manifest.mkdir()
+
+    def read_manifest(content: Any) -> object:
+        (manifest / folder.MANIFEST).write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        found = folder._manifest(manifest)
+        assert all((manifest / name).resolve().is_relative_to(manifest.resolve()) for name in found)
         return found
 
     listed = {"files": ["index.html", "tables/a.csv", "../x", "/etc/passwd", "tables/../../x.csv"]}

@@ -20,9 +20,8 @@ from harness.errors import HarnessError
 from harness.maintenance import repair
 from harness.runs.cell import run_cell
 from harness.runs.request import Request
-from harness.store import FORMAT, DamagedRecord, Folder, NewerFormat, Store, Training
-from harness.variant import Variants
-from reports.records import read_store
+from harness.store.store import FORMAT, DamagedRecord, Folder, NewerFormat, Store, Training
+from reports.analysis.reading import read_store
 
 INSTALLED = Variants(third_party=False)
 

@@ -12,10 +12,11 @@ from fake_store import Fake, cell, write_run
 
 from harness.cli import app as cli
 from harness.errors import HarnessError, RequestError
-from harness.store import Store
-from harness.variant import Variants
-from reports import ablation, plots
-from reports.compare import compare
+from harness.registry import Variants
+from harness.store.store import Store
+from reports import ablation
+from reports.analysis.stores import compare
+from reports.figures import canvas
 from reports.page import Figure
 
 VARIANTS = Variants(third_party=False)
@@ -25,7 +26,7 @@ SEEDS = range(5)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch):
     stub = lambda canvas, id_, title, caption, alt: Figure(id_, title, caption, alt, "<svg/>", b"png")  # noqa: E731
-    monkeypatch.setattr(plots, "_save", stub)
+    monkeypatch.setattr(canvas, "save", stub)
     with fake_store.without_sync():
         yield
 

@@ -13,11 +13,13 @@ from fake_store import Fake, cell, write_run
 from harness import NUMERICS
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import CONVENTIONS
-from harness.store import Folder, Store
-from harness.variant import Variants
-from reports import ablation, analysis, pictures, plots
+from harness.registry import Variants
+from harness.store.store import Folder, Store
+from reports import ablation
+from reports.analysis import commands, overview
+from reports.analysis.reading import DATA_FILE, read_document, read_store
+from reports.figures import canvas, costs, sequences
 from reports.page import Figure, Page, Table
-from reports.records import DATA_FILE, read_document, read_store
 
 VARIANTS = Variants(third_party=False)
 USUAL = Fake()
@@ -29,7 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
     """Plots are composed but not rendered, where a test does not ask for them."""
     if request.node.name not in RENDERED:
         stub = lambda canvas, id_, title, caption, alt: Figure(id_, title, caption, alt, "<svg/>", b"png")  # noqa: E731
-        monkeypatch.setattr(plots, "_save", stub)
+        monkeypatch.setattr(canvas, "save", stub)
     with fake_store.without_sync():
         yield
 
@@ -308,7 +310,7 @@ def test_a_record_with_any_field_missing_or_of_another_type_is_no_traceback(tmp_
             rewrite(tmp_path, run_id, record, **(whole | {name: value}))
             found = read_store(Store(tmp_path))
             assert len(found.runs) + len(found.troubles) == 1
-            analysis.analyse(found)
+            overview.analyse(found)
 
 
 # --- names
@@ -420,8 +422,8 @@ def test_commands_reproduce_rows(tmp_path: Path) -> None:
     settings = {"training.steps": 123, "architecture.widths": "8,16", "loss.ssim": 0.0, "training.precision": "bfloat16"}
     made = cell("attention", 3, settings=settings)
     write_run(tmp_path, made)
-    (group,) = analysis.analyse(read_store(Store(tmp_path))).groups
-    words = shlex.split(analysis.command(group.methods[0]))
+    (group,) = overview.analyse(read_store(Store(tmp_path))).groups
+    words = shlex.split(commands.command(group.methods[0]))
     assert words[:8] == ["harness", "ablate", "--plan", "attention", "--preset", "cpu", "--seeds", "3,"]
     again = cell("attention", 3, settings=parse_settings(words[9::2]))
     assert again.run_id == made.run_id
@@ -429,8 +431,8 @@ def test_commands_reproduce_rows(tmp_path: Path) -> None:
 
 def test_paper_preset_needs_no_settings_but_the_precision(tmp_path: Path) -> None:
     write_run(tmp_path, made := cell("base", 0, preset="paper"), Fake(test_sequences=20))
-    (group,) = analysis.analyse(read_store(Store(tmp_path))).groups
-    command = analysis.command(group.methods[0])
+    (group,) = overview.analyse(read_store(Store(tmp_path))).groups
+    command = commands.command(group.methods[0])
     assert command == "harness ablate --plan base --preset paper --seeds 0, --set training.precision=float32"
     assert made.experiment.training.steps == 7813
 
@@ -443,8 +445,8 @@ def test_sequences_are_chosen_by_rule(tmp_path: Path) -> None:
     for seed, values in enumerate(scores):
         fill(tmp_path, names=("base",), seeds=(seed,), fake=Fake(sequences=values))
     fill(tmp_path, names=("attention",), seeds=(0, 1))
-    (group, *_) = analysis.analyse(read_store(Store(tmp_path))).groups
-    picks = {pick.rule: (pick.index, round(pick.ssim, 6)) for pick in pictures.choose(Store(tmp_path), group)}
+    (group, *_) = overview.analyse(read_store(Store(tmp_path))).groups
+    picks = {pick.rule: (pick.index, round(pick.ssim, 6)) for pick in sequences.choose(Store(tmp_path), group)}
     assert picks == {"best": (1, 0.8), "median": (4, 0.6), "worst": (2, 0.2)}
 
 
@@ -457,7 +459,7 @@ def test_without_checkpoints_the_page_says_so_and_torch_stays_away(tmp_path: Pat
 
 def test_pareto_front() -> None:
     points = {"a": (1.0, 0.5), "b": (2.0, 0.6), "c": (2.0, 0.55), "d": (3.0, 0.6), "e": (0.5, float("nan")), "f": (4.0, 0.7)}
-    assert analysis.pareto(points) == ["a", "b", "f"]
+    assert costs.pareto(points) == ["a", "b", "f"]
 
 
 def test_json_holds_no_nan(tmp_path: Path) -> None:

@@ -22,16 +22,18 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure as Canvas
 from scipy import stats
+from study_cells import confirmed_study
 
 from harness import __version__
 from harness.ablation.plan import COPY
 from harness.evaluation.conventions import METRICS
-from harness.store import Folder, Store
-from harness.variant import Variants
-from reports import ablation, plots, studies
+from harness.registry import Variants
+from harness.store.store import Folder, Store
+from reports.analysis.reading import read_store
+from reports.figures import canvas
 from reports.page import Figure, Page, Table, Value
-from reports.records import read_store
-from reports.render import write
+from reports.pages.folder import write
+from reports.pages.sections import make_page
 
 SEEDS = (0, 1, 2, 3)
 METHODS = ("base", "attention", "tta", "attention+tta")
@@ -70,21 +72,8 @@ STUDY = {
         {"name": "preset", "params": {}, "value": None, "reference": False, "note": "pruned at step 40"},
     ],
     "best": {"number": 5, "params": {"training.max_lr": 10 ** (-3 + 0.23 * 5)}, "value": 0.4808, "arm": None},
-    "confirm": {
-        "seeds": [100, 101],
-        "rows": [
-            {
-                "name": "chosen",
-                "params": {"training.max_lr": 0.0141},
-                "values": {"100": 0.4711, "101": 0.4613},
-                "mean": 0.4662,
-            },
-            {"name": "article", "params": {}, "values": {"100": 0.4391, "101": 0.4402}, "mean": 0.43965},
-        ],
-        "verdict": "helps: +0.0266 SSIM over article",
-        "comparisons": [],
-    },
 }
+"""With what the engine writes when it confirms a study: see `root`."""
 
 
 # --- a small store with everything that gives a table
@@ -123,7 +112,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             made = fake_store.cell(name, seed, settings={"training.steps": SHORT})
             fake_store.write_run(root, made, fake_store.Fake(metrics=lost_value))
         fake_store.write_run(root, fake_store.cell("base", 0, settings={"training.steps": LONE}))
-        Folder(root / "studies").write("one.json", STUDY)
+        made = confirmed_study(tmp_path_factory.mktemp("study"))
+        Folder(root / "studies").write("one.json", STUDY | {"confirm": made["confirm"]})
     return root
 
 
@@ -133,15 +123,14 @@ DRAWN: dict[str, list[Any]] = {}
 
 @pytest.fixture(scope="module")
 def page(root: Path) -> Iterator[Page]:
-    def keep(canvas: Canvas, id_: str, title: str, caption: str, alt: str) -> Figure:
-        DRAWN[id_] = canvas.axes
+    def keep(plot: Canvas, id_: str, title: str, caption: str, alt: str) -> Figure:
+        DRAWN[id_] = plot.axes
         return Figure(id_, title, caption, alt, "<svg xmlns='http://www.w3.org/2000/svg'/>", b"png")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "_save", keep)
-        patch.setattr(studies, "_save", keep)
+        patch.setattr(canvas, "save", keep)
         store = Store(root)
-        yield ablation.make_page(store, read_store(store), Variants(third_party=False))
+        yield make_page(store, read_store(store), Variants(third_party=False))
     DRAWN.clear()
 
 
@@ -648,7 +637,7 @@ def trace_confirmed(raw: Raw, suffix: str) -> list[Row]:
     return [
         {
             "setting": one["name"],
-            "parameters": "training.max_lr 0.0141" if one["name"] == "chosen" else "the preset's",
+            "parameters": f"stub.x {one['settings']['stub.x']:.4g}",
             "test SSIM, mean": f"{np.mean(list(one['values'].values())):.4f}",
             **{f"seed {seed}": f"{value:.4f}" for seed, value in one["values"].items()},
         }
@@ -932,7 +921,7 @@ def test_every_number_of_prose_is_traced(page: Page, raw: Raw) -> None:
     assert counts.startswith("Trials: 7 complete, 1 pruned.")
     over = [f"{0.4808 - STUDY['arms'][0]['value']:+.4f}", f"{STUDY['arms'][0]['value']:.4f}"]
     assert numbers(best) == ["5", f"{10 ** (-3 + 0.23 * 5):.4g}", "0.4808", *over, "7"]
-    assert confirmed.endswith(str(STUDY["confirm"]["verdict"]))
+    assert confirmed.endswith(json.loads((raw.root / "studies" / "one.json").read_text())["confirm"]["verdict"])
     assert prose["method"][0].startswith(f"Rebuilt from {len(raw.runs)} finished runs by harness {__version__};")
     assert "0 superseded records" in prose["method"][0]
     assert prose["method"][1].startswith(f"Headline metric: SSIM, {raw.runs[0]['conventions']['ssim']}.")

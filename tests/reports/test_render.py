@@ -30,8 +30,12 @@ from PIL import Image
 from sample_page import METHODS, ablation_table, sample_page
 
 from harness.errors import HarnessError
-from reports import render
+from reports.exports.csv import to_csv
+from reports.exports.latex import to_latex
+from reports.exports.markdown import to_markdown
+from reports.exports.text import clean
 from reports.page import Figure, Page, Picture, Section, Table, Value
+from reports.pages import folder, html
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}
 NASTY = "<script>alert(1)</script>\"'&amp; | `x` [a](http://b) ![i](j) *b* _c_ $d$ {{ 7 * 7 }} {% raw %} \\"
@@ -85,7 +89,7 @@ class Document(HTMLParser):
 
 @pytest.fixture(scope="module")
 def document() -> Document:
-    return Document(render.to_html(sample_page()))
+    return Document(html.to_html(sample_page()))
 
 
 # HTML
@@ -124,7 +128,7 @@ def test_nothing_is_loaded_from_elsewhere(document: Document) -> None:
         assert not [name for name in attributes if name.startswith("on")]
         allowed = ("data:,",) if tag == "link" else ("#", "data:text/")
         assert (attributes.get("href") or allowed[0]).startswith(allowed)
-    css = (Path(render.__file__).parent / "templates/page.css").read_text()
+    css = (Path(html.__file__).parent / "templates/page.css").read_text()
     assert "url(" not in css
     assert "@import" not in css
 
@@ -157,19 +161,19 @@ def test_every_text_of_a_page_comes_out_as_text() -> None:
             ),
         ),
     )
-    document = Document(render.to_html(page))
+    document = Document(html.to_html(page))
     for text in used:
         assert text in document.text
     assert len(document.all("script")) == 1
     alts = dataclasses.replace(page.sections[0].pictures[0], alt='"><script>x</script>')
-    images = Document(render.to_html(page_of(pictures=(alts,)))).all("img")
+    images = Document(html.to_html(page_of(pictures=(alts,)))).all("img")
     assert images[0]["alt"] == '"><script>x</script>'
 
 
 @pytest.mark.parametrize("text", [LONG, "\x00\x1b[31m\ud800", "\u202egnp.exe", "", "a\nb\r\nc"])
 def test_odd_names_are_written_in_every_format(tmp_path: Path, text: str) -> None:
     page = dataclasses.replace(page_of(table_of(text)), title=text, facts={text: text}, warnings=(text,))
-    render.write(page, tmp_path)
+    folder.write(page, tmp_path)
     html = (tmp_path / "index.html").read_text(encoding="utf-8")
     Document(html)
     assert not re.search("[\x00-\x08\x1b]", html)
@@ -186,13 +190,13 @@ def test_numbers_are_sorted_by_their_value() -> None:
         Value("—"),
     )
     table = Table("t", "T", ("name", "n"), tuple((Value(str(i)), value) for i, value in enumerate(values)), (False, True))
-    cells = Document(render.to_html(page_of(table))).all("td")
+    cells = Document(html.to_html(page_of(table))).all("td")
     assert [cell.get("data-sort") for cell in cells] == ["1.0", "Infinity", "-Infinity", None, None]
 
 
 def test_an_empty_page_and_an_empty_table() -> None:
-    assert "No rows." in Document(render.to_html(page_of(table_of()))).text
-    Document(render.to_html(Page(title="", summary=(), sections=())))
+    assert "No rows." in Document(html.to_html(page_of(table_of()))).text
+    Document(html.to_html(Page(title="", summary=(), sections=())))
 
 
 def test_an_animation_stands_still_until_it_is_played(document: Document) -> None:
@@ -203,7 +207,7 @@ def test_an_animation_stands_still_until_it_is_played(document: Document) -> Non
 
 def test_rendering_is_deterministic() -> None:
     page = sample_page()
-    assert render.to_html(page) == render.to_html(page)
+    assert html.to_html(page) == html.to_html(page)
 
 
 def noise(id: str, side: int) -> Picture:
@@ -216,8 +220,8 @@ def noise(id: str, side: int) -> Picture:
 def test_a_page_stays_under_five_megabytes(tmp_path: Path) -> None:
     page = page_of(pictures=(noise("large", 1000), noise("small", 100), noise("larger", 1100)))
     assert sum(len(picture.content) for picture in page.sections[0].pictures) > 5e6
-    render.write(page, tmp_path)
-    assert (tmp_path / "index.html").stat().st_size <= render.MAX_PAGE_BYTES
+    folder.write(page, tmp_path)
+    assert (tmp_path / "index.html").stat().st_size <= html.MAX_PAGE_BYTES
     document = Document((tmp_path / "index.html").read_text())
     assert len(document.all("img")) == 2
     assert [link["href"] for link in document.all("a") if "pictures" in (link["href"] or "")] == ["pictures/larger.png"]
@@ -228,18 +232,17 @@ def test_a_page_stays_under_five_megabytes(tmp_path: Path) -> None:
 def test_an_image_is_not_searched_for_secrets() -> None:
     looks_like_one = "AAAApwdAAAA="  # after '...;base64,' this is a field of a query that names a password
     figure = Figure("f", "A figure", "", "what it shows", "", base64.b64decode(looks_like_one))
-    assert f"data:image/png;base64,{looks_like_one}" in render.to_html(page_of(figures=(figure,)))
+    assert f"data:image/png;base64,{looks_like_one}" in html.to_html(page_of(figures=(figure,)))
 
 
 def test_a_name_may_be_broken_after_a_plus_and_comes_out_as_text() -> None:
-    html = render.to_html(page_of(table_of("a+<b>")))
-    assert "a+<wbr>&lt;b&gt;" in html
-    assert "p:***@host" in render.to_html(page_of(table_of("x://p:hunter2@host+")))
+    assert "a+<wbr>&lt;b&gt;" in html.to_html(page_of(table_of("a+<b>")))
+    assert "p:***@host" in html.to_html(page_of(table_of("x://p:hunter2@host+")))
 
 
 def test_a_heavy_plot_is_embedded_as_png() -> None:
-    figure = dataclasses.replace(sample_page().sections[0].figures[0], svg="<svg>" + " " * render.MAX_SVG_BYTES + "</svg>")
-    images = Document(render.to_html(page_of(figures=(figure,)))).all("img")
+    figure = dataclasses.replace(sample_page().sections[0].figures[0], svg="<svg>" + " " * html.MAX_SVG_BYTES + "</svg>")
+    images = Document(html.to_html(page_of(figures=(figure,)))).all("img")
     assert (images[0]["src"] or "").startswith("data:image/png")
 
 
@@ -262,9 +265,9 @@ def markdown_cells(text: str) -> list[list[str]]:
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=30) | st.text("\\|`*_[]()<>!&#;~$^:/.ab1 -+=\n", max_size=30), min_size=1, max_size=4))
 def test_markdown_tables_come_back(texts: list[str]) -> None:
-    markdown = render.to_markdown(page_of(table_of(*texts)))
+    markdown = to_markdown(page_of(table_of(*texts)))
     lines = [line for line in markdown.splitlines() if line.startswith("|")]
-    expected = [[" ".join(render._clean(text).split()), "1"] for text in texts]
+    expected = [[" ".join(clean(text).split()), "1"] for text in texts]
     assert markdown_cells("\n".join(lines)) == [["name", "number"], *expected]
 
 
@@ -272,7 +275,7 @@ def test_markdown_tables_come_back(texts: list[str]) -> None:
 @given(st.text("\\|`*_[]()<>!&#;~$^:/.ab1 -+=\n", max_size=40))
 def test_markdown_paragraphs_come_back(text: str) -> None:
     page = Page(title="T", summary=(text,), sections=())
-    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(render.to_markdown(page))[3:]
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(to_markdown(page))[3:]
     expected = " ".join(text.split())
     assert [token.type for token in tokens] == (["paragraph_open", "inline", "paragraph_close"] if expected else [])
     if expected:
@@ -281,12 +284,12 @@ def test_markdown_paragraphs_come_back(text: str) -> None:
 
 
 def test_markdown_shows_images_by_relative_path_and_fences_commands() -> None:
-    markdown = render.to_markdown(sample_page(), figures_dir="my plots")
+    markdown = to_markdown(sample_page(), figures_dir="my plots")
     assert "](my%20plots/gains.svg)" in markdown
     assert "](pictures/animation.gif)" in markdown
     assert "| base | 1.23 M | 1.00 | 0.8412 [0.8371, 0.8453] | — | baseline | 0.84 |" in markdown
     page = Page("T", (), (Section("s", "S", commands=("echo ```", "true")),))
-    assert "````sh\necho ```\ntrue\n````" in render.to_markdown(page)
+    assert "````sh\necho ```\ntrue\n````" in to_markdown(page)
 
 
 # CSV
@@ -309,22 +312,22 @@ def test_csv_neutralises_formulas_and_keeps_numbers() -> None:
         'q"q',
         "x\ny",
     ]
-    read = [row[0] for row in csv.reader(io.StringIO(render.to_csv(table_of(*given)), newline=""))]
+    read = [row[0] for row in csv.reader(io.StringIO(to_csv(table_of(*given)), newline=""))]
     assert read == [
         "name",
         *("'=1+1", "'+cmd|' /C calc'!A0", "'-2+3", "'@SUM(A1)", "'\tx", "'\rx", "' =1"),
         *("-0.5", "+1.25e-3", "-0.5", "1", "a,b", 'q"q', "x\ny"),
     ]
-    assert render.to_csv(table_of("a")) == "name,number\r\na,1\r\n"
+    assert to_csv(table_of("a")) == "name,number\r\na,1\r\n"
 
 
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=4))
 def test_csv_reads_back(texts: list[str]) -> None:
-    read = list(csv.reader(io.StringIO(render.to_csv(table_of(*texts)), newline="")))
+    read = list(csv.reader(io.StringIO(to_csv(table_of(*texts)), newline="")))
     assert len(read) == 1 + len(texts)
     for row, text in zip(read[1:], texts, strict=True):
-        assert row[0].lstrip("'") in (render._clean(text).lstrip("'"), text.strip().replace("\N{MINUS SIGN}", "-"))
+        assert row[0].lstrip("'") in (clean(text).lstrip("'"), text.strip().replace("\N{MINUS SIGN}", "-"))
         assert row[0][:1] not in "=@\t\r\n" or not row[0]
 
 
@@ -332,7 +335,7 @@ def test_csv_reads_back(texts: list[str]) -> None:
 
 
 def test_latex_escapes_its_specials() -> None:
-    latex = render.to_latex(table_of(r"\input{x} 50% $a_b^c$ & # ~ <|> \\ −1 ± 2 × 3 -- α", "[0, 1]", "*"))
+    latex = to_latex(table_of(r"\input{x} 50% $a_b^c$ & # ~ <|> \\ −1 ± 2 × 3 -- α", "[0, 1]", "*"))
     rows = latex.split("\\midrule\n")[1].splitlines()
     assert rows[0].strip() == (
         r"\textbackslash{}input\{x\} 50\% \$a\_b\textasciicircum{}c\$ \& \# \textasciitilde{} "
@@ -349,7 +352,7 @@ def test_latex_escapes_its_specials() -> None:
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
 def test_latex_compiles(tmp_path: Path) -> None:
     tables = [ablation_table(), table_of(NASTY, "[x]", "*", "x" * 500, "", "µ² → ∞ °C … “q”", id="u")]
-    body = "\n".join(render.to_latex(table) for table in tables)
+    body = "\n".join(to_latex(table) for table in tables)
     (tmp_path / "a.tex").write_text(
         rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
     )
@@ -368,7 +371,7 @@ def files(folder: Path) -> set[str]:
 
 def test_write_makes_every_file_and_returns_it(tmp_path: Path) -> None:
     out = tmp_path / "a" / "report"
-    written = render.write(sample_page(), out)
+    written = folder.write(sample_page(), out)
     assert written[0] == out / "index.html"
     expected = {
         "index.html",
@@ -387,10 +390,10 @@ def test_write_makes_every_file_and_returns_it(tmp_path: Path) -> None:
 
 
 def test_stale_files_go_and_foreign_files_stay(tmp_path: Path) -> None:
-    render.write(sample_page(), tmp_path)
+    folder.write(sample_page(), tmp_path)
     for foreign in ("notes.txt", "tables/mine.csv"):
         (tmp_path / foreign).write_text("mine")
-    render.write(page_of(table_of("a", id="new")), tmp_path)
+    folder.write(page_of(table_of("a", id="new")), tmp_path)
     ours = {"index.html", "report.md", "report-files.json", "tables/new.csv", "tables/new.tex"}
     assert files(tmp_path) == ours | {"notes.txt", "tables/mine.csv"}
     assert not (tmp_path / "figures").exists()
@@ -399,7 +402,7 @@ def test_stale_files_go_and_foreign_files_stay(tmp_path: Path) -> None:
 def test_a_file_of_others_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("my site")
     with pytest.raises(HarnessError, match=r"no report wrote its index\.html; move it away or choose another folder"):
-        render.write(sample_page(), tmp_path)
+        folder.write(sample_page(), tmp_path)
     assert files(tmp_path) == {"index.html"}
     assert (tmp_path / "index.html").read_text() == "my site"
 
@@ -413,7 +416,7 @@ def test_a_damaged_manifest_removes_nothing(tmp_path: Path, manifest: str) -> No
     for path in (tmp_path / "precious.txt", out / "notes.txt"):
         path.write_text("mine")
     (out / "report-files.json").write_text(manifest)
-    render.write(page_of(), out)
+    folder.write(page_of(), out)
     assert files(tmp_path) == {
         "precious.txt",
         *(f"report/{name}" for name in ("notes.txt", "index.html", "report.md", "report-files.json")),
@@ -424,9 +427,9 @@ def test_out_is_a_file(tmp_path: Path) -> None:
     out = tmp_path / "report"
     out.write_text("mine")
     with pytest.raises(HarnessError, match=rf"{out}: it is a file; remove it or choose another folder \(--out\)$"):
-        render.write(sample_page(), out)
+        folder.write(sample_page(), out)
     with pytest.raises(HarnessError, match="cannot write the report to"):
-        render.write(sample_page(), out / "below")
+        folder.write(sample_page(), out / "below")
     assert out.read_text() == "mine"
 
 
@@ -455,20 +458,20 @@ def locked_folder() -> Iterator[Path]:
 
 
 def test_a_read_only_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    contents = render._contents(page_of())
-    monkeypatch.setattr(render, "_contents", lambda page: contents)  # the templates need not be readable for all
+    contents = folder._contents(page_of())
+    monkeypatch.setattr(folder, "_contents", lambda page: contents)  # the templates need not be readable for all
     with (
         locked_folder() as locked,
         pytest.raises(HarnessError, match=rf"{locked}: Permission denied; make it writable or choose"),
     ):
-        render.write(page_of(), locked)
+        folder.write(page_of(), locked)
 
 
 @pytest.mark.parametrize("step", [1, 2, 4])
 def test_a_full_disk_leaves_the_old_page_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    render.write(sample_page(), tmp_path)
+    folder.write(sample_page(), tmp_path)
     before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
-    stage, calls = render._stage, Counter[str]()
+    stage, calls = folder._stage, Counter[str]()
 
     def full(target: Path, content: bytes, temporary: list[Path]) -> Path:
         calls["stage"] += 1
@@ -478,9 +481,9 @@ def test_a_full_disk_leaves_the_old_page_whole(tmp_path: Path, monkeypatch: pyte
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return stage(target, content, temporary)
 
-    monkeypatch.setattr(render, "_stage", full)
+    monkeypatch.setattr(folder, "_stage", full)
     with pytest.raises(HarnessError, match=r"No space left on device; free some space or choose another folder"):
-        render.write(page_of(table_of("a")), tmp_path)
+        folder.write(page_of(table_of("a")), tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 
 
@@ -496,10 +499,10 @@ def test_an_interrupted_report_is_cleaned_up_by_the_next(tmp_path: Path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            render.write(sample_page(), tmp_path)
+            folder.write(sample_page(), tmp_path)
     assert len(files(tmp_path)) == 3
     assert "index.html" not in files(tmp_path)
-    render.write(page_of(), tmp_path)
+    folder.write(page_of(), tmp_path)
     assert files(tmp_path) == {"index.html", "report.md", "report-files.json"}
 
 
@@ -509,18 +512,18 @@ def test_an_interrupted_report_is_cleaned_up_by_the_next(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("bad", ["../x", "", "A", "a b", "a/b", "-a", "x" * 101, "a\n"])
 def test_ids_that_cannot_name_a_file_are_refused(bad: str) -> None:
     with pytest.raises(HarnessError, match="use lower-case letters, digits"):
-        render.to_html(page_of(table_of("a", id=bad)))
+        html.to_html(page_of(table_of("a", id=bad)))
     with pytest.raises(HarnessError, match="use lower-case letters, digits"):
-        render.to_latex(table_of("a", id=bad))
+        to_latex(table_of("a", id=bad))
 
 
 def test_malformed_pages_are_refused() -> None:
     table = table_of("a")
     with pytest.raises(HarnessError, match="two tables with the id 't'"):
-        render.to_html(page_of(table, table))
+        html.to_html(page_of(table, table))
     with pytest.raises(HarnessError, match="2 columns, but 1 cells in row 1"):
-        render.to_csv(dataclasses.replace(table, rows=((Value("a"),),)))
+        to_csv(dataclasses.replace(table, rows=((Value("a"),),)))
     with pytest.raises(HarnessError, match="2 columns and 1 entries"):
-        render.to_markdown(page_of(dataclasses.replace(table, numeric=(True,))))
+        to_markdown(page_of(dataclasses.replace(table, numeric=(True,))))
     with pytest.raises(HarnessError, match="of type 'text/html'"):
-        render.to_html(page_of(pictures=(Picture("p", "", "", "", "text/html", b""),)))
+        html.to_html(page_of(pictures=(Picture("p", "", "", "", "text/html", b""),)))

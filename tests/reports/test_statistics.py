@@ -17,8 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import RequestError
-from reports import statistics
-from reports.statistics import Kind, compare, compare_all, compare_unpaired, estimate, factorial_effects, promise, regression
+from reports.analysis import power, promises, ttests
+from reports.analysis.comparisons import Comparison, compare, compare_all, compare_unpaired, estimate, regression
+from reports.analysis.contrasts import factorial_effects
+from reports.analysis.promises import promise
+from reports.analysis.verdicts import Kind
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +93,9 @@ def test_holm_equals_statsmodels() -> None:
     rng = np.random.default_rng(0)
     for size in (1, 2, 4, 9):
         p = rng.uniform(size=size) ** 3
-        assert statistics.holm(p) == pytest.approx(multipletests(p, method="holm")[1], rel=1e-12)
+        assert ttests.holm(p) == pytest.approx(multipletests(p, method="holm")[1], rel=1e-12)
     several = rng.uniform(size=(3, 2, 5))
-    assert np.array_equal(statistics.holm(several)[2, 1], statistics.holm(several[2, 1]))
+    assert np.array_equal(ttests.holm(several)[2, 1], ttests.holm(several[2, 1]))
 
 
 def test_the_table_is_adjusted_by_holm_and_untested_comparisons_count() -> None:
@@ -126,12 +129,12 @@ def test_estimate_equals_scipy() -> None:
 def test_power_equals_statsmodels_and_solves_for_seeds() -> None:
     from statsmodels.stats.power import TTestPower
 
-    assert statistics.power(0.5, 1.0, 20) == pytest.approx(TTestPower().power(0.5, 20, 0.05))
-    n = statistics.seeds_needed(1.0, 0.5)
+    assert power.power(0.5, 1.0, 20) == pytest.approx(TTestPower().power(0.5, 20, 0.05))
+    n = power.seeds_needed(1.0, 0.5)
     assert n is not None
-    for claim in (statistics.power, lambda m, sd, k: statistics.equivalence_power(m, sd, k)):
+    for claim in (power.power, lambda m, sd, k: power.equivalence_power(m, sd, k)):
         assert claim(0.5, 1.0, n) >= 0.8
-    assert min(statistics.power(0.5, 1.0, n - 1), statistics.equivalence_power(0.5, 1.0, n - 1)) < 0.8
+    assert min(power.power(0.5, 1.0, n - 1), power.equivalence_power(0.5, 1.0, n - 1)) < 0.8
 
 
 # --- factorial plans ---
@@ -292,22 +295,22 @@ def test_seeds_needed_keeps_its_word() -> None:
     """With the seeds asked for, about 80% of true differences of the margin are found, and as many nil ones shown."""
     rng = np.random.default_rng(11)
     for margin in (0.6, 1.5):
-        n = statistics.seeds_needed(1.0, margin)
+        n = power.seeds_needed(1.0, margin)
         assert n is not None
-        found = statistics.paired_t(margin + rng.standard_normal((4000, n)), margin).p <= 0.05
-        shown = statistics.paired_t(rng.standard_normal((4000, n)), margin).p_equivalence <= 0.05
+        found = ttests.paired_t(margin + rng.standard_normal((4000, n)), margin).p <= 0.05
+        shown = ttests.paired_t(rng.standard_normal((4000, n)), margin).p_equivalence <= 0.05
         assert 0.78 < np.mean(found) < 0.97
         assert 0.78 < np.mean(shown) < 0.97
-    arms = statistics.seeds_needed(1.0, 1.0, arms=2)
+    arms = power.seeds_needed(1.0, 1.0, arms=2)
     assert arms is not None
-    test = statistics.welch_t(rng.standard_normal((4000, arms)), 1 + rng.standard_normal((4000, arms)), 1.0)
+    test = ttests.welch_t(rng.standard_normal((4000, arms)), 1 + rng.standard_normal((4000, arms)), 1.0)
     assert 0.78 < np.mean(test.p <= 0.05) < 0.9
 
 
 # --- symmetries ---
 
 
-def essence(found: statistics.Comparison) -> tuple[object, ...]:
+def essence(found: Comparison) -> tuple[object, ...]:
     return found.mean, found.low, found.high, found.p, found.verdict.kind
 
 
@@ -450,7 +453,7 @@ def test_distribution_free_facts() -> None:
     six = compare(dict.fromkeys(range(6), 0.0), dict(enumerate([*differences, -0.1])))
     assert (six.median_low, six.median_high) == (-0.1, 0.5)
     assert six.p_sign == pytest.approx(2 * 7 / 2**6)
-    assert statistics.median_interval(list(range(10))) == (1, 8)
+    assert ttests.median_interval(list(range(10))) == (1, 8)
 
 
 def test_regression_pairs_common_seeds_and_falls_back_to_welch() -> None:
@@ -467,9 +470,9 @@ def test_regression_pairs_common_seeds_and_falls_back_to_welch() -> None:
 
 
 def test_method_and_promise_are_plain_lines() -> None:
-    assert "\n" not in statistics.METHOD
+    assert "\n" not in promises.METHOD
     for word in ("seed", "paired t", "Holm", "TOST", "Welch", "80% power"):
-        assert word in statistics.METHOD
+        assert word in promises.METHOD
     assert "no verdict below 3" in promise(1)
     assert "the most simulated" in promise(25)
     for n in range(3, 11):
@@ -478,9 +481,8 @@ def test_method_and_promise_are_plain_lines() -> None:
 
 
 def test_import_is_light() -> None:
-    code = (
-        "import sys, reports.statistics; print(any(m in sys.modules for m in ('scipy', 'statsmodels', 'pandas', 'torch')))"
-    )
+    heavy = ("scipy", "statsmodels", "pandas", "torch")
+    code = f"import sys, reports.analysis.contrasts; print(any(name in sys.modules for name in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
@@ -524,7 +526,7 @@ def test_five_seeds_keep_the_promise_under_normal_noise(simulation: ModuleType) 
 @pytest.mark.parametrize(("kind", "seeds"), [("normal", 3), ("skewed", 5), ("bimodal", 10)])
 def test_stored_figures_are_the_simulations(simulation: ModuleType, kind: str, seeds: int) -> None:
     rates = simulation.measure(kind, seeds, 2000, np.random.default_rng(7))
-    stored = statistics.MEASURED[seeds][statistics.NOISES.index(kind)]
+    stored = promises.Rates(*promises.MEASURED[seeds][promises.NOISES.index(kind)])
     for name, value in stored._asdict().items():
         error = 4.5 * math.sqrt(value * (1 - value) / 2000) + 0.004
         assert rates[name] == pytest.approx(value, abs=error), name

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from study_cells import confirmed_study
 
-from harness.store import Folder, Store
-from harness.variant import Variants
-from reports import ablation, studies
+from harness.registry import Variants
+from harness.store.store import Folder, Store
+from reports import ablation
+from reports.analysis.reading import read_store
+from reports.figures.studies import importances
 from reports.page import Section
-from reports.records import read_store
+from reports.pages import studies
 
 SPACE = {
     "lr": {"kind": "float", "low": 1e-4, "high": 1e-1, "log": True},
@@ -100,7 +103,7 @@ def test_a_study_with_two_parameters_has_history_slices_contour_and_importance(t
 
 def test_the_parameter_that_decides_is_the_important_one() -> None:
     trials = [trial(n, 10 ** (-4 + 0.3 * (n % 10)), 2 + 5 * (n // 4), 0.3 + 0.02 * (n % 10)) for n in range(20)]
-    shares = studies.importances(trials, SPACE)
+    shares = importances(trials, SPACE)
     assert shares["lr"] > 0.8
     assert sum(shares.values()) == pytest.approx(1)
 
@@ -108,10 +111,23 @@ def test_the_parameter_that_decides_is_the_important_one() -> None:
 def test_an_unconfirmed_best_is_said_to_be_flattered_and_a_confirmed_one_has_its_verdict(tmp_path: Path) -> None:
     (section,) = write(tmp_path)
     assert "Not confirmed" in section.paragraphs[-1]
-    rows = [{"name": "chosen", "params": {}, "values": {"5": 0.4, "6": 0.42}, "mean": 0.41}]
-    (section,) = write(tmp_path, confirm={"seeds": [5, 6], "rows": rows, "verdict": "no difference", "comparisons": []})
-    assert section.paragraphs[-1].endswith("no difference")
-    assert [value.sort for value in section.tables[-1].rows[0][2:]] == [0.41, 0.4, 0.42]
+    made = confirmed_study(tmp_path / "lab")["confirm"]
+    (section,) = write(tmp_path, confirm=made)
+    assert section.paragraphs[-1].endswith(made["verdict"])
+
+
+def test_a_confirmed_study_shows_the_settings_and_the_scores_that_its_record_has(tmp_path: Path) -> None:
+    made = confirmed_study(tmp_path)
+    (section,) = studies.sections(Store(tmp_path))
+    confirmed = next(table for table in section.tables if table.id == "study-1-confirmed")
+    assert confirmed.columns == ("setting", "parameters", "test SSIM, mean", "seed 1", "seed 2", "seed 3")
+    x = f"{made['best']['params']['x']:.4g}"
+    assert [(row[0].text, row[1].text) for row in confirmed.rows] == [
+        ("chosen", f"stub.x {x}"), ("low", "stub.x 0"), ("middle", "stub.x 0.5"),
+    ]  # fmt: skip
+    for row, recorded in zip(confirmed.rows, made["confirm"]["rows"], strict=True):
+        assert [cell.sort for cell in row[2:]] == [recorded["mean"], *recorded["values"].values()]
+    assert confirmed.note == made["confirm"]["verdict"] == section.paragraphs[-1].partition(": ")[2]
 
 
 @pytest.mark.parametrize("changes", [{"trials": []}, {"trials": [trial(0, 1e-3, 4, None)], "best": None}, {"space": {}}])

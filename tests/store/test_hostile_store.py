@@ -18,9 +18,10 @@ from study_cells import AtOnce, Lab
 from harness.errors import HarnessError
 from harness.store import DamagedRecord, Folder, Store, Training
 from harness.tuning.confirm import statistics
-from harness.variant import Variants
-from reports import ablation, records, render
+from reports import ablation
+from reports.analysis import reading
 from reports.page import Page
+from reports.pages import folder
 
 PAGE = Page("A report", (), ())
 TINY = ["--preset", "tiny", "--no-plugins"]
@@ -205,44 +206,44 @@ def test_a_reports_list_of_files_removes_nothing_of_others(tmp_path: Path, outsi
         "tables/../../outside/victim",
         "figures/x.svg/../../../outside/victim",
     ]
-    (out / render.MANIFEST).write_text(json.dumps({"files": names}))
-    assert render._manifest(out) == set()
+    (out / folder.MANIFEST).write_text(json.dumps({"files": names}))
+    assert folder._manifest(out) == set()
     assert untouched(outside)
 
 
-@pytest.mark.parametrize("name", render.FOLDERS)
+@pytest.mark.parametrize("name", folder.FOLDERS)
 def test_a_report_is_not_written_through_a_link_in_its_folder(name: str, tmp_path: Path, outside: Path) -> None:
     """What it lists there as its own is somebody's file, to be replaced or removed by no report."""
     (out := tmp_path / "report").mkdir()
     (out / name).symlink_to(outside)
     (outside / "victim").rename(listed := outside / "mine.png")
-    (out / render.MANIFEST).write_text(json.dumps({"files": [f"{name}/mine.png"]}))
+    (out / folder.MANIFEST).write_text(json.dumps({"files": [f"{name}/mine.png"]}))
     with pytest.raises(HarnessError, match=f"its {name} is a link"):
-        render.write(PAGE, out)
-    assert sorted(path.name for path in out.iterdir()) == sorted([name, render.MANIFEST])
+        folder.write(PAGE, out)
+    assert sorted(path.name for path in out.iterdir()) == sorted([name, folder.MANIFEST])
     listed.rename(outside / "victim")
     assert untouched(outside)
 
 
 def test_a_report_may_be_written_where_a_link_of_the_users_own_leads(tmp_path: Path, outside: Path) -> None:
     (tmp_path / "mine").symlink_to(outside)
-    render.write(PAGE, tmp_path / "mine")
+    folder.write(PAGE, tmp_path / "mine")
     assert (outside / "index.html").exists()
     assert (outside / "victim").read_text() == "mine\n"
 
 
 def test_a_report_waits_for_no_pipe_and_reads_no_endless_list(tmp_path: Path) -> None:
-    os.mkfifo(listing := tmp_path / render.MANIFEST)
-    assert render._manifest(tmp_path) == set()
+    os.mkfifo(listing := tmp_path / folder.MANIFEST)
+    assert folder._manifest(tmp_path) == set()
     listing.unlink()
     with listing.open("wb") as file:
         file.truncate(10**12)
-    assert render._manifest(tmp_path) == set()
-    os.mkfifo(data := tmp_path / records.DATA_FILE)
+    assert folder._manifest(tmp_path) == set()
+    os.mkfifo(data := tmp_path / reading.DATA_FILE)
     with pytest.raises(HarnessError, match="it is not a file"):
         ablation.build(Store(tmp_path), Variants(third_party=False), tmp_path)
     with pytest.raises(HarnessError, match="but a pipe"):
-        records.read_document(data)
+        reading.read_document(data)
 
 
 # --- third parties

@@ -30,15 +30,11 @@ from harness.ablation.runner import Runner
 from harness.data import digits
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
-from harness.evaluation.pictures import draw_run
-from harness.maintenance.migration import rewrite
-from harness.maintenance.repair import repair as repair_store
-from harness.options import RunOptions
-from harness.runs.cell import run_cell
-from harness.runs.context import Context
+from harness.registry import Variants
+from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
-from harness.store import Store
-from harness.system.progress import Silent, Status
+from harness.runs.sample import draw_run
+from harness.store.store import Store
 from harness.tuning import search
 from harness.tuning.command import run_study
 from harness.tuning.request import StudyRequest

@@ -16,12 +16,15 @@ from typing import Any
 
 from harness.errors import RequestError
 from harness.report import Difference
-from harness.store import Store
-from harness.variant import Variants
-from reports import analysis, records
-from reports.analysis import Context, Method, context_of, shorten
-from reports.records import DATA_FILE, SEED, Records, RunRecord
-from reports.statistics import MARGIN, Comparison, Kind, holm, regression
+from harness.store.store import Store
+from reports.analysis import settings
+from reports.analysis.comparisons import MARGIN, Comparison, check, regression
+from reports.analysis.groups import Context, Method, context_of, difference_words, differences
+from reports.analysis.reading import DATA_FILE, read_document, read_store
+from reports.analysis.records import Records, RunRecord
+from reports.analysis.ttests import holm
+from reports.analysis.verdicts import Kind
+from reports.analysis.words import counted, listed, shorten
 
 ALPHA = 0.05
 _MOST_LINES = 200
@@ -46,8 +49,7 @@ def compare(a: Path, b: Path, variants: Variants, *, margin: float = MARGIN) -> 
         RequestError: a folder is neither, holds no finished run, or the two have no comparable row.
     """
     del variants  # records are compared as they are, so plugins that are gone hinder nothing
-    if not (math.isfinite(margin) and margin > 0):
-        raise RequestError(f"the margin must be a positive difference in SSIM, such as {MARGIN:g}; given: {margin}")
+    check(margin)
     rows_a, rows_b = _rows(_read(a)), _rows(_read(b))
     common = [key for key in rows_a if key in rows_b]
     removed = [rows_a[key] for key in rows_a if key not in rows_b]
@@ -78,9 +80,9 @@ def compare(a: Path, b: Path, variants: Variants, *, margin: float = MARGIN) -> 
 
 def _read(path: Path) -> Records:
     if (path / DATA_FILE).is_file():
-        found = records.read_document(path / DATA_FILE)
+        found = read_document(path / DATA_FILE)
     elif path.is_dir():
-        found = records.read_store(Store(path))
+        found = read_store(Store(path))
     else:
         raise RequestError(f"{path} is no folder; name a store, or the folder of a report")
     if not found.runs:
@@ -112,9 +114,9 @@ def _matched(found: Records) -> dict[str, str]:
 
 def _recipe(run: RunRecord, match: str | None) -> str:
     context = context_of(run)
-    if match is not None and run.settings.get("training.seconds") is not None:
-        context = {name: value for name, value in context.items() if name not in analysis.BUDGET}
-    return json.dumps([run.variant, match if "training.steps" not in context else None, context], sort_keys=True)
+    if match is not None and run.settings.get(settings.SECONDS) is not None:
+        context = {name: value for name, value in context.items() if name not in settings.BUDGET}
+    return json.dumps([run.variant, match if settings.STEPS not in context else None, context], sort_keys=True)
 
 
 def _labels(rows: Sequence[_Row], added: Sequence[_Row]) -> dict[str, str]:
@@ -127,8 +129,8 @@ def _labels(rows: Sequence[_Row], added: Sequence[_Row]) -> dict[str, str]:
         main.setdefault(row.method.variant, row)
     names = {}
     for row in [*rows, *added]:
-        names_ = analysis.differences(row.context, main[row.method.variant].context)
-        extra = ", ".join(f"{name}={shorten(row.context.get(name, 'none'), 40)}" for name in names_[:6])
+        apart = differences(row.context, main[row.method.variant].context)
+        extra = ", ".join(f"{name}={shorten(row.context.get(name, 'none'), 40)}" for name in apart[:6])
         names[row.recipe] = shorten(row.method.variant, 100) + (f" [{extra}]" if extra else "")
     return names
 
@@ -148,26 +150,24 @@ def _apart(removed: Sequence[_Row], added: Sequence[_Row]) -> list[tuple[_Row, s
     for row in removed:
         for other in added:
             if other.method.variant == row.method.variant and _settings(other) == _settings(row):
-                names = analysis.differences(row.context, other.context)
-                reason = "; ".join(
-                    analysis.difference_words(name, row.context.get(name), other.context.get(name)) for name in names
-                )
+                names = differences(row.context, other.context)
+                reason = "; ".join(difference_words(name, row.context, other.context) for name in names)
                 found += [(row, reason), (other, reason)]
     return found
 
 
 def _settings(row: _Row) -> dict[str, Any]:
-    return {path: value for path, value in row.method.first.settings.items() if path != SEED and path not in analysis.PATHS}
+    skip = {settings.SEED, *settings.FILES}
+    return {path: value for path, value in row.method.first.settings.items() if path not in skip}
 
 
-def _judge(name: str, a: Method, b: Method, margin: float) -> tuple[dict[str, Any], Comparison, Method, Method]:
+def _judge(name: str, a: Method, b: Method, margin: float) -> tuple[dict[str, Any], Comparison]:
     comparison = regression(a.values(), b.values(), name=name, margin=margin)
     lost = [
         seed
         for seed, value in a.values().items()
         if math.isfinite(value) and seed in b.runs and not math.isfinite(b.values()[seed])
     ]
-    ratio = _time_ratio(a, b)
     x, y = a.first.params, b.first.params
     row = {
         "name": name,
@@ -183,29 +183,22 @@ def _judge(name: str, a: Method, b: Method, margin: float) -> tuple[dict[str, An
         "p": comparison.p,
         "method": comparison.method,
         "lost_seeds": lost,
-        "time_ratio": ratio,
+        "time_ratio": b.time_ratio(a),
         "parameters_a": x if math.isfinite(x) else None,
         "parameters_b": y if math.isfinite(y) else None,
     }
-    return row, comparison, a, b
+    return row, comparison
 
 
-def _time_ratio(a: Method, b: Method) -> float | None:
-    """Seconds of training in B over those in A: the mean over common seeds."""
-    ratios = [b.runs[seed].seconds / a.runs[seed].seconds for seed in a.seeds if seed in b.runs and a.runs[seed].seconds > 0]
-    mean = math.fsum(ratios) / len(ratios) if ratios else math.nan
-    return mean if math.isfinite(mean) else None
-
-
-def _adjust(compared: Sequence[tuple[dict[str, Any], Comparison, Method, Method]]) -> list[dict[str, Any]]:
-    """Verdicts that hold over all rows together: one false alarm among twenty rows would be the rule otherwise."""
-    adjusted = holm([1.0 if one.p is None else one.p for _, one, _, _ in compared]).tolist()
+def _adjust(compared: Sequence[tuple[dict[str, Any], Comparison]]) -> list[dict[str, Any]]:
+    """Verdicts that hold over all rows together: unadjusted, one false alarm among twenty rows would be the rule."""
+    adjusted = holm([1.0 if one.p is None else one.p for _, one in compared]).tolist()
     rows = []
-    for (row, comparison, _, _), p in zip(compared, adjusted, strict=True):
+    for (row, comparison), p in zip(compared, adjusted, strict=True):
         verdict, kind = comparison.verdict.words, comparison.verdict.kind
         regressed = bool(row["lost_seeds"])
         if regressed:
-            verdict = f"regressed: SSIM is no longer finite for seed {', '.join(map(str, row['lost_seeds']))}"
+            verdict = f"regressed: SSIM is no longer finite for seed {listed(row['lost_seeds'])}"
         elif kind in (Kind.HELPS, Kind.HURTS):
             if p > ALPHA:
                 verdict = (
@@ -237,9 +230,6 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         lines = [*lines[:_MOST_LINES], f"and {cut} more lines (--json has all)"]
     count = sum(row["regressed"] for row in document["rows"])
     total = len(document["rows"])
-    lines.append(
-        f"{count} of {total} comparable row{'' if total == 1 else 's'} regressed"
-        if count
-        else f"no regression in {total} comparable rows"
-    )
+    rows = counted(total, "comparable row")
+    lines.append(f"{count} of {rows} regressed" if count else f"no regression in {rows}")
     return lines

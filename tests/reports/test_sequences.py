@@ -1,4 +1,4 @@
-"""Pictures of a real, tiny store: predicted anew from the checkpoints that the runs tested."""
+"""Pictures of a real, tiny store: predicted again from the checkpoints that the runs tested."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from PIL import Image
 from harness.data.source import open_source
 from harness.runs.cell import run_cell
 from harness.runs.request import Request
-from harness.store import Run, Store
-from harness.variant import Variants
-from reports import analysis, pictures
-from reports.records import read_store
+from harness.runs.sample import Sampler
+from harness.store.store import Run, Store
+from reports.analysis.overview import analyse
+from reports.analysis.reading import read_store
+from reports.figures import sequences
 
 VARIANTS = Variants(third_party=False)
 
@@ -36,8 +37,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def draw(root: Path):
-    (group, *_) = analysis.analyse(read_store(Store(root))).groups
-    return group, *pictures.draw(Store(root), group, VARIANTS)
+    (group, *_) = analyse(read_store(Store(root))).groups
+    return group, *sequences.draw(Store(root), group, VARIANTS)
 
 
 def test_pictures_of_every_method_and_an_animation(root: Path) -> None:
@@ -57,22 +58,19 @@ def test_sequences_shown_are_those_that_were_scored(root: Path) -> None:
     from harness.evaluation.mean import MetricMean
 
     group, _, _ = draw(root)
-    picks = pictures.choose(Store(root), group)
+    picks = sequences.choose(Store(root), group)
     method = group.reference
     assert method is not None
-    predictor = pictures._Predictor(Store(root), VARIANTS, [pick.index for pick in picks])
-    shown, truth, predicted = predictor.predict(method)
-    import torch
-
+    sampler = Sampler(Store(root), VARIANTS, [pick.index for pick in picks], "cpu")
+    shown, truth, predicted = sampler.predict(Run(root / "runs" / method.first.run_id))
     for pick in picks:
         mean = MetricMean()
-        target = torch.from_numpy(truth[pick.index][None, shown:])
-        mean.update(torch.from_numpy(predicted[pick.index][None]), target)
+        mean.update(predicted[pick.index][None], truth[pick.index][None, shown:])
         assert mean.overall()["ssim"] == pytest.approx(pick.ssim, abs=1e-5)
     settings = Request(preset="tiny").experiment(VARIANTS, "base").data
     whole = np.concatenate([frames.numpy() for frames in open_source(settings).test(8, "cpu")])
     for pick in picks:
-        np.testing.assert_array_equal(whole[pick.index], truth[pick.index])
+        np.testing.assert_array_equal(whole[pick.index], truth[pick.index].numpy())
 
 
 def test_a_missing_or_damaged_checkpoint_is_named_and_the_others_are_drawn(root: Path, tmp_path: Path) -> None:
@@ -92,8 +90,8 @@ def test_without_the_plugin_a_method_is_named_and_left_out(root: Path) -> None:
     class Nothing:
         components: tuple[type, ...] = ()
 
-    (group, *_) = analysis.analyse(read_store(Store(root))).groups
-    drawn, notes = pictures.draw(Store(root), group, Nothing())  # type: ignore[arg-type]
+    (group, *_) = analyse(read_store(Store(root))).groups
+    drawn, notes = sequences.draw(Store(root), group, Nothing())  # type: ignore[arg-type]
     assert len(drawn) == 4
     assert len(notes) == 1
     assert "install its plugin" in notes[0]

@@ -1,0 +1,1 @@
+"""From records to what they allow us to say: comparable groups, statistics, contrasts."""

@@ -1,0 +1,340 @@
+"""What the seeds allow us to say: estimates with intervals, and comparisons of a treated run with the baseline of its seed.
+
+Pure functions on numbers. The unit of replication is the seed. Every rate that `promises.promise` quotes was measured by
+`benchmarks/statistics_simulation.py`, which runs these functions.
+
+Bad input never raises and never makes a claim: a missing interval is None and the verdict says why. Only a wrong request (a
+margin that is not positive, a factorial plan with holes) raises RequestError.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from harness.errors import RequestError
+from reports.analysis import verdicts
+from reports.analysis.power import MINIMUM_SEEDS
+from reports.analysis.ttests import (
+    HUGE,
+    TTest,
+    holm,
+    is_flat,
+    mean_of,
+    median_interval,
+    paired_t,
+    rounding,
+    sign_test,
+    welch_t,
+)
+from reports.analysis.verdicts import Kind, Verdict
+
+Values = Mapping[int, float | None]
+"""Seed -> one number. None, NaN and infinities are accepted and stand for a run that gave no usable number."""
+
+MARGIN = 0.005
+"""The default smallest difference of interest, in units of the metric (SSIM)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One sample's mean over seeds with its 95% t interval, in units of the metric.
+
+    `values` holds every seed's value, in the order of `seeds`; NaN where the run gave none. `mean`, `sd` and the interval
+    are over the `n` finite ones; `excluded` names the seeds left out. `mean` is None without values; `sd` below two;
+    the interval (`low`, `high`) below two, or where the values do not spread.
+    """
+
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+    n: int
+    mean: float | None
+    sd: float | None
+    low: float | None
+    high: float | None
+    excluded: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Treated minus baseline, in units of the metric, and what may be said of it.
+
+    Paired: `differences` are by seed, in the order of `seeds`. Unpaired (Welch): both are empty and `n` is the smaller arm.
+    `mean`, `sd` (of the differences), `low` and `high` (95%, unadjusted) are None where they do not exist; so is `p`
+    (two-sided), with `p_adjusted` (Holm over the table), and `p_equivalence` (TOST at `margin`) with its adjusted value.
+    `relative` is the mean difference over the baseline's absolute mean. `better` counts the seeds that improved, `worse`
+    those that got worse. `p_sign` (two-sided, ties dropped) and the median's interval (at least 95%; None below 6 seeds)
+    assume no distribution. `unpaired` names seeds that only one side has; `excluded` seeds at which either side is not
+    finite.
+    """
+
+    name: str
+    method: Literal["paired", "unpaired"]
+    n: int
+    margin: float
+    verdict: Verdict
+    seeds: tuple[int, ...] = ()
+    differences: tuple[float, ...] = ()
+    mean: float | None = None
+    sd: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    p_equivalence: float | None = None
+    p_equivalence_adjusted: float | None = None
+    relative: float | None = None
+    better: int | None = None
+    worse: int | None = None
+    p_sign: float | None = None
+    median: float | None = None
+    median_low: float | None = None
+    median_high: float | None = None
+    unpaired: tuple[int, ...] = ()
+    excluded: tuple[int, ...] = ()
+    baseline: Estimate | None = None
+    treated: Estimate | None = None
+
+
+PENDING = Verdict(Kind.NO_VERDICT, "no verdict yet")
+
+
+def estimate(values: Values | Sequence[float | None]) -> Estimate:
+    """The mean of one number per seed with its 95% t interval. A sequence counts as seeds 0, 1, 2, ...
+
+    Raises RequestError for a value that is not a number at all.
+    """
+    given = values if isinstance(values, Mapping) else dict(enumerate(values))
+    seeds = tuple(sorted(given))
+    numbers = tuple(as_float(given[seed]) for seed in seeds)
+    finite = [number for number in numbers if math.isfinite(number)]
+    sd = low = high = None
+    if len(finite) >= 2:
+        if is_flat(finite, finite):
+            sd = 0.0
+        else:
+            test = paired_t(finite, 1.0)
+            sd, low, high = float(test.sd), float(test.low), float(test.high)
+    excluded = tuple(seed for seed, number in zip(seeds, numbers, strict=True) if not math.isfinite(number))
+    return Estimate(seeds, numbers, len(finite), mean_of(finite), sd, low, high, excluded)
+
+
+# --- comparisons ---
+
+
+def compare(
+    baseline: Values,
+    treated: Values,
+    *,
+    name: str = "",
+    margin: float = MARGIN,
+    alpha: float = 0.05,
+    higher_is_better: bool = True,
+) -> Comparison:
+    """One comparison paired by seed; see `compare_all`."""
+    return compare_all(baseline, {name: treated}, margin=margin, alpha=alpha, higher_is_better=higher_is_better)[0]
+
+
+def compare_all(
+    baseline: Values,
+    treated: Mapping[str, Values],
+    *,
+    margin: float = MARGIN,
+    alpha: float = 0.05,
+    higher_is_better: bool = True,
+) -> list[Comparison]:
+    """Each treated sample against the baseline, paired by seed, with Holm's adjustment over all of them.
+
+    `margin` is the difference, in units of the metric, below which the user does not care; for a cost, pass
+    `higher_is_better=False` and a margin in its units. Verdicts, in this order: no verdict (a value is not finite, or every
+    difference is the same non-zero number); not enough seeds (fewer than 3); identical; helps or hurts (Holm-adjusted p <=
+    alpha, by sign); no difference beyond the margin (Holm-adjusted TOST p <= alpha); not enough seeds.
+
+    A run whose metric is not finite blocks the verdict: leaving it out would judge a variant by the seeds that it survived.
+    A comparison that cannot be tested still counts in Holm's table, so a failed run makes no other claim easier.
+
+    Raises RequestError where the margin is not a positive number, alpha is outside (0, 1), or a value is no number.
+    """
+    check(margin, alpha)
+    drafts = [_draft(name, baseline, values, margin, higher_is_better) for name, values in treated.items()]
+    return settle(drafts, alpha, higher_is_better)
+
+
+def compare_unpaired(
+    baseline: Values,
+    treated: Values,
+    *,
+    name: str = "",
+    margin: float = MARGIN,
+    alpha: float = 0.05,
+    higher_is_better: bool = True,
+) -> Comparison:
+    """Two samples with seeds of their own, by Welch's test: an A/A plan, or two reports without common seeds.
+
+    It assumes that the samples are independent. Common seeds with a shared influence make it err on the side of caution.
+    """
+    check(margin, alpha)
+    a, b = estimate(baseline), estimate(treated)
+    x = [value for value in a.values if math.isfinite(value)]
+    y = [value for value in b.values if math.isfinite(value)]
+    excluded = tuple(sorted({*a.excluded, *b.excluded}))
+    mean = None if a.mean is None or b.mean is None else b.mean - a.mean
+    flat = is_flat(x, x) and is_flat(y, y)
+    verdict = PENDING
+    if excluded:
+        verdict = verdicts.unusable(excluded)
+    elif min(a.n, b.n) < MINIMUM_SEEDS:
+        verdict = verdicts.too_few(min(a.n, b.n))
+    elif flat and is_flat(x + y, x + y):
+        verdict = Verdict(Kind.IDENTICAL, f"identical in every seed of both ({a.n} and {b.n})")
+    elif flat:
+        verdict = verdicts.no_spread(mean)
+    draft = Comparison(
+        name=name,
+        method="unpaired",
+        n=min(a.n, b.n),
+        margin=margin,
+        verdict=verdict,
+        mean=mean,
+        relative=_relative(mean, a.mean),
+        excluded=excluded,
+        baseline=a,
+        treated=b,
+    )
+    if min(a.n, b.n) >= 2 and not flat:
+        draft = _with_test(draft, welch_t(x, y, margin))
+    return settle([draft], alpha, higher_is_better)[0]
+
+
+def regression(
+    a: Values, b: Values, *, name: str = "", margin: float = MARGIN, alpha: float = 0.05, higher_is_better: bool = True
+) -> Comparison:
+    """Whether B is worse than A beyond noise: it is if, and only if, the verdict's kind is HURTS.
+
+    Paired by seed where at least 3 seeds are common; otherwise Welch's test over all seeds of both.
+    """
+    common = len(set(a) & set(b))
+    test = compare if common >= MINIMUM_SEEDS else compare_unpaired
+    return test(a, b, name=name, margin=margin, alpha=alpha, higher_is_better=higher_is_better)
+
+
+def _draft(name: str, baseline: Values, treated: Values, margin: float, higher_is_better: bool) -> Comparison:
+    common = sorted(set(baseline) & set(treated))
+    pairs = {seed: (as_float(baseline[seed]), as_float(treated[seed])) for seed in common}
+    seeds = tuple(seed for seed in common if all(map(math.isfinite, pairs[seed])))
+    blank = Comparison(
+        name=name,
+        method="paired",
+        n=len(seeds),
+        margin=margin,
+        verdict=PENDING,
+        seeds=seeds,
+        differences=tuple(pairs[seed][1] - pairs[seed][0] for seed in seeds),
+        unpaired=tuple(sorted(set(baseline) ^ set(treated))),
+        excluded=tuple(seed for seed in common if seed not in seeds),
+        baseline=estimate({seed: pairs[seed][0] for seed in common}),
+        treated=estimate({seed: pairs[seed][1] for seed in common}),
+    )
+    reach = [max(map(abs, pairs[seed])) for seed in seeds]
+    return paired(blank, reach, mean_of([pairs[seed][0] for seed in seeds]), higher_is_better)
+
+
+def paired(blank: Comparison, reach: Sequence[float], baseline_mean: float | None, higher_is_better: bool) -> Comparison:
+    """What the differences say without their table. `reach` is the size of the numbers that were subtracted."""
+    differences, n = blank.differences, blank.n
+    mean = mean_of(differences)
+    flat = is_flat(differences, reach)
+    nil = all(abs(difference) <= rounding(reach) for difference in differences)
+    verdict = PENDING
+    if blank.excluded:
+        verdict = verdicts.unusable(blank.excluded)
+    elif n < MINIMUM_SEEDS:
+        verdict = verdicts.too_few(n)
+    elif nil:
+        exact = "up to rounding" if any(differences) else "to the last bit"
+        verdict = Verdict(Kind.IDENTICAL, f"identical in all {n} seeds, {exact}")
+    elif flat:
+        verdict = verdicts.no_spread(mean)
+    draft = replace(blank, mean=mean, relative=_relative(mean, baseline_mean), verdict=verdict)
+    if n >= 2:
+        draft = replace(draft, sd=0.0) if flat or nil else _with_test(draft, paired_t(differences, blank.margin))
+    if n == 0:
+        return draft
+    up, down = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+    low, high = median_interval(differences)
+    return replace(
+        draft,
+        better=up if higher_is_better else down,
+        worse=down if higher_is_better else up,
+        p_sign=sign_test(up, down),
+        median=float(np.median(differences)),
+        median_low=low,
+        median_high=high,
+    )
+
+
+def _with_test(draft: Comparison, test: TTest) -> Comparison:
+    draft = replace(draft, sd=float(test.sd), low=float(test.low), high=float(test.high))
+    if draft.verdict is not PENDING:  # a table must not show a test of the seeds that survived, or of two of them
+        return draft
+    return replace(draft, p=float(test.p), p_equivalence=float(test.p_equivalence))
+
+
+def settle(
+    drafts: Sequence[Comparison],
+    alpha: float,
+    higher_is_better: bool,
+    interactions: Collection[str] = (),
+) -> list[Comparison]:
+    """Adjusts the p values over the table and gives the verdicts."""
+    if not drafts:
+        return []
+    adjusted = holm([1.0 if draft.p is None else draft.p for draft in drafts])
+    equivalent = holm([1.0 if draft.p_equivalence is None else draft.p_equivalence for draft in drafts])
+    settled = []
+    for draft, p, q in zip(drafts, adjusted.tolist(), equivalent.tolist(), strict=True):
+        if draft.p is None or draft.mean is None or draft.sd is None:
+            settled.append(draft)
+            continue
+        words = verdicts.INTERACTION_WORDS if draft.name in interactions else verdicts.DIRECTION_WORDS
+        arms: Literal[1, 2] = 1 if draft.method == "paired" else 2
+        verdict = verdicts.decide(
+            draft.mean, draft.sd, p, q, n=draft.n, margin=draft.margin, arms=arms,
+            alpha=alpha, table=len(drafts), higher_is_better=higher_is_better, words=words,
+        )  # fmt: skip
+        settled.append(replace(draft, p_adjusted=p, p_equivalence_adjusted=q, verdict=verdict))
+    return settled
+
+
+def check(margin: float, alpha: float = 0.05) -> None:
+    """Raises RequestError unless the margin is a positive number and alpha lies between 0 and 1."""
+    if not (math.isfinite(margin) and margin > 0):
+        raise RequestError(
+            f"the margin must be a positive number in units of the metric, such as {MARGIN:g}; given: {margin}"
+        )
+    if not 0 < alpha < 1:
+        raise RequestError(f"alpha must lie between 0 and 1, such as 0.05; given: {alpha}")
+
+
+def as_float(value: float | None) -> float:
+    """A float; NaN for None, and infinite beyond HUGE."""
+    if value is None:
+        return math.nan
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise RequestError(f"a metric must be one number for each seed; given: {value!r}") from None
+    except OverflowError:
+        return math.inf
+    return math.copysign(math.inf, number) if abs(number) > HUGE else number
+
+
+def _relative(mean: float | None, baseline: float | None) -> float | None:
+    if mean is None or not baseline:
+        return None
+    ratio = mean / abs(baseline)
+    return ratio if math.isfinite(ratio) else None

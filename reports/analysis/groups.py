@@ -1,0 +1,258 @@
+"""Which runs may stand in one table.
+
+Runs are comparable when they agree in everything but what a variant changes and the seed: test set, conventions of the
+metrics, revision of the numerics, data, and all other settings, the budget among them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.ablation.plan import REFERENCE
+from harness.evaluation.conventions import HEADLINE
+from reports.analysis import settings
+from reports.analysis.comparisons import MARGIN, Comparison, Estimate, compare_all, estimate
+from reports.analysis.records import RunRecord
+from reports.analysis.settings import FILES, SEED
+from reports.analysis.words import compact, distinct, number, shorten
+
+MATCHES = {"steps": "equal steps", "seconds": "equal seconds", "flops": "equal operations"}
+_ABSENT = "not recorded"
+_PLURALS = {"test set": "test sets", "digits": "sets of digits", "numerics revision": "numerics revisions"}
+
+Context = dict[str, str]
+"""What a run's comparability rests on: name of a setting or fact -> its value as JSON text."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row: one variant, or composition, in one definition, with its runs by seed."""
+
+    label: str
+    variant: str
+    runs: Mapping[int, RunRecord]
+    _estimates: dict[str, Estimate] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def seeds(self) -> list[int]:
+        """All seeds, ascending."""
+        return sorted(self.runs)
+
+    @property
+    def first(self) -> RunRecord:
+        """The run of the lowest seed."""
+        return self.runs[min(self.runs)]
+
+    def values(self, metric: str = HEADLINE) -> dict[int, float]:
+        """Seed -> test metric; NaN where a run gave none."""
+        return {seed: self.runs[seed].metric(metric) for seed in self.seeds}
+
+    def numbers(self, attribute: str) -> dict[int, float]:
+        """Seed -> a number of the run, such as 'seconds' or 'params'."""
+        return {seed: float(getattr(self.runs[seed], attribute)) for seed in self.seeds}
+
+    def estimate(self, metric: str = HEADLINE) -> Estimate:
+        """The metric's mean over seeds with its interval."""
+        return self._estimate(metric, self.values(metric))
+
+    def estimate_number(self, attribute: str) -> Estimate:
+        """The same for a number of the run."""
+        return self._estimate(attribute, self.numbers(attribute))
+
+    def _estimate(self, name: str, values: Mapping[int, float]) -> Estimate:
+        if name not in self._estimates:
+            self._estimates[name] = estimate(values)
+        return self._estimates[name]
+
+    def time_ratio(self, reference: Method | None) -> float | None:
+        """Training time relative to the reference: the mean over common seeds of the ratio of their seconds."""
+        own, other = self.numbers("seconds"), reference.numbers("seconds") if reference else {}
+        ratios = [own[seed] / other[seed] for seed in own if seed in other and other[seed] > 0]
+        mean = math.fsum(ratios) / len(ratios) if ratios else math.nan
+        return mean if math.isfinite(mean) else None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that may stand in one table. The reference, if it is there, is the first of `methods`."""
+
+    match: str
+    context: Context
+    methods: tuple[Method, ...]
+    reference: Method | None
+    margin: float = MARGIN
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    """Label -> SSIM minus the reference's at the same seed, Holm-adjusted over the table."""
+
+    @property
+    def first(self) -> RunRecord:
+        """The first row's run of the lowest seed: the reference's, if there is one."""
+        return self.methods[0].first
+
+    @property
+    def others(self) -> list[Method]:
+        """All methods but the reference."""
+        return [method for method in self.methods if method is not self.reference]
+
+    @property
+    def runs(self) -> list[RunRecord]:
+        """All runs, by row and seed."""
+        return [method.runs[seed] for method in self.methods for seed in method.seeds]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Every seed that any row has."""
+        return sorted({seed for method in self.methods for seed in method.runs})
+
+    @property
+    def devices(self) -> list[str]:
+        """The devices that the runs were trained on."""
+        return distinct(run.device for run in self.runs)
+
+    @property
+    def budget(self) -> str:
+        """The budget: '1,000 steps', '600 s'; for matched plans 'equal seconds (base: 1,000 steps)'."""
+        words = settings.budget_words(self.first.settings)
+        return words if self.match == "steps" else f"{MATCHES[self.match]} (base: {words})"
+
+    @property
+    def precision(self) -> str:
+        """The arithmetic of the training."""
+        return number(self.first.settings.get(settings.PRECISION))
+
+    @property
+    def title(self) -> str:
+        """Preset, budget and test set in a few words."""
+        return f"preset {shorten(self.first.preset)}, {self.budget}, {self.precision}, test set {self.first.test_digest[:8]}"
+
+    @property
+    def completeness(self) -> tuple[bool, int, int, str]:
+        """Sorts the most complete first: with a reference and others, then by runs, then by rows."""
+        full = self.reference is not None and bool(self.others)
+        return not full, -sum(len(method.runs) for method in self.methods), -len(self.methods), compact(self.context)
+
+    def baseline(self, name: str) -> dict[str, float]:
+        """The metrics of 'blank' or 'repeat_last' on this group's test set."""
+        return self.first.baselines[name]
+
+    def compared(self) -> Group:
+        """The group with its comparisons."""
+        if self.reference is None or not self.others:
+            return self
+        treated = {method.label: method.values() for method in self.others}
+        found = compare_all(self.reference.values(), treated, margin=self.margin)
+        return replace(self, comparisons={comparison.name: comparison for comparison in found})
+
+
+def context_of(run: RunRecord) -> Context:
+    """All that must agree between runs of one table, but for what their variants change."""
+    found = {
+        "test set": run.test_digest,
+        "numerics revision": run.numerics,
+        "digits": run.digits.get("digest", _ABSENT),
+        **{f"data content ({name})": value for name, value in run.identity.items()},
+        **{f"metric convention of {name}": value for name, value in run.conventions.items()},
+    }
+    return found | {path: compact(value) for path, value in run.settings.items() if path != SEED and path not in FILES}
+
+
+def differences(a: Context, b: Context, ignore: Iterable[str] = ()) -> list[str]:
+    """The names that two contexts disagree in."""
+    skip = set(ignore)
+    return sorted(name for name in a.keys() | b.keys() if name not in skip and a.get(name) != b.get(name))
+
+
+def grouped(runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> list[Group]:
+    """Each distinct context of a run without changes is a group; runs with changes join those they agree with elsewhere."""
+    contexts = {run.run_id: context_of(run) for run in runs}
+    changeable = {path for run in runs for path in run.changes}
+
+    def fixed(run: RunRecord) -> str:
+        return compact({name: value for name, value in contexts[run.run_id].items() if name not in changeable})
+
+    buckets: dict[str, list[RunRecord]] = defaultdict(list)
+    for run in runs:
+        buckets[fixed(run)].append(run)
+    found = []
+    for bucket in buckets.values():
+        homes: dict[str, Context] = {}
+        for run in bucket:
+            if not run.changes:
+                homes.setdefault(compact(contexts[run.run_id]), contexts[run.run_id])
+        members: dict[str, list[RunRecord]] = {key: [] for key in homes}
+        orphans: dict[str, list[RunRecord]] = defaultdict(list)
+        for run in bucket:
+            own = contexts[run.run_id]
+            joined = [key for key, context in homes.items() if not differences(context, own, run.changes)]
+            for key in joined:
+                members[key].append(run)
+            if not joined:  # no base was run like this; what does not change anything here must still agree
+                orphans[fixed(run)].append(run)
+        found += [make_group("steps", homes[key], group, margin, warnings) for key, group in members.items()]
+        for group in orphans.values():
+            found.append(make_group("steps", contexts[group[0].run_id], group, margin, warnings))
+    return found
+
+
+def make_group(match: str, context: Context, runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> Group:
+    """The group of comparable runs, its rows sorted and compared. What had to be decided is added to `warnings`."""
+    rows: dict[tuple[str, str], dict[int, RunRecord]] = defaultdict(dict)
+    for run in runs:
+        definition = compact({path: run.settings.get(path) for path in run.changes})
+        used = rows[run.variant, definition].setdefault(run.seed, run)
+        if used.run_id != run.run_id:
+            warnings.append(
+                f"{shorten(run.variant)} has two runs for seed {run.seed} with equal settings ({used.run_id} and "
+                f"{run.run_id}); the first is used"
+            )
+    names = Counter(name for name, _ in rows)
+    methods = []
+    for (name, definition), row in rows.items():
+        label = name
+        if names[name] > 1:
+            label = f"{name} [{shorten(definition)}]"
+            warnings.append(f"{shorten(name)} was run in {names[name]} definitions; each has a row of its own")
+        methods.append(Method(label, name, dict(sorted(row.items()))))
+    methods.sort(key=lambda method: (method.variant.count("+"), method.label))
+    candidates = [method for method in methods if not method.first.changes]
+    named = [method for method in candidates if method.variant == REFERENCE]
+    reference = next(iter(named or candidates), None)
+    if reference is not None:
+        methods = [reference, *(method for method in methods if method is not reference)]
+    return Group(match, context, tuple(methods), reference, margin).compared()
+
+
+def varied(main: Group, group: Group) -> list[str]:
+    """The settings and facts that two groups differ in, but for what variants change where there is no reference."""
+    changed = {path for one in (main, group) if one.reference is None for run in one.runs for path in run.changes}
+    return differences(main.context, group.context, changed)
+
+
+def difference_title(main: Group, group: Group) -> str:
+    """What sets a group apart from the first: 'training.steps 2000 (first table: 1000)'."""
+    parts = [
+        f"{name} {_short(name, group.context.get(name))} (first table: {_short(name, main.context.get(name))})"
+        for name in varied(main, group)
+    ]
+    if group.reference is None:
+        parts.insert(0, f"without {REFERENCE}")
+    return "; ".join(parts[:4]) + (f"; and {len(parts) - 4} more" if len(parts) > 4 else "")
+
+
+def difference_words(name: str, a: Context, b: Context) -> str:
+    """One disagreement: 'two test sets: ab12.. and cd34..'."""
+    start = f"two {_PLURALS[name]}" if name in _PLURALS else name
+    return f"{start}: {_short(name, a.get(name))} and {_short(name, b.get(name))}"
+
+
+def _short(name: str, value: str | None) -> str:
+    if value is None:
+        return _ABSENT
+    if name in ("test set", "digits"):
+        return f"{value[:8]}.."
+    if name.startswith("data content"):
+        return f"{value[:24]}.." if len(value) > 24 else value
+    return shorten(value)

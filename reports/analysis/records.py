@@ -1,0 +1,140 @@
+"""What a store or a report's data.json holds, as typed values: runs, plans, and what failed, is unfinished or damaged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.store.store import DamagedRecord
+
+FORMAT = 1
+KIND = "ablation-harness report data"
+BASELINES = {"blank": "blank frame", "repeat_last": "repeat last frame"}
+"""The predictions without a network that every run is tested beside, and what they are called."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One finished run. Times in seconds, memory in bytes; NaN where a number is missing or not finite.
+
+    `settings` are those of `settings_of`; `changes` are the paths that the variant changes. `conventions` says what the
+    metrics mean; `facts` are the versions and the state of the code that made it.
+    """
+
+    run_id: str
+    training_key: str
+    variant: str
+    preset: str
+    seed: int
+    changes: tuple[str, ...]
+    settings: dict[str, Any]
+    identity: dict[str, str]
+    numerics: str
+    test_digest: str
+    digits: dict[str, str]
+    conventions: dict[str, str]
+    device: str
+    params: float
+    flops: float
+    metrics: dict[str, float]
+    per_frame: dict[str, tuple[float, ...]]
+    baselines: dict[str, dict[str, float]]
+    baselines_per_frame: dict[str, dict[str, tuple[float, ...]]]
+    steps: float
+    skipped_steps: float
+    seconds: float
+    sequences_per_second: float
+    best_step: float
+    validation_ssim: float
+    stopped_early: bool
+    frames_per_second: float
+    frames_per_second_1: float
+    batch_size: float
+    gpu_allocated: float
+    gpu_reserved: float
+    host_peak: float
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def metric(self, name: str) -> float:
+        """The test metric of that name; NaN when the run has none."""
+        return self.metrics.get(name, math.nan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedCell:
+    """A cell of a plan's record. `label` is the row that it belongs to; it differs from `variant` for renamed copies."""
+
+    label: str
+    variant: str
+    seed: int
+    run_id: str | None
+    status: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRecord:
+    """A plan: which cells belong together, and at which equal budget (`match`)."""
+
+    key: str
+    plan: str
+    match: str
+    preset: str
+    reference: str
+    command: str
+    cells: tuple[PlannedCell, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """A run without a usable result: `status` is 'failed', 'unfinished' or 'damaged'."""
+
+    where: str
+    status: str
+    reason: str
+    variant: str = ""
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Records:
+    """All that a store says, in the order of its folders' names."""
+
+    runs: tuple[RunRecord, ...] = ()
+    plans: tuple[PlanRecord, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    superseded: int = 0
+
+    @property
+    def by_id(self) -> dict[str, RunRecord]:
+        """Run id -> run."""
+        return {run.run_id: run for run in self.runs}
+
+    def document(self) -> dict[str, Any]:
+        """Plain JSON values from which `reading.read_document` makes equal records."""
+        parts = {name: [_plain(vars(one)) for one in getattr(self, name)] for name in ("runs", "plans", "troubles")}
+        return {"kind": KIND, "format": FORMAT, **parts, "superseded": self.superseded}
+
+
+def settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run's experiment.json: path -> plain value. Every report reads settings here and nowhere else.
+
+    Raises DamagedRecord when the record has no experiment of named sections.
+    """
+    sections = record.get("experiment")
+    if not isinstance(sections, dict) or not all(isinstance(values, dict) for values in sections.values()):
+        raise DamagedRecord(f"the record of run {str(record.get('run_id'))[:80]} has no usable 'experiment'")
+    return {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """NaN as null: JSON has no other."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return _plain(vars(value)) if isinstance(value, PlannedCell) else value

@@ -1,0 +1,80 @@
+"""The settings that reports know by name. Every other setting is only compared and printed.
+
+`records.settings_of` says how settings are read. A path that a record lacks reads as None: other components have others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from harness.experiment import BUDGETS
+from reports.analysis.words import number, percent
+
+Settings = Mapping[str, Any]
+
+SEED = "training.seed"
+STEPS, SECONDS, BATCH = "training.steps", "training.seconds", "training.batch_size"
+RATE, PRECISION, TEST_SEQUENCES = "training.max_lr", "training.precision", "data.test_sequences"
+BUDGET = frozenset(f"training.{name}" for name in BUDGETS)
+FILES = frozenset({"data.frames", "data.evaluation"})
+"""Where data lie; what they hold is in the identity and the test digest."""
+RATES = {"max lr": RATE, "pct_start": "training.pct_start", "weight decay": "training.weight_decay", "batch": BATCH}
+LOSS = "loss."
+MSE, SSIM, L1, SSIM_FROM, SSIM_RAMP = (f"{LOSS}{name}" for name in ("mse", "ssim", "l1", "ssim_from", "ssim_ramp"))
+ARTICLE_LOSSES: dict[str, dict[str, str]] = {
+    "MSE": {MSE: "1", SSIM: "0", SSIM_FROM: "0", SSIM_RAMP: "0"},
+    "SSIM": {MSE: "0", SSIM: "1", SSIM_FROM: "0", SSIM_RAMP: "0"},
+    "MSE + SSIM": {MSE: "0.7", SSIM: "0.3"},
+}
+"""The rows of the article's loss table, and the settings of each."""
+
+
+def budget_words(settings: Settings) -> str:
+    """'800 steps', '600 s of training'."""
+    seconds = settings.get(SECONDS)
+    return f"{number(settings.get(STEPS))} steps" if seconds is None else f"{number(seconds)} s of training"
+
+
+def rate_words(settings: Settings) -> str:
+    """'max lr 0.005, pct_start 0.15, weight decay 1e-05, batch 8'."""
+    return ", ".join(f"{words} {number(settings.get(path))}" for words, path in RATES.items())
+
+
+def loss_words(settings: Settings) -> str:
+    """'0.7 MSE + 0.3 (1 - SSIM); SSIM term off for the first 20% of training, then rising over 40%'."""
+    terms = {MSE: "MSE", SSIM: "(1 - SSIM)", L1: "L1"}
+    shown = [f"{number(settings.get(path))} {words}" for path, words in terms.items() if settings.get(path)]
+    text = " + ".join(shown) or "no loss recorded"
+    start, ramp = settings.get(SSIM_FROM), settings.get(SSIM_RAMP)
+    if settings.get(SSIM) and (start or ramp):
+        text += f"; SSIM term off for the first {percent(start)} of training, then rising over {percent(ramp)}"
+    others = [path for path in settings if is_loss([path]) and path not in (*terms, SSIM_FROM, SSIM_RAMP)]
+    return text + "".join(f"; {path} {number(settings[path])}" for path in others)
+
+
+def loss_kind(settings: Settings) -> str:
+    """Which row of the article's loss table a loss belongs to: a key of `ARTICLE_LOSSES` or 'other'."""
+    mse, ssim, l1 = (bool(settings.get(path)) for path in (MSE, SSIM, L1))
+    return "other" if l1 else {(1, 0): "MSE", (0, 1): "SSIM", (1, 1): "MSE + SSIM"}.get((mse, ssim), "other")
+
+
+def is_loss(paths: Collection[str]) -> bool:
+    """Whether all paths are settings of the loss."""
+    return all(path.startswith(LOSS) for path in paths)
+
+
+def is_rate(paths: Collection[str], pair: Sequence[Settings]) -> bool:
+    """Whether two experiments differ in their learning rate and what goes with it alone; `paths` are where they differ.
+
+    Other batches may take other steps, if they see as many sequences.
+    """
+    if not paths or not set(paths) <= {*RATES.values(), STEPS}:
+        return False
+    if STEPS not in paths:
+        return True
+    try:
+        a, b = ((int(one[STEPS]), int(one[BATCH])) for one in pair)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
+    return abs(a[0] * a[1] - b[0] * b[1]) < max(a[1], b[1])

@@ -1,0 +1,1 @@
+"""Markdown, CSV and LaTeX of a page and its tables."""

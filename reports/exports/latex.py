@@ -1,0 +1,58 @@
+"""A table as LaTeX."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from reports.exports.text import one_line
+from reports.page import Table, check_table
+
+_TEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': "''", "`": r"\textasciigrave{}", "\u00a0": "~", "\N{MINUS SIGN}": "$-$",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$", "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{ALMOST EQUAL TO}": r"$\approx$",
+    "\N{NOT EQUAL TO}": r"$\neq$", "\N{LESS-THAN OR EQUAL TO}": r"$\leq$", "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
+    "\N{RIGHTWARDS ARROW}": r"$\rightarrow$", "\N{UPWARDS ARROW}": r"$\uparrow$",
+    "\N{DOWNWARDS ARROW}": r"$\downarrow$", "\N{INFINITY}": r"$\infty$", "\N{SUPERSCRIPT TWO}": "$^2$",
+    "\N{DEGREE SIGN}": r"$^\circ$", "\N{MICRO SIGN}": r"$\mu$", "\N{EN DASH}": "--", "\N{EM DASH}": "---",
+    "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}", "\N{REPLACEMENT CHARACTER}": "?", "\N{WORD JOINER}": "{}",
+}  # fmt: skip
+for _letter in ("alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "rho", "sigma"):
+    _TEX[unicodedata.lookup(f"GREEK SMALL LETTER {_letter.replace('lambda', 'lamda')}")] = rf"$\{_letter}$"
+_TEX_TABLE = str.maketrans(_TEX)
+
+
+def to_latex(table: Table) -> str:
+    """The table as a LaTeX `table` that needs the package booktabs, with caption and the label `tab:<id>`."""
+    check_table(table)
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \caption{{{_tex(table.title)}}}",
+        rf"  \label{{tab:{table.id}}}",
+        rf"  \begin{{tabular}}{{{''.join('r' if numeric else 'l' for numeric in table.numeric)}}}",
+        r"    \toprule",
+        "    " + _tex_row(table.columns),
+        r"    \midrule",
+        *("    " + _tex_row(value.text for value in row) for row in table.rows),
+        r"    \bottomrule",
+        r"  \end{tabular}",
+    ]
+    if table.note:
+        lines.append(rf"  \par\medskip\begin{{minipage}}{{\linewidth}}\footnotesize {_tex(table.note)}\end{{minipage}}")
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _tex(text: str) -> str:
+    apart = re.sub("-(?=-)", "-\N{WORD JOINER}", one_line(text))  # two hyphens would become a dash
+    return apart.translate(_TEX_TABLE)
+
+
+def _tex_row(cells: Iterable[str]) -> str:
+    # At the start of a row, a bracket or a star would be an argument of the command that ends the line before it.
+    escaped = [re.sub(r"^[\[*]", r"{\g<0>}", _tex(cell)) for cell in cells]
+    return " & ".join(escaped) + r" \\"

@@ -1,0 +1,128 @@
+"""SSIM against cost, with the Pareto front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from reports.analysis.comparisons import Estimate
+from reports.analysis.groups import MATCHES, Group
+from reports.analysis.records import BASELINES
+from reports.analysis.words import label
+from reports.figures import canvas
+from reports.figures.canvas import GREY, Style, styles
+from reports.page import Figure
+
+MOST_PANELS = 3
+
+
+def against_cost(group: Group, matched: Sequence[Group], attribute: str) -> Figure | None:
+    """SSIM against training time ('seconds', a panel for each budget) or parameters ('params'), with the Pareto front."""
+    by_time = attribute == "seconds"
+    known = {method.label for method in group.methods}
+    looks = styles([*group.methods, *(method for one in matched for method in one.methods if method.label not in known)])
+    shown = [group, *matched][: MOST_PANELS if by_time else 1]
+    words, fronts, drawn = [], [], []
+    width = 7.4 if len(shown) == 1 else 2.6 + 3.3 * len(shown)
+    with canvas.draw(width, 4.6, 1, len(shown), sharex=True, sharey=True) as (plot, panels):
+        for axes, one in zip(panels, shown, strict=True):
+            points = _points(axes, one, attribute, looks)
+            drawn += [y for _, y in points.values()]
+            front = pareto(points)
+            line = [points[name] for name in front]
+            axes.plot([x for x, _ in line], [y for _, y in line], color=GREY, linewidth=1.2, linestyle="--", zorder=1)
+            fronts.append(f"{MATCHES[one.match]}: {', '.join(map(label, front)) or 'none'}")
+            words += [
+                f"{label(name)} {ssim:.4f} at {cost:,.3g} {'s' if by_time else 'million parameters'}"
+                + ("" if one is group else f" ({MATCHES[one.match]})")
+                for name, (cost, ssim) in points.items()
+            ]
+            axes.set_xlabel("training time (s)" if by_time else "parameters (millions)")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+            axes.margins(0.1)
+            if len(shown) > 1:
+                axes.set_title(MATCHES[one.match])
+        if not drawn:
+            return None
+        hidden = _baseline_lines(panels, group, drawn)
+        panels[0].set_ylabel("test SSIM")
+        handles: dict[str, Any] = {}
+        for axes in panels:
+            handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        handles["Pareto front"] = Line2D([], [], color=GREY, linewidth=1.2, linestyle="--")
+        plot.legend(list(handles.values()), list(handles), loc="outside right upper")
+        stands = f"On the Pareto front ({'; '.join(fronts)}) no method is beaten in both."
+        caption = f"Means over seeds with 95% intervals. {stands}{hidden}"
+        what = "training time" if by_time else "parameters"
+        alt = f"Test SSIM against {what}: {'; '.join(words[:12])}{'; and others' if len(words) > 12 else ''}."
+        id_ = "ssim-against-time" if by_time else "ssim-against-parameters"
+        return canvas.save(plot, id_, f"SSIM against {what}", caption, alt)
+
+
+def _points(axes: Axes, group: Group, attribute: str, looks: Mapping[str, Style]) -> dict[str, tuple[float, float]]:
+    """Draws the methods of a group; returns label -> (cost, SSIM)."""
+    scale = 1.0 if attribute == "seconds" else 1e6
+    points = {}
+    for method in group.methods:
+        ssim, cost, style = method.estimate(), method.estimate_number(attribute), looks.get(method.label)
+        if style is None or ssim.mean is None or cost.mean is None or ssim.excluded or cost.excluded:
+            continue
+        x, y = cost.mean / scale, ssim.mean
+        points[method.label] = (x, y)
+        if attribute == "seconds" and (spread := _error(cost)) is not None:
+            error = [[min(spread[0], x)], [spread[1]]]
+            axes.errorbar(x, y, xerr=error, fmt="none", ecolor=style.color, elinewidth=1, alpha=0.35)
+        height = _error(ssim)
+        axes.errorbar(
+            x,
+            y,
+            yerr=None if height is None else [[height[0]], [height[1]]],
+            fmt=style.marker,
+            color=style.color,
+            markersize=8,
+            elinewidth=1,
+            capsize=2.5,
+            label=label(method.label),
+        )
+    return points
+
+
+def _baseline_lines(panels: Sequence[Axes], group: Group, values: Sequence[float]) -> str:
+    """Draws the baselines that lie near; says the values of those that do not."""
+    low, high = min(values), max(values)
+    reach = max(high - low, 0.02) * 1.5
+    hidden = []
+    for (key, words), dash in zip(BASELINES.items(), (":", "-."), strict=True):
+        ssim = group.baseline(key).get("ssim", math.nan)
+        if not math.isfinite(ssim):
+            continue
+        if low - reach <= ssim <= high + reach:
+            for axes in panels:
+                axes.axhline(ssim, color=GREY, linestyle=dash, linewidth=1.2, zorder=0, label=f"{words} ({ssim:.3f})")
+        else:
+            hidden.append(f"{words} {ssim:.4f}")
+    return f" Outside the plot: {', '.join(hidden)}." if hidden else ""
+
+
+def _error(estimate: Estimate) -> tuple[float, float] | None:
+    if estimate.low is None or estimate.high is None or estimate.mean is None:
+        return None
+    return estimate.mean - estimate.low, estimate.high - estimate.mean
+
+
+def pareto(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """The names on the front of (cost, gain): no other is as cheap and as good, and better in one. Cheapest first."""
+    usable = {name: point for name, point in points.items() if all(map(math.isfinite, point))}
+    front: list[str] = []
+    best = -math.inf
+    for name, (_, gain) in sorted(usable.items(), key=lambda item: (item[1][0], -item[1][1], item[0])):
+        if gain > best:
+            front.append(name)
+            best = gain
+    return front

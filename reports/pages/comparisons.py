@@ -1,0 +1,111 @@
+"""Tables of comparisons: every test in full, every seed's difference, effects of factorial plans, A/A plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reports import cells
+from reports.analysis.comparisons import Comparison, Estimate, Values, compare_unpaired
+from reports.analysis.contrasts import Effect, Factorial
+from reports.analysis.groups import Group
+from reports.analysis.verdicts import Kind
+from reports.analysis.words import listed
+from reports.cells import NONE, Column, counts, names, table, words
+from reports.page import Table
+
+_MOST_SEEDS = 12
+
+
+def _verdict(comparison: Comparison) -> str:
+    """The verdict's sentence, and the seeds that it leaves out."""
+    extra = []
+    if comparison.unpaired:
+        extra.append(f"seeds that only one side has: {listed(comparison.unpaired, _MOST_SEEDS)}")
+    if comparison.excluded:
+        extra.append(f"seeds without a finite value: {listed(comparison.excluded, _MOST_SEEDS)}")
+    return comparison.verdict.words + (f" ({'; '.join(extra)})" if extra else "")
+
+
+def statistics(group: Group, id_: str, title: str) -> Table:
+    """Every comparison in full."""
+    base = group.reference.label if group.reference else "base"
+    columns: list[Column[tuple[str, Comparison]]] = [
+        names("comparison", lambda row: f"{row[0]} - {base}"),
+        counts("pairs", lambda row: row[1].n),
+        Column("mean difference (SSIM)", lambda row: cells.figure(row[1].mean, 4, sign=True)),
+        Column("95% interval", lambda row: cells.interval(row[1].low, row[1].high, 4, sign=True)),
+        words("verdict", lambda row: _verdict(row[1])),
+        Column("sd of differences", lambda row: cells.figure(row[1].sd, 4)),
+        Column("p (paired t)", lambda row: cells.probability(row[1].p)),
+        Column("p (Holm)", lambda row: cells.probability(row[1].p_adjusted)),
+        Column("p (equivalence, Holm)", lambda row: cells.probability(row[1].p_equivalence_adjusted)),
+        words("seeds better / worse", lambda row: NONE if row[1].better is None else f"{row[1].better} / {row[1].worse}"),
+        Column("p (sign test)", lambda row: cells.probability(row[1].p_sign)),
+        Column("median difference", lambda row: cells.figure(row[1].median, 4, sign=True)),
+        Column("median, at least 95%", lambda row: cells.interval(row[1].median_low, row[1].median_high, 4, sign=True)),
+    ]
+    note = "The 95% intervals are for one comparison alone; p (Holm) is adjusted for all comparisons of this table."
+    return table(id_, title, columns, group.comparisons.items(), note)
+
+
+def pairs(group: Group, id_: str, title: str) -> Table:
+    """Every seed's paired difference."""
+    base = group.reference.values() if group.reference else {}
+    rows = [
+        (method.label, seed, base[seed], value)
+        for method in group.others
+        for seed, value in method.values().items()
+        if seed in base
+    ]
+    columns: list[Column[tuple[str, int, float, float]]] = [
+        names("method", lambda row: row[0]),
+        counts("seed", lambda row: row[1]),
+        Column("base's SSIM", lambda row: cells.figure(row[2], 4)),
+        Column("SSIM", lambda row: cells.figure(row[3], 4)),
+        Column("difference", lambda row: cells.figure(row[3] - row[2], 4, sign=True)),
+    ]
+    return table(id_, title, columns, rows, "Seeds that both have. '-' stands for a value that is not finite.")
+
+
+def effects(factorial: Factorial, id_: str, title: str) -> Table:
+    """Main effects and pairwise interactions."""
+    columns: list[Column[Effect]] = [
+        names("effect", lambda one: one.comparison.name),
+        words("kind", lambda one: "main effect" if len(one.factors) == 1 else "interaction"),
+        counts("seeds", lambda one: one.comparison.n),
+        Column("mean (SSIM)", lambda one: cells.figure(one.comparison.mean, 4, sign=True)),
+        Column("95% interval", lambda one: cells.interval(one.comparison.low, one.comparison.high, 4, sign=True)),
+        Column("p (Holm)", lambda one: cells.probability(one.comparison.p_adjusted)),
+        words("verdict", lambda one: _verdict(one.comparison)),
+    ]
+    note = (
+        "Main effect: SSIM with the variant minus SSIM without it, averaged over all settings of the others. Interaction of A "
+        "and B: what A adds in the presence of B minus what it adds without B; above zero, both together are better than the "
+        "sum of what each adds. Holm-adjusted over all effects of this table."
+    )
+    return table(id_, title, columns, factorial.effects, note)
+
+
+def copies(arms: Mapping[str, tuple[Values, Values]], margin: float, id_: str, title: str) -> tuple[Table, int]:
+    """A/A plans: base against a renamed copy of itself with other seeds, by Welch's test; and how many raised an alarm."""
+    found = [compare_unpaired(base, copy, name=label, margin=margin) for label, (base, copy) in arms.items()]
+    alarm = (Kind.HELPS, Kind.HURTS)
+
+    def arm(estimate: Estimate | None, what: Any) -> Any:
+        assert estimate is not None
+        return what(estimate)
+
+    columns: list[Column[Comparison]] = [
+        names("plan", lambda one: one.name),
+        counts("seeds, base", lambda one: arm(one.baseline, lambda side: len(side.seeds))),
+        counts("seeds, copy", lambda one: arm(one.treated, lambda side: len(side.seeds))),
+        Column("SSIM of base, mean", lambda one: arm(one.baseline, lambda side: cells.mean(side, 4))),
+        Column("SSIM of copy, mean", lambda one: arm(one.treated, lambda side: cells.mean(side, 4))),
+        Column("difference", cells.difference),
+        Column("95% interval", cells.difference_interval),
+        Column("p", cells.adjusted),
+        words("verdict", lambda one: one.verdict.words + (" - a false alarm" if one.verdict.kind in alarm else "")),
+    ]
+    note = "Both arms are base; their seeds differ. At 5%, one such table in twenty raises a false alarm."
+    return table(id_, title, columns, found, note), sum(one.verdict.kind in alarm for one in found)

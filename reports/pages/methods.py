@@ -1,0 +1,254 @@
+"""Tables with a row for each method: measured figures in measured columns, claims of sources in columns of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from harness.evaluation.conventions import METRICS, MetricInfo
+from harness.registry import Variants
+from harness.variant import Claim
+from reports import cells
+from reports.analysis.comparisons import Comparison, Estimate
+from reports.analysis.groups import Group, Method, difference_title
+from reports.analysis.power import MINIMUM_SEEDS
+from reports.analysis.records import BASELINES, RunRecord
+from reports.analysis.settings import loss_kind
+from reports.analysis.verdicts import Kind
+from reports.analysis.words import counted, shorten
+from reports.cells import NONE, Column, counts, names, table, words
+from reports.page import Table, Value
+
+DECIMALS = {name: 4 if info.unit == "" else 2 for name, info in METRICS.items()}
+ARTICLE_LOSSES = {"MSE": "~0.78", "SSIM": "~0.83", "MSE + SSIM": "0.85+"}
+"""The SSIM that the article states for its losses (section 3)."""
+ARTICLE_TOGETHER = "0.87"
+"""The SSIM that the article states for all its ideas together (section 5)."""
+ARTICLE = "article"
+GIB = 2**30
+
+METHOD: Column[Method] = names("method", lambda method: method.label)
+SEEDS: Column[Method] = counts("seeds", lambda method: len(method.seeds))
+SSIM_MEAN: Column[Method] = Column("SSIM, mean", lambda method: cells.mean(method.estimate(), 4))
+SSIM_INTERVAL: Column[Method] = Column("SSIM, 95% interval", lambda method: cells.spread(method.estimate(), 4))
+MSE_MEAN: Column[Method] = Column("MSE, mean", lambda method: cells.mean(method.estimate("mse"), 2))
+
+
+def claim(variant: str, variants: Variants) -> Claim:
+    """What the sources of a row's variant state: nothing where they are silent, or the plugin is not installed."""
+    installed = {plugin.name: plugin.value for plugin in variants if plugin.error is None}
+    if variant in installed:
+        stated: Claim = installed[variant].claim
+        return stated
+    together = {name for name, one in installed.items() if one.changes and one.claim.ssim and one.source.startswith(ARTICLE)}
+    whole = len(together) > 1 and together <= set(variant.split("+"))
+    return Claim(ssim=ARTICLE_TOGETHER) if whole else Claim()
+
+
+def verdict(comparison: Comparison | None, estimate: Estimate) -> str:
+    """The verdict where room is short: 'not enough seeds (3 of about 28)'; the statistics' table has the whole sentence."""
+    if comparison is None:
+        few = f"{counted(estimate.n, 'seed')}, " if estimate.n < MINIMUM_SEEDS else ""
+        return f"no verdict: {few}no base to compare with"
+    if comparison.verdict.kind is not Kind.NOT_ENOUGH:
+        return comparison.verdict.words
+    needed = comparison.verdict.seeds_needed
+    return f"not enough seeds ({comparison.n}{f' of about {needed}' if needed else ''})"
+
+
+def _compared(group: Group, of: Callable[[Comparison | None], Value]) -> Callable[[Method], Value]:
+    return lambda method: of(group.comparisons.get(method.label))
+
+
+def _verdicts(group: Group) -> Column[Method]:
+    def of(method: Method) -> str:
+        reference = method is group.reference
+        return "reference" if reference else verdict(group.comparisons.get(method.label), method.estimate())
+
+    return words("verdict", of)
+
+
+def _time_ratio(group: Group) -> Column[Method]:
+    return Column("training time (x base)", lambda method: cells.figure(method.time_ratio(group.reference), 2, suffix="x"))
+
+
+def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
+    """The article's ablation table, measured. What decides comes first, so that a desktop shows it without scrolling."""
+    columns: list[Column[Method]] = [
+        METHOD,
+        Column("parameters", lambda method: cells.millions(method.first.params)),
+        _time_ratio(group),
+        SSIM_MEAN,
+        Column("gain over base (SSIM)", _compared(group, cells.difference)),
+        _verdicts(group),
+        SSIM_INTERVAL,
+        Column("gain, 95% interval", _compared(group, cells.difference_interval)),
+        Column("p (Holm)", _compared(group, cells.adjusted)),
+        SEEDS,
+        words("claimed parameters", lambda method: claim(method.variant, variants).parameters or NONE),
+        words("claimed time", lambda method: claim(method.variant, variants).relative_time or NONE),
+        words("claimed SSIM", lambda method: claim(method.variant, variants).ssim or NONE),
+    ]
+    baselines = [
+        {
+            "method": Value(title_),
+            "parameters": Value("0", 0.0),
+            "SSIM, mean": cells.figure(group.baseline(key).get("ssim"), 4),
+            "verdict": Value("baseline"),
+        }
+        for key, title_ in BASELINES.items()
+    ]
+    notes = [
+        f"Test SSIM ({METRICS['ssim'].convention}). Baselines have no training and no seeds. "
+        "Gain: mean over common seeds of SSIM minus base's SSIM at the same seed; "
+        f"margin of the verdicts: {group.margin:g} SSIM.",
+        "Training time: mean over common seeds of the ratio of seconds of training, first steps and validation not counted.",
+        "Claimed columns are what the variants' sources state for their own setting; nothing in them was measured here.",
+    ]
+    if len(mixed := group.devices) > 1:
+        notes.append(
+            f"The runs come from {len(mixed)} devices ({'; '.join(map(shorten, mixed))}): times are not comparable."
+        )
+    return table(id_, title, columns, group.methods, " ".join(notes), more=baselines)
+
+
+def metrics(group: Group, id_: str, title: str) -> Table:
+    """Every metric of every method: mean over seeds and interval."""
+    columns = [METHOD]
+    baselines = {key: {"method": Value(words_)} for key, words_ in BASELINES.items()}
+    for info in METRICS.values():
+        mean, spread = _metric(info)
+        columns += [mean, spread]
+        for key, row in baselines.items():
+            row[mean.heading] = cells.figure(group.baseline(key).get(info.name), DECIMALS[info.name])
+    note = "How each metric is computed is said below, under 'How it was done'."
+    return table(id_, title, columns, group.methods, note, more=list(baselines.values()))
+
+
+def _metric(info: MetricInfo) -> tuple[Column[Method], Column[Method]]:
+    arrow = "higher is better" if info.higher_is_better else "lower is better"
+    unit = {"dB": "dB, "}.get(info.unit, "per frame, " if info.unit else "")
+    digits = DECIMALS[info.name]
+    return (
+        Column(f"{info.title} ({unit}{arrow})", lambda method: cells.mean(method.estimate(info.name), digits)),
+        Column(f"{info.title}, 95% interval", lambda method: cells.spread(method.estimate(info.name), digits)),
+    )
+
+
+def costs(group: Group, id_: str, title: str) -> Table:
+    """What each method costs: means over seeds, with the interval of the training time."""
+
+    def seconds(method: Method, of: Callable[[Estimate, int], Value]) -> Value:
+        found = method.estimate_number("seconds")
+        return of(found, cells.decimals(found.mean))
+
+    columns: list[Column[Method]] = [
+        METHOD,
+        Column("parameters", lambda method: cells.figure(method.first.params, 0)),
+        Column("GFLOP a sequence", lambda method: cells.significant(method.first.flops / 1e9)),
+        Column("training time (s)", lambda method: seconds(method, cells.mean)),
+        Column("training time, 95% interval (s)", lambda method: seconds(method, cells.spread)),
+        _time_ratio(group),
+        Column("steps", lambda method: cells.figure(_mean(method, "steps"), 0)),
+        _cost("training sequences/s", "sequences_per_second"),
+        _cost("predicted frames/s", "frames_per_second"),
+        _cost("predicted frames/s, batch 1", "frames_per_second_1"),
+        _cost("GPU memory, allocated (GiB)", "gpu_allocated", 1 / GIB),
+        _cost("GPU memory, reserved (GiB)", "gpu_reserved", 1 / GIB),
+        _cost("process memory (GiB)", "host_peak", 1 / GIB),
+    ]
+    batches = sorted({run.batch_size for run in group.runs if math.isfinite(run.batch_size)})
+    note = (
+        "Means over seeds. FLOP: two a multiply-add of convolutions and matrix products, to predict one sequence with all its "
+        f"views. Predicted frames/s at batch {', '.join(f'{batch:g}' for batch in batches) or NONE}, and at batch 1. Memory: "
+        "largest so far in the training's process; reserved is what the allocator took from the GPU."
+    )
+    return table(id_, title, columns, group.methods, note, drop_empty=True)
+
+
+def _cost(heading: str, attribute: str, factor: float = 1.0) -> Column[Method]:
+    return Column(heading, lambda method: cells.significant(_mean(method, attribute, factor)))
+
+
+def _mean(method: Method, attribute: str, factor: float = 1.0) -> float:
+    """The mean over seeds; NaN where it was not measured, in one seed at least."""
+    values = [value * factor for value in method.numbers(attribute).values()]
+    return math.fsum(values) / len(values)
+
+
+def seeds(group: Group, id_: str, title: str) -> Table:
+    """Every run: all metrics and costs."""
+
+    def measured(info: MetricInfo) -> Column[tuple[Method, RunRecord]]:
+        def of(row: tuple[Method, RunRecord]) -> Value:
+            value = row[1].metric(info.name)
+            return cells.figure(value, DECIMALS[info.name]) if math.isfinite(value) else Value("not finite")
+
+        return Column(info.title, of)
+
+    columns: list[Column[tuple[Method, RunRecord]]] = [
+        names("method", lambda row: row[0].label),
+        counts("seed", lambda row: row[1].seed),
+        words("run", lambda row: row[1].run_id),
+        *map(measured, METRICS.values()),
+        Column("validation SSIM", lambda row: cells.figure(row[1].validation_ssim, 4)),
+        Column("steps", lambda row: cells.figure(row[1].steps, 0)),
+        Column("best step", lambda row: cells.figure(row[1].best_step, 0)),
+        Column("skipped steps", lambda row: cells.figure(row[1].skipped_steps, 0)),
+        Column("training time (s)", lambda row: cells.figure(row[1].seconds, cells.decimals(row[1].seconds))),
+        Column("training sequences/s", lambda row: cells.significant(row[1].sequences_per_second)),
+        Column("predicted frames/s", lambda row: cells.significant(row[1].frames_per_second)),
+        Column("GPU memory, reserved (GiB)", lambda row: cells.significant(row[1].gpu_reserved / GIB)),
+        Column("process memory (GiB)", lambda row: cells.significant(row[1].host_peak / GIB)),
+    ]
+    rows = [(method, method.runs[seed]) for method in group.methods for seed in method.seeds]
+    return table(id_, title, columns, rows, "The raw records of the tables above, one run a row.", drop_empty=True)
+
+
+def losses(group: Group, id_: str, title: str) -> Table:
+    """The article's loss table, measured: base with other loss weights."""
+
+    def kind(method: Method) -> str:
+        return loss_kind(method.first.settings)
+
+    first, *others = _variation(group, "loss")
+    columns = [first, words("kind", kind), *others]
+    columns.append(words("claimed SSIM", lambda method: ARTICLE_LOSSES.get(kind(method), NONE)))
+    note = (
+        "Runs of base that differ from the first table's base in the loss alone. Gain: over the loss of the first row, paired "
+        "by seed. The claims are the article's (section 3), for its own setting; nothing in that column was measured here."
+    )
+    return table(id_, title, columns, group.methods, note)
+
+
+def rates(group: Group, id_: str, title: str) -> Table:
+    """Base with other learning rates, schedules, weight decays and batch sizes."""
+    note = (
+        "Runs of base that differ from the first table's base in these settings alone. Gain: over the first row, paired by "
+        "seed. To choose a setting, look at the validation SSIM: the test sequences are for the final comparison."
+    )
+    return table(id_, title, _variation(group, "setting"), group.methods, note)
+
+
+def _variation(group: Group, first: str) -> list[Column[Method]]:
+    return [
+        names(first, lambda method: method.label),
+        SEEDS,
+        Column("validation SSIM, mean", lambda method: cells.mean(method.estimate_number("validation_ssim"), 4)),
+        SSIM_MEAN,
+        Column("gain (SSIM)", _compared(group, cells.difference)),
+        _verdicts(group),
+        SSIM_INTERVAL,
+        Column("gain, 95% interval", _compared(group, cells.difference_interval)),
+        Column("p (Holm)", _compared(group, cells.adjusted)),
+        MSE_MEAN,
+    ]
+
+
+def rest(groups: Sequence[Group], main: Group, id_: str, title: str) -> Table:
+    """Rows that stand alone: finished runs that no other run may be compared with."""
+    apart: Mapping[int, str] = {id(method): difference_title(main, one) for one in groups for method in one.methods}
+    differs: Column[Method] = words("what differs from the first table", lambda method: apart[id(method)])
+    columns = [METHOD, differs, SEEDS, SSIM_MEAN, SSIM_INTERVAL, MSE_MEAN]
+    note = "Each row has settings or data of its own; do not compare them with each other."
+    return table(id_, title, columns, [method for one in groups for method in one.methods], note)

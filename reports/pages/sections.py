@@ -1,0 +1,282 @@
+"""The page of a whole store, section by section."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from harness import __version__
+from harness.evaluation.conventions import METRICS
+from harness.registry import Variants
+from harness.store.store import Store
+from reports.analysis import settings
+from reports.analysis.commands import command, installable, one_line, plan_command
+from reports.analysis.comparisons import MARGIN
+from reports.analysis.contrasts import factorial
+from reports.analysis.groups import MATCHES, Group, context_of, difference_title
+from reports.analysis.overview import Analysis, analyse
+from reports.analysis.promises import METHOD, promise
+from reports.analysis.reading import read_validations
+from reports.analysis.records import Records, Trouble
+from reports.analysis.words import distinct, shorten
+from reports.page import Figure, Page, Section, Table
+from reports.pages import comparisons, methods, provenance, studies
+from reports.pages.summary import facts, summary, warnings
+
+MOST_TABLES = 12
+"""Groups of other settings that get tables of their own; further ones are rows of one table."""
+TITLE = "Ablation report"
+
+
+def make_page(store: Store, found: Records, variants: Variants, margin: float = MARGIN) -> Page:
+    """The page of all that the records say."""
+    result = analyse(found, margin)
+    main = result.groups[0]
+    missing = _missing(found)
+    sections = [
+        _ablation(result, variants),
+        _costs(result),
+        _statistics(result, found),
+        _interactions(main),
+        _losses(result),
+        _rates(result),
+        *studies.sections(store),
+        _frames(store, main),
+        _pictures(store, main, variants),
+        *_others(result, variants),
+        _troubles(found, missing),
+        _method(result, found, variants),
+    ]
+    return Page(
+        title=TITLE,
+        summary=tuple(summary(main, result.matched)),
+        sections=tuple(section for section in sections if section is not None),
+        warnings=tuple(warnings(result, found, missing, variants)),
+        facts=facts(main),
+    )
+
+
+def _drawn(*figures: Figure | None) -> tuple[Figure, ...]:
+    return tuple(figure for figure in figures if figure is not None)
+
+
+def _by_match(result: Analysis) -> list[tuple[Group, str, str]]:
+    """The first table's group and those of equal cost, each with the end of its ids and its match in words."""
+    groups = [(result.groups[0], ""), *((group, f"-{id_}") for group, id_ in result.matched_by_id)]
+    return [(group, end, MATCHES[group.match]) for group, end in groups]
+
+
+def _ablation(result: Analysis, variants: Variants) -> Section:
+    from reports.figures.costs import against_cost
+    from reports.figures.effects import forest
+
+    main, groups = result.groups[0], _by_match(result)
+    tables = [methods.ablation(one, variants, f"ablation{end}", f"Ablation at {at}: {one.title}") for one, end, at in groups]
+    figures = _drawn(
+        against_cost(main, result.matched, "seconds"),
+        against_cost(main, (), "params"),
+        *(forest(one, f"differences{end}", f"Differences from base at {at}") for one, end, at in groups),
+    )
+    paragraphs: tuple[str, ...] = ()
+    commands: list[str] = []
+    if not result.matched and main.others:
+        paragraphs = (
+            "Only equal steps were run. The same cost for everybody is the other fair comparison; these commands fill its tables.",
+        )
+        names = ",".join(installable(method.variant for method in main.others))
+        commands = [plan_command(main, names, "--match", match) for match in ("seconds", "flops") if names]
+    tables.append(methods.metrics(main, "metrics", "All metrics"))
+    return Section("ablation", "Which idea helps", paragraphs, tuple(tables), figures, commands=tuple(commands))
+
+
+def _costs(result: Analysis) -> Section:
+    made = []
+    for make, id_, title in (
+        (methods.costs, "costs", "What each method costs"),
+        (methods.seeds, "seeds", "Every seed's values"),
+    ):
+        made += [make(one, f"{id_}{end}", f"{title} at {at}" if end else title) for one, end, at in _by_match(result)]
+    return Section("costs", "At what cost", tables=tuple(made))
+
+
+def _statistics(result: Analysis, found: Records) -> Section:
+    main = result.groups[0]
+    made: list[Table] = []
+    for group, end, at in _by_match(result):
+        if group.comparisons:
+            made.append(comparisons.statistics(group, f"statistics{end}", f"Comparisons with base at {at}"))
+            made.append(comparisons.pairs(group, f"pairs{end}", f"Every seed's difference at {at}"))
+    paragraphs = [METHOD, *(promise(count) for count in sorted({one.n for one in main.comparisons.values()}))]
+    paragraphs.append(
+        f"The margin of the verdicts is {main.margin:g} SSIM; `harness report --margin X` sets another. "
+        "Choose it before looking at the results."
+    )
+    if arms := _copies(found):
+        table, alarms = comparisons.copies(arms, main.margin, "a-a", "A/A: base against a copy of itself")
+        made.append(table)
+        paragraphs.append(
+            f"A/A plans: {len(arms)} ran, {alarms} raised a false alarm. What differs there is noise, whatever its size."
+        )
+    else:
+        paragraphs.append("No A/A plan was run: `harness ablate --plan a-a --seeds 5` measures how large pure noise looks.")
+    return Section("statistics", "How sure", tuple(paragraphs), tuple(made))
+
+
+def _copies(found: Records) -> dict[str, tuple[dict[int, float], dict[int, float]]]:
+    """A/A plans: name -> (seed -> SSIM of base, seed -> SSIM of the copy)."""
+    by_id = found.by_id
+    arms = {}
+    for plan in found.plans:
+        if not any(cell.label != cell.variant for cell in plan.cells):
+            continue
+        sides: tuple[dict[int, float], dict[int, float]] = ({}, {})
+        contexts: set[str] = set()
+        for cell in plan.cells:
+            run = by_id.get(cell.run_id or "")
+            if run is not None:
+                sides[cell.label != cell.variant][cell.seed] = run.metric("ssim")
+                contexts.add(json.dumps(context_of(run), sort_keys=True))
+        if all(sides) and len(contexts) == 1:
+            arms[f"{plan.plan}, preset {shorten(plan.preset, 60)} ({plan.key[:8]})"] = sides
+    return arms
+
+
+def _interactions(main: Group) -> Section | None:
+    title = "Do the ideas add up"
+    found = factorial(main)
+    if found is None:
+        single = installable(method.variant for method in main.others if "+" not in method.variant)
+        if len(single) < 2:
+            return None
+        words = (
+            "No full factorial set of runs is there, so it cannot be said whether the ideas add up. This command fills it."
+        )
+        return Section(
+            "interactions", title, (words,), commands=(plan_command(main, "factorial", "--variants", ",".join(single)),)
+        )
+    from reports.figures.effects import interactions
+
+    names = ", ".join(shorten(factor, 60) for factor in found.factors)
+    words = f"From the full factorial set of {names}: {2 ** len(found.factors)} compositions."
+    table = comparisons.effects(found, "effects", "Main effects and pairwise interactions")
+    return Section("interactions", title, (words,), (table,), (interactions(found),))
+
+
+def _losses(result: Analysis) -> Section | None:
+    group = result.losses
+    if group is None or group.reference is None:
+        return None
+    there = {settings.loss_kind(method.first.settings) for method in group.methods}
+    missing = {kind: given for kind, given in settings.ARTICLE_LOSSES.items() if kind not in there}
+    paragraphs = [
+        "The article compares three losses by their SSIM; these are base's runs with the same settings and other weights."
+    ]
+    if missing:
+        paragraphs.append(f"Missing: {', '.join(missing)}. The commands below run what is missing.")
+    tables = (methods.losses(group, "losses", "Losses"),)
+    commands = tuple(command(group.reference, given) for given in missing.values())
+    return Section("losses", "Which loss", tuple(paragraphs), tables, commands=commands)
+
+
+def _rates(result: Analysis) -> Section | None:
+    group = result.rates
+    if group is None or group.reference is None:
+        return None
+    if group.others:
+        return Section("rates", "Which learning rate", tables=(methods.rates(group, "rates", "Learning rates"),))
+    rate = group.reference.first.settings.get(settings.RATE)
+    if not isinstance(rate, int | float) or isinstance(rate, bool):
+        return None
+    commands = tuple(command(group.reference, {settings.RATE: f"{rate * factor:g}"}) for factor in (1 / 3, 3))
+    words = "Missing: base was run with one learning rate. Commands such as these run others, with the same seeds."
+    return Section("rates", "Which learning rate", (words,), commands=commands)
+
+
+def _frames(store: Store, main: Group) -> Section:
+    from reports.figures.canvas import chosen
+    from reports.figures.curves import by_frame, validation
+
+    curves = {
+        method.label: {seed: read_validations(store, run) for seed, run in method.runs.items()} for method in chosen(main)
+    }
+    drawn = validation(main, curves)
+    notes = () if drawn else ("No validation curves: the trainings' logs are not in the store, or hold no validation.",)
+    return Section("frames", "Over frames and over training", notes, figures=_drawn(by_frame(main), drawn))
+
+
+def _pictures(store: Store, main: Group, variants: Variants) -> Section:
+    from reports.figures import sequences
+
+    drawn, notes = sequences.draw(store, main, variants)
+    return Section("pictures", "What it looks like", tuple(notes), pictures=tuple(drawn))
+
+
+def _others(result: Analysis, variants: Variants) -> list[Section]:
+    """Runs with other settings: tables of their own for those with several methods, one table for the rest."""
+    main = result.groups[0]
+    found = []
+    for index, group in enumerate(result.groups[1 : 1 + MOST_TABLES], start=2):
+        made = [methods.ablation(group, variants, f"ablation-{index}", f"Ablation: {group.title}")]
+        if group.comparisons:
+            made.append(comparisons.statistics(group, f"statistics-{index}", "Comparisons with base"))
+        made.append(methods.seeds(group, f"seeds-{index}", "Every seed's values"))
+        title = f"Other settings ({index - 1}): {difference_title(main, group)}"
+        words = "Not comparable with the first table, for it differs in what the title names."
+        found.append(Section(f"other-{index}", title, (words,), tuple(made)))
+    if rest := [*result.groups[1 + MOST_TABLES :], *result.rest]:
+        table = methods.rest(rest, main, "rest", "Runs with settings of their own")
+        found.append(Section("rest", "Further runs", tables=(table,)))
+    return found
+
+
+def _missing(found: Records) -> list[Trouble]:
+    """Cells of plans that the store has no finished run of."""
+    there = {run.run_id for run in found.runs}
+    missing: dict[tuple[str, int, str], Trouble] = {}
+    for plan in found.plans:
+        for cell in plan.cells:
+            if cell.run_id not in there:
+                reason = cell.error or f"not run yet in plan {plan.plan} ({MATCHES.get(plan.match, plan.match)})"
+                where = cell.run_id or "not known yet"
+                status = "missing" if cell.status == "finished" else cell.status
+                trouble = Trouble(where=where, status=status, reason=reason, variant=cell.label, seed=cell.seed)
+                missing.setdefault((cell.label, cell.seed, where), trouble)
+    return list(missing.values())
+
+
+def _troubles(found: Records, missing: Sequence[Trouble]) -> Section | None:
+    named = {one.where for one in missing}
+    rows = [*missing, *(one for one in found.troubles if one.where not in named)]
+    if not rows:
+        return None
+    there = {run.run_id for run in found.runs}
+    plans = [plan for plan in found.plans if plan.command and any(cell.run_id not in there for cell in plan.cells)]
+    words = "None of these is in any table. Running a plan's command again runs what it lacks."
+    table = provenance.troubles(rows, "missing", "Failed, unfinished, damaged and missing cells")
+    commands = tuple(distinct(one_line(plan.command) for plan in plans))
+    return Section("missing", "What is missing", (words,), (table,), commands=commands)
+
+
+def _method(result: Analysis, found: Records, variants: Variants) -> Section:
+    main = result.groups[0]
+    runs = [run for group in (*result.groups, *result.matched) for run in group.runs]
+    dirty = sorted({run.facts["git"] for run in runs if "uncommitted" in run.facts.get("git", "")})
+    paragraphs = [
+        f"Rebuilt from {len(found.runs)} finished runs by harness {__version__}; nothing was trained or tested for it. "
+        f"{found.superseded} superseded records were left out.",
+        f"Headline metric: {METRICS['ssim'].title}, {METRICS['ssim'].convention}. 'SSIM' alone names no number: on the same "
+        "frames the conventions below differ by more than most ideas bring.",
+        "Selection: each training keeps the weights with the best validation SSIM; tables report test sequences, which are drawn "
+        "from digits that neither training nor validation sees, and are the same for every run of a table.",
+    ]
+    if dirty:
+        paragraphs.append(f"Some runs were made from code with uncommitted changes ({'; '.join(dirty[:5])}).")
+    parts = sorted({part for run in runs for part in run.variant.split("+")})
+    made = (
+        provenance.conventions("conventions", "Metrics", main.first.conventions),
+        provenance.versions(runs, "provenance", "Data, versions and devices"),
+        provenance.sources(parts, variants, "sources", "Sources of the variants"),
+    )
+    commands = [command(method) for method in main.methods]
+    commands += [one_line(plan.command) for plan in found.plans if plan.match != "steps" and plan.command]
+    return Section("method", "How it was done", tuple(paragraphs), made, commands=tuple(distinct(commands)))

@@ -1,0 +1,57 @@
+"""Pictures hold every frame that they were given, in colours that say what they claim."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.evaluation import pictures
+
+RNG = np.random.default_rng(0)
+
+
+def frames(count: int, channels: int = 1, side: int = 16) -> pictures.Frames:
+    return RNG.random((count, channels, side, side), dtype=np.float32)
+
+
+def test_differences_are_white_where_equal_blue_where_dark_and_red_where_bright() -> None:
+    truth = np.full((1, 1, 64, 64), 0.5, np.float32)
+    prediction = truth.copy()
+    prediction[0, 0, 0, 0], prediction[0, 0, 0, 1] = 0, 1
+    (found,) = pictures.difference(truth, prediction)
+    assert found[0, 0].tolist() == [128, 128, 255]
+    assert found[0, 1].tolist() == [255, 128, 128]
+    assert (found[1:] == 255).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_strip_has_a_row_for_input_and_truth_and_two_for_each_prediction(channels: int) -> None:
+    heights = []
+    for names in (("a",), ("a", "b")):
+        content = pictures.strip(frames(5, channels), frames(3, channels), {name: frames(3, channels) for name in names})
+        with Image.open(io.BytesIO(content)) as image:
+            assert image.width > 3 * pictures.SIDE
+            heights.append(image.height)
+    assert heights[1] - heights[0] == 2 * (pictures.SIDE + 3)
+    assert heights[0] > 4 * pictures.SIDE
+
+
+def test_an_animation_shows_the_input_and_then_the_prediction() -> None:
+    shown, truth = frames(2), frames(3)
+    widths = []
+    for differences in (False, True):
+        content = pictures.animation(shown, truth, {"prediction": frames(3)}, differences=differences)
+        with Image.open(io.BytesIO(content)) as image:
+            assert image.n_frames == 5
+            widths.append(image.width)
+    assert widths[1] > widths[0] > 2 * pictures.SIDE
+
+
+def test_drawing_does_not_import_torch() -> None:
+    code = "import sys, harness.evaluation.pictures; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -1,0 +1,51 @@
+"""What reports know of settings by name, and the one place that reads them from a record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fake_store import cell
+
+from harness.errors import HarnessError
+from reports.analysis import settings
+from reports.analysis.records import settings_of
+
+USUAL = settings_of(cell("base", 0).record())
+
+
+def test_every_path_that_reports_know_is_a_setting() -> None:
+    known = {settings.SEED, settings.STEPS, settings.SECONDS, settings.PRECISION, settings.TEST_SEQUENCES}
+    known |= {*settings.RATES.values(), *settings.BUDGET, *settings.FILES, *settings.ARTICLE_LOSSES["MSE"]}
+    assert known <= set(USUAL)
+
+
+@pytest.mark.parametrize("experiment", [None, [], {"training": None}, {"training": {}, "loss": 3}])
+def test_a_record_without_an_experiment_is_damaged(experiment: object) -> None:
+    with pytest.raises(HarnessError, match="run abc has no usable 'experiment'"):
+        settings_of({"run_id": "abc", "experiment": experiment})
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({settings.MSE: 1.0, settings.SSIM: 0.0}, "MSE", "1 MSE"),
+        ({settings.MSE: 0.0, settings.SSIM: 1.0, settings.SSIM_FROM: 0.0, settings.SSIM_RAMP: 0.0}, "SSIM", "1 (1 - SSIM)"),
+        ({settings.L1: 1.0}, "other", "1 L1"),
+        ({"loss.new": 2}, "MSE + SSIM", "; loss.new 2"),
+    ],
+)
+def test_a_loss_has_a_kind_and_words(changes: dict[str, Any], kind: str, words: str) -> None:
+    assert settings.loss_kind(USUAL | changes) == kind
+    assert words in settings.loss_words(USUAL | changes)
+    assert settings.loss_words({}) == "no loss recorded"
+
+
+def test_another_rate_may_take_other_steps_for_as_many_sequences() -> None:
+    pair = [USUAL, USUAL | {settings.BATCH: 16, settings.STEPS: 400}]
+    assert settings.is_rate([settings.RATE], pair)
+    assert settings.is_rate([settings.BATCH, settings.STEPS], pair)
+    assert not settings.is_rate([settings.BATCH, settings.STEPS], [USUAL, pair[1] | {settings.STEPS: 300}])
+    assert not settings.is_rate([settings.STEPS], [USUAL, USUAL | {settings.STEPS: None}])
+    assert not settings.is_rate([settings.RATE, settings.MSE], pair)
+    assert not settings.is_rate([], pair)
