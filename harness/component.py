@@ -559,6 +559,22 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def unflatten(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `flatten`: a path with others below it holds the name of the component there."""
+    tree: dict[str, Any] = {}
+    inner = {path.rpartition(".")[0] for path in settings}
+    for path in sorted(settings):
+        at = tree
+        *above, last = path.split(".")
+        for part in above:
+            at = at.setdefault(part, {})
+        if path in inner:
+            at.setdefault(last, {})["name"] = settings[path]
+        else:
+            at[last] = settings[path]
+    return tree
+
+
 def call_text(value: Any) -> str:
     """A value of a record as `--set` takes it: a component as its call, a list in brackets, None as none."""
     if isinstance(value, Mapping):
@@ -589,5 +605,5 @@ def differences(record: Any, start: Any, path: str = "") -> Iterator[tuple[str, 
                 yield from differences(record.get(key), start.get(key), below)
     elif isinstance(record, Mapping) and "name" not in record:  # a term that was added
         yield from ((f"{path}.{key}", call_text(value)) for key, value in record.items())
-    elif record != start:
+    elif record != start and {"name": record} != start and (record is not None or start != {}):
         yield path, call_text(record)

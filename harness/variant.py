@@ -34,8 +34,8 @@ class Variant:
     """One idea: a name, a line, a source, and the changes that it makes to an experiment.
 
     `changes` maps config paths ('architecture.skip') to values: plain ones, or a component (see
-    `harness.component.Component`) or its text. An empty mapping is the base. `sizes` maps a preset's name to
-    changes that replace those of `changes` there: a network has a size for each preset. Raises RequestError for a name that is not lower-case
+    `harness.component.Component`) or its text. An empty mapping is the base. `sizes` maps a preset's name
+    to changes that replace those of `changes` there: a network has a size for each preset. Raises RequestError for a name that is not lower-case
     letters, digits, '-' and '_' (at most 64). That the paths exist is checked when a plugin is loaded.
     """
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from harness.errors import HarnessError, RequestError
-from harness.registry import Variants
 from harness.report import Report
 from harness.store import Store
 from harness.system import files
+from harness.variant import Variants
 from reports.analysis.comparisons import MARGIN, check
 from reports.analysis.reading import DATA_FILE, read_store
 from reports.analysis.records import KIND, Records

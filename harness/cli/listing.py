@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import experiment
+from harness.component import call_text, is_slot, limits_text, record_of, walk
 from harness.errors import RequestError
-from harness.presets import PRESETS
-from harness.registry import Plugins, Variants
+from harness.presets import PRESETS, preset
+from harness.registry import Components, Plugins
 from harness.runs.request import run_command, store_root
-from harness.store.status import scan
-from harness.store.store import DamagedRecord, Store, validated
-from harness.variant import describe
+from harness.store import DamagedRecord, Store, validated
+from harness.store.status import scan, standing
+from harness.variant import Variants, describe
 
 Row = dict[str, Any]
 LONGEST_CELL = 120
@@ -101,16 +101,11 @@ def runs(store: Path | None) -> list[Row]:
 def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:
     """All that the store knows of one run, finished or not, and the command that resumes it.
 
-
-def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:
-    """All that the store knows of one run, finished or not, and the command that resumes it.
-
-    `status` is as in `harness.store.RunState`. Raises RequestError when there is no such run, DamagedRecord when it is damaged.
+    `status` is as in `harness.store.status.Standing`. Raises RequestError when there is no such run, DamagedRecord when it is
+    damaged.
     """
     found = store.find(prefix)
-    state, record = found.state(store), store.record_of(found)
-    if state.status == "damaged":
-        raise DamagedRecord(str(state.reason), found.path)
+    state, record = standing(store, found), store.record_of(found)
     training, environment = {}, found.read_or_none("environment.json")
     validations: list[Row] = []
     try:
@@ -126,7 +121,7 @@ def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:
             **{name: record.get(name) for name in ("variant", "preset", "seed")},
             "result": state.result,
             "training": {name: value for name, value in training.items() if name != "checkpoint"} or None,
-            "error": state.reason,
+            "error": state.reason if state.status == "failed" else None,
             "experiment": record.get("experiment"),
             "environment": environment,
             "validation": validations,

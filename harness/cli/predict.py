@@ -20,7 +20,7 @@ def predict(
     plugins: PluginOptions,
 ) -> None:
     """Draw a run's prediction of one test sequence: input, truth, prediction, difference."""
-    from harness.evaluation.pictures import draw_run
+    from harness.runs.sample import draw_run
     from harness.system.devices import choose_device
 
     store, device = stored.open(), where.device

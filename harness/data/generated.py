@@ -73,6 +73,7 @@ class _Sprites:
 
     @property
     def identity(self) -> str:
+        """What the content is called in keys."""
         return f"{MovingMnist.name}:{self.digits.digest}"
 
 

@@ -83,13 +83,19 @@ class Lengths(Protocol):
     """What of a data component a file's sequences are checked and cut by."""
 
     @property
-    def input_frames(self) -> int: ...
+    def input_frames(self) -> int:
+        """Frames in one sequence."""
+        ...
 
     @property
-    def horizon(self) -> int: ...
+    def horizon(self) -> int:
+        """Frames to predict."""
+        ...
 
     @property
-    def total_frames(self) -> int: ...
+    def total_frames(self) -> int:
+        """Frames in one sequence."""
+        ...
 
 
 def long_enough(file: FrameFile, data: Lengths) -> FrameFile:
@@ -121,15 +127,18 @@ class FileTrain:
 
     @property
     def identity(self) -> str:
+        """What the content is called in keys."""
         return f"file:{self._file.digest}"
 
     @property
     def origin(self) -> dict[str, str]:
+        """Where the content comes from: `source` and `digest`."""
         return {"source": "file", "digest": self._file.digest}
 
     def batch(
         self, rng: np.random.Generator, seed: int, step: int, size: int, frames: int, device: torch.device | str
     ) -> torch.Tensor:
+        """A training batch, (size, frames, C, H, W) in [0, 1]."""
         data = self.data
         # The range of starts is that of the full horizon, so that a shorter one sees the same sequences cut short.
         starts = rng.integers(0, self._file.frames - data.total_frames + 1, size)
@@ -172,10 +181,13 @@ class FileHeldOut:
 
     @property
     def identity(self) -> str:
+        """What the content is called in keys."""
         return f"file:{self._file.digest}"
 
     def stored(self, start: int, stop: int) -> NDArray[Any]:
+        """Sequences start..stop - 1 as they are stored, (B, T, C, H, W)."""
         return self._file.read_stored(range(self._first + start, self._first + stop), self._frames)
 
     def tensor(self, start: int, stop: int, device: torch.device | str) -> torch.Tensor:
+        """The same as float32 in [0, 1] on a device."""
         return unit_tensor(self.stored(start, stop), device)

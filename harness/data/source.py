@@ -122,17 +122,25 @@ class Train(Protocol):
     shape_CHW: tuple[int, int, int]
 
     @property
-    def epoch(self) -> int: ...
+    def epoch(self) -> int:
+        """Training sequences that count as one epoch."""
+        ...
 
     @property
-    def origin(self) -> dict[str, str]: ...
+    def origin(self) -> dict[str, str]:
+        """Where the content comes from: `source` and `digest`."""
+        ...
 
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """What the content is called in keys."""
+        ...
 
     def batch(
         self, rng: np.random.Generator, seed: int, step: int, size: int, frames: int, device: torch.device | str
-    ) -> torch.Tensor: ...
+    ) -> torch.Tensor:
+        """A training batch, (size, frames, C, H, W) in [0, 1]."""
+        ...
 
 
 class HeldOut(Protocol):
@@ -141,13 +149,17 @@ class HeldOut(Protocol):
     count: int
 
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """What the content is called in keys."""
+        ...
 
     def stored(self, start: int, stop: int) -> NDArray[Any]:
         """Sequences start..stop - 1 on the host, (B, T, C, H, W), uint8 or float32."""
         ...
 
-    def tensor(self, start: int, stop: int, device: torch.device | str) -> torch.Tensor: ...
+    def tensor(self, start: int, stop: int, device: torch.device | str) -> torch.Tensor:
+        """Sequences start..stop - 1 on the host, (B, T, C, H, W), uint8 or float32."""
+        ...
 
 
 def _batches(part: HeldOut, size: int, device: torch.device | str) -> Iterator[torch.Tensor]:

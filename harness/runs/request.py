@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.component import differences
+from harness.component import differences, flatten, unflatten
 from harness.data.source import Source, open_source
 from harness.errors import RequestError
 from harness.experiment import BUDGETS, Experiment
@@ -135,20 +135,27 @@ def resolve(experiment: Experiment, device: str, epoch_sequences: int | None = N
     return replace(experiment, training=replace(training, precision=precision, steps=steps, epochs=epochs))
 
 
-def settings_text(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The settings (path, text) of --set that lead from a record's preset and variant to its experiment.
+def settings_text(
+    preset_name: str, variant: str, changes: Iterable[str], settings: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """The settings (path, text) of --set that lead from a preset and a variant to an experiment.
+
+    Args:
+        changes: what the variant changes, which is left out where it is not installed.
+        settings: the experiment's settings by path, see `harness.component.flatten`.
 
     Raises RequestError for a preset that is not installed.
     """
-    start, installed = _start(record["preset"], record["variant"])
-    changed = () if installed else record["changes"]
+    start, installed = _start(preset_name, variant)
+    changed = () if installed else tuple(changes)
     found = []
-    for path, text in differences(dict(record["experiment"]), start.to_dict()):
+    for path, text in differences(unflatten(settings), start.to_dict()):
         if path != SEED and not any(path == one or path.startswith(f"{one}.") for one in changed):
             found.append((path, text))
     epochs, steps = start.training.epochs, dict(found).get("training.steps")
-    sequences = start.get("data.epoch_sequences")
-    batch = record["experiment"]["training"]["batch_size"]
+    sequences, batch = start.get("data.epoch_sequences"), settings.get("training.batch_size")
+    if not isinstance(batch, int) or batch < 1:
+        batch = start.training.batch_size
     if epochs is not None and sequences and steps == str(math.ceil(epochs * sequences / batch)):
         return [one for one in found if one[0] not in _BUDGET]  # the preset's own budget, resolved
     return [one for one in found if one[0] not in _BUDGET or one[1] != "none"]
@@ -176,4 +183,5 @@ def run_command(record: Mapping[str, Any]) -> str:
     """
     words = ["harness", "run", "--variant", shlex.quote(record["variant"]), "--preset", record["preset"]]
     words += ["--seed", str(int(record["seed"]))]
-    return " ".join([*words, *set_options(settings_text(record))])
+    settings = settings_text(record["preset"], record["variant"], record["changes"], flatten(record["experiment"]))
+    return " ".join([*words, *set_options(settings)])

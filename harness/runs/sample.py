@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from harness.data.source import Source, open_source
 from harness.errors import HarnessError, RequestError
 from harness.evaluation import pictures
-from harness.evaluation.metrics import MetricMean
+from harness.evaluation.mean import MetricMean
 from harness.evaluation.views import predict
-from harness.registry import Variants
-from harness.runs.execute import stored_experiment
-from harness.store.store import Run, Store, validated
+from harness.runs.outcome import stored_experiment
+from harness.store import Run, Store, validated
 from harness.system import files
-from harness.system.devices import autocast, resolve
-from harness.training.trainer import load_model
+from harness.system.devices import resolve_precision
+from harness.training.checkpoint import load_model
+from harness.variant import Variants
 
 _BATCH = 20
 """Test sequences read at once on the way to the chosen ones."""
@@ -47,26 +47,25 @@ class Sampler:
         The run need not be tested, only trained. Raises HarnessError when it is not, RequestError for other data than its own
         and for an index that the test set does not have.
         """
-        experiment = stored_experiment(self.store, run, self.components)
+        experiment = stored_experiment(self.store, run, self.components.find)
         training = self.store.training_of(run)
         if (summary := training.read_or_none("training.json")) is None:
             raise HarnessError(
                 f"run {run.run_id} has not finished its training; `harness show {run.run_id}` says how to resume"
             )
         checkpoint = training.check(summary)
-        resolve(experiment, str(self.device))  # refuses a precision that this device lacks
+        resolve_precision(experiment.training.precision, str(self.device))  # refuses a precision that this device lacks
         if self._source is None or self._source.data != experiment.data:
             self._source, self._sequences = open_source(experiment.data, self.digits), {}
         self._check_data(run, self._source)
         if not self._sequences:
             self._sequences = self._read(self._source, experiment.data.test_sequences)
-        model = load_model(experiment, self._source.channels, checkpoint, self.device)
+        model = load_model(experiment, self._source.shape, checkpoint, self.device)
         shown, horizon = experiment.data.input_frames, experiment.data.horizon
         predicted = {}
-        with torch.no_grad(), autocast(experiment.training.precision, self.device):
-            for index in self.indices:
-                inputs = self._sequences[index][None, :shown]
-                predicted[index] = predict(model, inputs, horizon, experiment.inference.views)[0]
+        for index in self.indices:
+            inputs = self._sequences[index][None, :shown]
+            predicted[index] = predict(model, inputs, horizon, experiment.inference.views, experiment.training.precision)[0]
         return shown, self._sequences, predicted
 
     def _check_data(self, run: Run, source: Source) -> None:
@@ -111,7 +110,7 @@ def draw_run(store: Store, run: Run, variants: Variants, out: Path, index: int, 
         files.write(out, content)
     except OSError as error:
         raise HarnessError(f"cannot write {out}: {error.strerror or error}") from error
-    return mean.overall()["ssim"]
+    return float(mean.overall()["ssim"])
 
 
 def as_array(frames: torch.Tensor) -> NDArray[np.float32]:

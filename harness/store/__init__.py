@@ -3,7 +3,7 @@
 from harness.store.formats import FORMAT, REDO, DamagedRecord, NewerFormat, validated
 from harness.store.identity import Cell, key_of
 from harness.store.records import Folder
-from harness.store.store import QUARANTINE, Run, RunState, Store, Training
+from harness.store.store import QUARANTINE, Run, Store, Training
 
 __all__ = [
     "FORMAT",
@@ -14,7 +14,6 @@ __all__ = [
     "Folder",
     "NewerFormat",
     "Run",
-    "RunState",
     "Store",
     "Training",
     "key_of",

@@ -1,7 +1,7 @@
 """Formats of the store's files: which ones this version reads, and how it brings old ones up to date.
 
-1 had neither digests nor places in lines and in checkpoints. 2 held an experiment in five sections of plain settings; 3 holds a tree
-of named components. Older ones are brought to the newest when they are read, and continued in it.
+1 had neither digests nor places in lines and in checkpoints. 2 held an experiment in five sections of plain settings; 3 holds a
+tree of named components. Older ones are brought to the newest when they are read, and continued in it.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ class Cell:
     """One experiment with the identity of its data: what is trained once, and evaluated once.
 
     `identity` names the content of the training and evaluation data (see `harness.data.source.Source.identity`);
-    `changes` are the config paths that the variant changes, kept so that a report can tell a variant from another setting; `sources` are
-    digests of the code of other packages' variants and components, so that an answer that other code made is named as such.
+    `changes` are the config paths that the variant changes, kept so that a report can tell a variant from another setting;
+    `sources` are digests of the code of other packages' variants and components, so that an answer that other code made is named as such.
     """
 
     variant: str

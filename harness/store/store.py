@@ -20,7 +20,6 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +34,6 @@ QUARANTINE = "quarantine"
 _KEY = re.compile(r"[0-9a-f]{16}(~[0-9]{1,6})?")
 
 
-@dataclass(frozen=True)
-class RunState:
-    """How far a run is.
-
-    `status` is 'finished', 'failed', 'trained' (not tested yet), 'unfinished' or 'damaged', `reason` the error of a failed or
-    damaged one. `record` is experiment.json of the run or of its training, empty where neither has one.
-    """
-
-    status: str
-    reason: str | None = None
-    record: Mapping[str, Any] = field(default_factory=dict)
-    result: Mapping[str, Any] | None = None
-
-
 class Run(Folder):
     """A run's folder."""
 
@@ -56,19 +41,6 @@ class Run(Folder):
     def run_id(self) -> str:
         """The folder's name."""
         return self.path.name
-
-    def state(self, store: Store) -> RunState:
-        """How far the run is, in the words that every command uses. Raises nothing: what cannot be read is damaged."""
-        try:
-            record = self.read_or_none("experiment.json") or store.begun().get(self.run_id, {})
-            if (result := self.read_or_none("result.json")) is not None:
-                return RunState("finished", None, record, result)
-            if (failure := self.read_or_none("failure.json")) is not None:
-                return RunState("failed", str(failure.get("error")), record or failure)
-            trained = (store.root / "trainings" / str(record.get("training_key")) / "training.json").is_file()
-            return RunState("trained" if trained else "unfinished", None, record)
-        except HarnessError as error:
-            return RunState("damaged", str(error))
 
 
 class Training(CheckpointFolder):

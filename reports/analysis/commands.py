@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.presets import PRESETS
-from harness.runs.request import set_options
+from harness.runs.request import set_options, settings_text
 from reports.analysis.groups import Group, Method
 from reports.analysis.records import RunRecord
 from reports.analysis.words import shorten
@@ -48,7 +48,7 @@ def _words(plan: str, run: RunRecord, seeds: Sequence[int], *options: str) -> li
 
 def _options(run: RunRecord) -> list[str]:
     """The --set arguments with which a run's preset becomes its experiment, apart from what its variant changes."""
-    return set_options(run.preset, run.settings, run.changes)
+    return set_options(settings_text(run.preset, run.variant, run.changes, run.settings))
 
 
 def installable(variants: Iterable[str]) -> list[str]:

@@ -1,14 +1,14 @@
 """Which runs may stand in one table.
 
 Runs are comparable when they agree in everything but what a variant changes and the seed: test set, conventions of the
-metrics, revision of the numerics, data, and all other settings, the budget among them.
+metrics, revision of the training, data, and all other settings, the budget among them.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.ablation.plan import REFERENCE
@@ -21,7 +21,7 @@ from reports.analysis.words import compact, distinct, number, shorten
 
 MATCHES = {"steps": "equal steps", "seconds": "equal seconds", "flops": "equal operations"}
 _ABSENT = "not recorded"
-_PLURALS = {"test set": "test sets", "digits": "sets of digits", "numerics revision": "numerics revisions"}
+_PLURALS = {"test set": "test sets", "digits": "sets of digits", "training revision": "training revisions"}
 
 Context = dict[str, str]
 """What a run's comparability rests on: name of a setting or fact -> its value as JSON text."""
@@ -151,7 +151,7 @@ def context_of(run: RunRecord) -> Context:
     """All that must agree between runs of one table, but for what their variants change."""
     found = {
         "test set": run.test_digest,
-        "numerics revision": run.numerics,
+        "training revision": run.revision,
         "digits": run.digits.get("digest", _ABSENT),
         **{f"data content ({name})": value for name, value in run.identity.items()},
         **{f"metric convention of {name}": value for name, value in run.conventions.items()},
@@ -162,7 +162,13 @@ def context_of(run: RunRecord) -> Context:
 def differences(a: Context, b: Context, ignore: Iterable[str] = ()) -> list[str]:
     """The names that two contexts disagree in."""
     skip = set(ignore)
-    return sorted(name for name in a.keys() | b.keys() if name not in skip and a.get(name) != b.get(name))
+    return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name) and not covered(name, skip))
+
+
+def covered(path: str, changes: Collection[str]) -> bool:
+    """Whether a setting is one of those that are changed, or belongs to a component that is."""
+    parts = path.split(".")
+    return any(".".join(parts[:end]) in changes for end in range(1, len(parts) + 1))
 
 
 def grouped(runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> list[Group]:
@@ -171,7 +177,7 @@ def grouped(runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> li
     changeable = {path for run in runs for path in run.changes}
 
     def fixed(run: RunRecord) -> str:
-        return compact({name: value for name, value in contexts[run.run_id].items() if name not in changeable})
+        return compact({name: value for name, value in contexts[run.run_id].items() if not covered(name, changeable)})
 
     buckets: dict[str, list[RunRecord]] = defaultdict(list)
     for run in runs:
@@ -201,7 +207,7 @@ def make_group(match: str, context: Context, runs: Sequence[RunRecord], margin: 
     """The group of comparable runs, its rows sorted and compared. What had to be decided is added to `warnings`."""
     rows: dict[tuple[str, str], dict[int, RunRecord]] = defaultdict(dict)
     for run in runs:
-        definition = compact({path: run.settings.get(path) for path in run.changes})
+        definition = compact({path: value for path, value in run.settings.items() if covered(path, run.changes)})
         used = rows[run.variant, definition].setdefault(run.seed, run)
         if used.run_id != run.run_id:
             warnings.append(

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from harness.errors import HarnessError
 from harness.evaluation.conventions import METRICS
+from harness.store import DamagedRecord, Folder, Run, Store, Training
 from harness.store.status import Standing, scan
-from harness.store.store import DamagedRecord, Folder, Run, Store, Training
 from reports.analysis import records
 from reports.analysis.records import BASELINES, PlannedCell, PlanRecord, Records, RunRecord, Trouble
 from reports.analysis.words import real
@@ -182,7 +182,7 @@ def _read_run(store: Store, one: Standing, environments: dict[str, dict[str, str
         preset=made.get("preset", str),
         settings=records.settings_of(made.body),
         identity=made.part("identity").texts(),
-        numerics=str(made.body.get("numerics")),
+        revision=str((made.body.get("revisions") or {}).get("training")),
         test_digest=result.get("test_digest", str),
         digits=result.part("digits").texts(),
         conventions=result.part("conventions").texts(),
@@ -195,7 +195,7 @@ def _read_run(store: Store, one: Standing, environments: dict[str, dict[str, str
 
 
 def _run_from_document(run: _Fields) -> RunRecord:
-    texts = ("run_id", "training_key", "variant", "preset", "numerics", "test_digest", "device")
+    texts = ("run_id", "training_key", "variant", "preset", "revision", "test_digest", "device")
     found: dict[str, Any] = {name: run.get(name, str) for name in texts}
     found |= {name: run.part(name).texts() for name in ("identity", "digits", "conventions", "facts")}
     found |= {name: run.number(name) for fields in _NUMBERS.values() for name in fields}

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.store.store import DamagedRecord
+from harness.component import flatten
+from harness.store import DamagedRecord
 
 FORMAT = 1
 KIND = "ablation-harness report data"
@@ -31,7 +32,7 @@ class RunRecord:
     changes: tuple[str, ...]
     settings: dict[str, Any]
     identity: dict[str, str]
-    numerics: str
+    revision: str
     test_digest: str
     digits: dict[str, str]
     conventions: dict[str, str]
@@ -119,14 +120,14 @@ class Records:
 
 
 def settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run's experiment.json: path -> plain value. Every report reads settings here and nowhere else.
+    """The settings of a run's experiment.json: path -> plain value, a component's name at its slot. Reports read settings here.
 
     Raises DamagedRecord when the record has no experiment of named sections.
     """
     sections = record.get("experiment")
     if not isinstance(sections, dict) or not all(isinstance(values, dict) for values in sections.values()):
         raise DamagedRecord(f"the record of run {str(record.get('run_id'))[:80]} has no usable 'experiment'")
-    return {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
+    return flatten(sections)
 
 
 def _plain(value: Any) -> Any:

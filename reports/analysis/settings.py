@@ -15,16 +15,22 @@ Settings = Mapping[str, Any]
 
 SEED = "training.seed"
 STEPS, SECONDS, BATCH = "training.steps", "training.seconds", "training.batch_size"
-RATE, PRECISION, TEST_SEQUENCES = "training.max_lr", "training.precision", "data.test_sequences"
+RATE, PRECISION, TEST_SEQUENCES = "training.optimizer.lr", "training.precision", "data.test_sequences"
 BUDGET = frozenset(f"training.{name}" for name in BUDGETS)
-FILES = frozenset({"data.frames", "data.evaluation"})
+FILES = frozenset({"data.path", "data.evaluation"})
 """Where data lie; what they hold is in the identity and the test digest."""
-RATES = {"max lr": RATE, "pct_start": "training.pct_start", "weight decay": "training.weight_decay", "batch": BATCH}
+RATES = {
+    "max lr": RATE,
+    "pct_start": "training.schedule.pct_start",
+    "weight decay": "training.optimizer.weight_decay",
+    "batch": BATCH,
+}
 LOSS = "loss."
-MSE, SSIM, L1, SSIM_FROM, SSIM_RAMP = (f"{LOSS}{name}" for name in ("mse", "ssim", "l1", "ssim_from", "ssim_ramp"))
+WEIGHT, START, RAMP = ".weight", ".start", ".ramp"
+MSE, SSIM = f"{LOSS}mse", f"{LOSS}ssim"
 ARTICLE_LOSSES: dict[str, dict[str, str]] = {
-    "MSE": {MSE: "1", SSIM: "0", SSIM_FROM: "0", SSIM_RAMP: "0"},
-    "SSIM": {MSE: "0", SSIM: "1", SSIM_FROM: "0", SSIM_RAMP: "0"},
+    "MSE": {MSE: "1", SSIM: "none"},
+    "SSIM": {MSE: "none", SSIM: "1", f"{SSIM}{START}": "0", f"{SSIM}{RAMP}": "0"},
     "MSE + SSIM": {MSE: "0.7", SSIM: "0.3"},
 }
 """The rows of the article's loss table, and the settings of each."""
@@ -42,21 +48,30 @@ def rate_words(settings: Settings) -> str:
 
 
 def loss_words(settings: Settings) -> str:
-    """'0.7 MSE + 0.3 (1 - SSIM); SSIM term off for the first 20% of training, then rising over 40%'."""
-    terms = {MSE: "MSE", SSIM: "(1 - SSIM)", L1: "L1"}
-    shown = [f"{number(settings.get(path))} {words}" for path, words in terms.items() if settings.get(path)]
-    text = " + ".join(shown) or "no loss recorded"
-    start, ramp = settings.get(SSIM_FROM), settings.get(SSIM_RAMP)
-    if settings.get(SSIM) and (start or ramp):
-        text += f"; SSIM term off for the first {percent(start)} of training, then rising over {percent(ramp)}"
-    others = [path for path in settings if is_loss([path]) and path not in (*terms, SSIM_FROM, SSIM_RAMP)]
-    return text + "".join(f"; {path} {number(settings[path])}" for path in others)
+    """'0.7 MSE + 0.3 (1 - SSIM); SSIM off for the first 20% of training, then rising over 40%'. Names every term that there is."""
+    known = {"mse": "MSE", "ssim": "(1 - SSIM)", "mae": "MAE"}
+    terms = _terms(settings)
+    text = " + ".join(f"{number(settings[f'{LOSS}{term}{WEIGHT}'])} {known.get(term, term)}" for term in terms)
+    for term in terms:
+        start, ramp = (settings.get(f"{LOSS}{term}{end}") for end in (START, RAMP))
+        if start or ramp:
+            name = known.get(term, term).strip("()1 -")
+            text += f"; {name} off for the first {percent(start)} of training, then rising over {percent(ramp)}"
+    others = [path for path in settings if is_loss([path]) and not path.endswith((WEIGHT, START, RAMP))]
+    return (text or "no loss recorded") + "".join(f"; {path} {number(settings[path])}" for path in others)
+
+
+def _terms(settings: Settings) -> list[str]:
+    paths = [path for path in settings if is_loss([path]) and path.endswith(WEIGHT) and settings[path]]
+    order = {"mse": 0, "ssim": 1}
+    return sorted(
+        (path.removeprefix(LOSS).removesuffix(WEIGHT) for path in paths), key=lambda term: (order.get(term, 2), term)
+    )
 
 
 def loss_kind(settings: Settings) -> str:
     """Which row of the article's loss table a loss belongs to: a key of `ARTICLE_LOSSES` or 'other'."""
-    mse, ssim, l1 = (bool(settings.get(path)) for path in (MSE, SSIM, L1))
-    return "other" if l1 else {(1, 0): "MSE", (0, 1): "SSIM", (1, 1): "MSE + SSIM"}.get((mse, ssim), "other")
+    return {("mse",): "MSE", ("ssim",): "SSIM", ("mse", "ssim"): "MSE + SSIM"}.get(tuple(_terms(settings)), "other")
 
 
 def is_loss(paths: Collection[str]) -> bool:

@@ -1,6 +1,6 @@
 """Two stores or reports side by side: what changed beyond noise, what came and what went.
 
-Rows are paired by their whole recipe: variant, all settings but the seed, data, test set, conventions and numerics. Rows with
+Rows are paired by their whole recipe: variant, all settings but the seed, data, test set, conventions and revision. Rows with
 equal settings that differ in one of the latter are named as not comparable, and never judged.
 """
 
@@ -16,7 +16,8 @@ from typing import Any
 
 from harness.errors import RequestError
 from harness.report import Difference
-from harness.store.store import Store
+from harness.store import Store
+from harness.variant import Variants
 from reports.analysis import settings
 from reports.analysis.comparisons import MARGIN, Comparison, check, regression
 from reports.analysis.groups import Context, Method, context_of, difference_words, differences
@@ -59,7 +60,7 @@ def compare(a: Path, b: Path, variants: Variants, *, margin: float = MARGIN) -> 
         why = f"; with equal settings, but {'; '.join(dict.fromkeys(reason for _, reason in apart))}" if apart else ""
         raise RequestError(
             f"nothing in {a} ({len(rows_a)} rows) and {b} ({len(rows_b)} rows) can be compared: no variant was run with equal "
-            f"settings, test set, conventions and numerics in both{why}"
+            f"settings, test set, conventions and training revision in both{why}"
         )
     names = _labels(list(rows_a.values()), added)
     compared = [_judge(names[key], rows_a[key].method, rows_b[key].method, margin) for key in common]

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError
-from harness.registry import Variants
-from harness.store.store import Run, Store, Training
+from harness.store import Run, Store, Training
+from harness.variant import Variants
 from reports.analysis.groups import Group, Method
 from reports.analysis.reading import sequence_scores
 from reports.analysis.words import label

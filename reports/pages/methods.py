@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from harness.evaluation.conventions import METRICS, MetricInfo
-from harness.registry import Variants
-from harness.variant import Claim
+from harness.evaluation.conventions import METRICS
+from harness.evaluation.metrics import Metric
+from harness.variant import Claim, Variants
 from reports import cells
 from reports.analysis.comparisons import Comparison, Estimate
 from reports.analysis.groups import Group, Method, difference_title
@@ -125,7 +125,7 @@ def metrics(group: Group, id_: str, title: str) -> Table:
     return table(id_, title, columns, group.methods, note, more=list(baselines.values()))
 
 
-def _metric(info: MetricInfo) -> tuple[Column[Method], Column[Method]]:
+def _metric(info: Metric) -> tuple[Column[Method], Column[Method]]:
     arrow = "higher is better" if info.higher_is_better else "lower is better"
     unit = {"dB": "dB, "}.get(info.unit, "per frame, " if info.unit else "")
     digits = DECIMALS[info.name]
@@ -179,7 +179,7 @@ def _mean(method: Method, attribute: str, factor: float = 1.0) -> float:
 def seeds(group: Group, id_: str, title: str) -> Table:
     """Every run: all metrics and costs."""
 
-    def measured(info: MetricInfo) -> Column[tuple[Method, RunRecord]]:
+    def measured(info: Metric) -> Column[tuple[Method, RunRecord]]:
         def of(row: tuple[Method, RunRecord]) -> Value:
             value = row[1].metric(info.name)
             return cells.figure(value, DECIMALS[info.name]) if math.isfinite(value) else Value("not finite")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.evaluation.conventions import METRICS, MetricInfo
-from harness.registry import Variants
+from harness.evaluation.conventions import METRICS
+from harness.evaluation.metrics import Metric
+from harness.variant import Variants
 from reports.analysis.records import RunRecord, Trouble
 from reports.analysis.words import MOST_LISTED, distinct, shorten
 from reports.cells import NONE, Column, counts, names, table, words
@@ -28,10 +29,10 @@ def troubles(found: Sequence[Trouble], id_: str, title: str) -> Table:
 def conventions(id_: str, title: str, recorded: Mapping[str, str]) -> Table:
     """What each metric means, as the runs recorded it."""
 
-    def values(info: MetricInfo) -> str:
+    def values(info: Metric) -> str:
         return f"from {info.lowest:g}" if info.highest is None else f"{info.lowest:g} to {info.highest:g}"
 
-    columns: list[Column[MetricInfo]] = [
+    columns: list[Column[Metric]] = [
         words("metric", lambda info: info.title),
         words("better", lambda info: info.direction),
         words("range", values),
@@ -69,7 +70,7 @@ def versions(runs: Sequence[RunRecord], id_: str, title: str) -> Table:
     rows = {
         "test set": [run.test_digest for run in runs],
         "digits": [f"{run.digits.get('source')}: {run.digits.get('digest')}" for run in runs],
-        "numerics revision": [run.numerics for run in runs],
+        "training revision": [run.revision for run in runs],
         "metric conventions, version": [run.conventions.get("version", "?") for run in runs],
         "device": [run.device for run in runs],
         "code (git)": [run.facts.get("git", "not recorded") for run in runs],

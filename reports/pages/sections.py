@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from harness import __version__
 from harness.evaluation.conventions import METRICS
-from harness.registry import Variants
-from harness.store.store import Store
+from harness.store import Store
+from harness.variant import Variants
 from reports.analysis import settings
 from reports.analysis.commands import command, installable, one_line, plan_command
 from reports.analysis.comparisons import MARGIN

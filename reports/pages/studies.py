@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.store.store import Folder, Store
+from harness.store import Folder, Store
 from reports import cells
 from reports.analysis.words import label, real
 from reports.cells import Column, counts, table, words

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from harness.ablation.plan import REFERENCE
-from harness.registry import Variants
+from harness.variant import Variants
 from reports import cells
 from reports.analysis import settings
 from reports.analysis.commands import known_preset, plan_command

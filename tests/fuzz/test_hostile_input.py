@@ -20,7 +20,7 @@ from harness.data.sequences import open_frames
 from harness.errors import HarnessError
 from harness.maintenance.doctor import _records
 from harness.runs.request import read_config
-from harness.store.store import Folder, Training
+from harness.store import Folder, Training
 from reports.analysis.reading import read_document
 
 

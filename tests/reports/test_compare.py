@@ -12,8 +12,8 @@ from fake_store import Fake, cell, write_run
 
 from harness.cli import app as cli
 from harness.errors import HarnessError, RequestError
-from harness.registry import Variants
-from harness.store.store import Store
+from harness.store import Store
+from harness.variant import Variants
 from reports import ablation
 from reports.analysis.stores import compare
 from reports.figures import canvas

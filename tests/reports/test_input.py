@@ -13,8 +13,8 @@ from fake_store import Fake, cell, write_run
 from harness import NUMERICS
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import CONVENTIONS
-from harness.registry import Variants
-from harness.store.store import Folder, Store
+from harness.store import Folder, Store
+from harness.variant import Variants
 from reports import ablation
 from reports.analysis import commands, overview
 from reports.analysis.reading import DATA_FILE, read_document, read_store

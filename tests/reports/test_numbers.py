@@ -27,8 +27,8 @@ from study_cells import confirmed_study
 from harness import __version__
 from harness.ablation.plan import COPY
 from harness.evaluation.conventions import METRICS
-from harness.registry import Variants
-from harness.store.store import Folder, Store
+from harness.store import Folder, Store
+from harness.variant import Variants
 from reports.analysis.reading import read_store
 from reports.figures import canvas
 from reports.page import Figure, Page, Table, Value

@@ -14,7 +14,7 @@ from harness.data.source import open_source
 from harness.runs.cell import run_cell
 from harness.runs.request import Request
 from harness.runs.sample import Sampler
-from harness.store.store import Run, Store
+from harness.store import Run, Store
 from reports.analysis.overview import analyse
 from reports.analysis.reading import read_store
 from reports.figures import sequences

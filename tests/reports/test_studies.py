@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from study_cells import confirmed_study
 
-from harness.registry import Variants
-from harness.store.store import Folder, Store
+from harness.store import Folder, Store
+from harness.variant import Variants
 from reports import ablation
 from reports.analysis.reading import read_store
 from reports.figures.studies import importances

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fake_store import cell, without_sync, write_run
 
+from harness.store import Folder, Store
 from harness.store.status import scan
-from harness.store.store import Folder, Store
 
 
 def stages(root: Path) -> dict[str, tuple[str, str]]:

@@ -90,23 +90,6 @@ def test_one_damaged_run_does_not_hide_the_others(store: Path) -> None:
     assert [row["status"] for row in listing.runs(store)] == ["damaged", "finished"]
 
 
-def test_the_state_of_a_run_is_told_in_one_place(store: Path) -> None:
-    where = Store(store)
-    run = next(iter(where.runs()))
-    assert (run.state(where).status, run.state(where).reason) == ("finished", None)
-    assert run.state(where).record["run_id"] == run.run_id
-    (run.path / "result.json").unlink()
-    assert run.state(where).status == "trained"
-    run.write("failure.json", {"variant": "base", "error": "no memory"})
-    assert (run.state(where).status, run.state(where).reason) == ("failed", "no memory")
-    (run.path / "failure.json").unlink()
-    next(where.trainings()).path.joinpath("training.json").unlink()
-    assert run.state(where).status == "unfinished"
-    (run.path / "result.json").write_text("{")
-    assert run.state(where).status == "damaged"
-    assert "result.json is truncated" in str(run.state(where).reason)
-
-
 # --- keeping
 
 

@@ -17,7 +17,7 @@ from harness.runs.request import Request
 from harness.store import Store
 from harness.study import Arm, Float, Study
 from harness.tuning.confirm import confirm, statistics
-from harness.tuning.search import FOLDER, Plan, Search
+from harness.tuning.search import FOLDER, Search
 from harness.tuning.storage import Storage, open_storage
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from faults import fail_each, sites
+from harness.runs.execute import run_cell
 from kills import numbers
 
 from harness.ablation.plan import Ablation
@@ -30,11 +31,9 @@ from harness.ablation.runner import Runner
 from harness.data import digits
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
-from harness.registry import Variants
-from harness.runs.execute import Options, run_cell
 from harness.runs.request import Request
 from harness.runs.sample import draw_run
-from harness.store.store import Store
+from harness.store import Store
 from harness.tuning import search
 from harness.tuning.command import run_study
 from harness.tuning.request import StudyRequest
