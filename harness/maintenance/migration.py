@@ -1,4 +1,4 @@
-"""Rewrites a store under new keys: the mechanical half of a migration, which knows no meaning of any record.
+"""Rewrites a store in the newest format and under the keys of today, so that it answers new requests.
 
 Everything new is made in `<store>/migration`, which no other part of the program reads, and moved to its place by renames when all
 of it is there; what is old is removed at the end. A journal there names every folder's new key, so that a migration which was
@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.component import Find
 from harness.errors import HarnessError
-from harness.store import DamagedRecord, Folder, Run, Store, Training, validated
+from harness.experiment import Experiment
+from harness.store import Cell, DamagedRecord, Folder, Run, Store, Training, validated
 from harness.system import files, locks
 
 Rewrite = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -26,6 +28,46 @@ _STAGED = "staged.json"
 _KEY = re.compile(r"[0-9a-f]{16}")
 _NAME = re.compile(r"[0-9a-f]{16}(~[0-9]{1,6})?")
 _RECORDS = ("plans", "studies")
+
+
+def migrate(store: Store, find: Find, note: Callable[[str], None] = lambda text: None) -> list[str]:
+    """Brings every training and run of a store to the newest format and to the key that a new request has.
+
+    What was trained by an older revision of the code keeps that revision in its key, so that it does not answer for newer code.
+    Folders whose experiment needs a component that is not installed stay as they are, and are named.
+
+    Args:
+        find: (slot, name) -> a component's class; see `harness.registry.Components.find`.
+        note: tells the user what was left alone.
+
+    Returns the lines that say what was done. Raises HarnessError as `rewrite` does; the same call resumes.
+    """
+    trainings: dict[str, str] = {}
+    runs: dict[str, str] = {}
+    for folder in (*store.trainings(), *store.runs()):
+        kind = "trainings" if isinstance(folder, Training) else "runs"
+        try:
+            record = folder.read("experiment.json")
+            with validated(folder.path):
+                cell = Cell(
+                    variant=record["variant"],
+                    preset=record["preset"],
+                    experiment=Experiment.from_dict(record["experiment"], find),
+                    identity=record["identity"],
+                    revision=record["revisions"]["training"],
+                )
+                keys = {str(record["training_key"]): cell.training_key}
+                ids = {str(record["run_id"]): cell.run_id}
+        except (HarnessError, FileNotFoundError) as error:
+            note(f"{kind}/{folder.path.name} is left as it is: {error}")
+            continue
+        trainings |= {old: new for old, new in keys.items() if _KEY.fullmatch(old)}
+        runs |= {old: new for old, new in ids.items() if _KEY.fullmatch(old)}
+    changed = any(old != new for keys in (trainings, runs) for old, new in keys.items())
+    if not changed and not (store.root / FOLDER).exists():  # where that is, a migration was killed
+        return []
+    rewrite(store, trainings, runs, lambda name, body: body)
+    return [f"{len(trainings)} trainings and {len(runs)} runs have today's format and keys"]
 
 
 def rewrite(store: Store, training_keys: Mapping[str, str], run_ids: Mapping[str, str], record: Rewrite) -> None:
