@@ -68,7 +68,7 @@ def test_damage_is_named_kept_and_found_by_doctor(spoil: Callable[[Path], None],
     assert str(path) in found.reason
     assert sorted(one for one in tmp_path.rglob("*") if "locks" not in one.parts) == before  # looking changes nothing
     assert found.fix is not None
-    assert "It is kept in" in found.repair()
+    assert "It is kept in" in found.fix()
     (aside,) = (tmp_path / "quarantine").iterdir()
     assert (aside / NAME).read_bytes() == content
     assert str(path) in json.loads((aside / "why.json").read_bytes())["reason"]
