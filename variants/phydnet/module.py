@@ -156,9 +156,7 @@ class PhyDNet(nn.Module):
                 predicted.append(self._decode(*last))
         self.auxiliary_loss = None
         if self.training:
-            self.auxiliary_loss = (
-                self._auxiliary(made, predicted[: max(0, len(predicted) - horizon)], frames_BTCHW) / horizon
-            )
+            self.auxiliary_loss = self._auxiliary(made, predicted[:-horizon], frames_BTCHW) / horizon
         return torch.stack(predicted[-horizon:], dim=1)
 
     def _input(self, frames_BTCHW: Tensor, predicted: list[Tensor], step: int, feed: Feed | None) -> Tensor:
