@@ -1,0 +1,69 @@
+"""PredRNN, trained to keep its two memories apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.component import Component, Shape, setting
+from harness.variant import Claim, Variant
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredRNNV2(Component):
+    """ST-LSTM layers as in PredRNN, with a loss that keeps what they write to their two memories apart.
+
+    (B, T, C, H, W) -> (B, horizon, C, H, W). The defaults are OpenSTL's Moving MNIST configuration.
+
+    Args:
+        layers: number of ST-LSTM layers.
+        hidden: channels of every layer.
+        kernel: kernel size of the layers' convolutions, odd.
+        patch: side of the pixel blocks folded into channels; must divide height and width.
+        warm_up_weight: weight of the errors of predictions of frames that were shown, in training.
+        decoupling: weight of the decoupling loss.
+    """
+
+    slot: ClassVar[str] = "architecture"
+    name: ClassVar[str] = "predrnn-v2"
+    layers: int = setting(4, "ST-LSTM layers", at_least=1, at_most=64)
+    hidden: int = setting(128, "channels of every layer", at_least=1, at_most=4096)
+    kernel: int = setting(5, "kernel size of the layers' convolutions, odd", at_least=1, at_most=31)
+    patch: int = setting(4, "side of the pixel blocks folded into channels", at_least=1, at_most=64)
+    warm_up_weight: float = setting(
+        1.0, "weight of the errors of predictions of frames that were shown, in training", at_least=0, at_most=1e6
+    )
+    decoupling: float = setting(0.1, "weight of the decoupling loss", at_least=0, at_most=1e6)
+
+    def build(self, shape: Shape) -> nn.Module:
+        """The network. Raises RequestError for an even kernel, or frames that `patch` does not divide."""
+        from harness.model.cells import check_build
+        from variants.predrnn_v2.module import PredRNNV2 as Network
+
+        check_build("predrnn-v2", kernel=self.kernel, patch=self.patch, height=shape.height, width=shape.width)
+        return Network(
+            shape.channels,
+            layers=self.layers,
+            hidden=self.hidden,
+            kernel=self.kernel,
+            patch=self.patch,
+            warm_up_weight=self.warm_up_weight,
+            decoupling=self.decoupling,
+        )
+
+
+VARIANT = Variant(
+    name="predrnn-v2",
+    summary="PredRNN with a loss that decouples its memories",
+    source="Wang et al. 2021, arXiv:2103.09504; as OpenSTL (Tan et al. 2023, arXiv:2306.11249) runs it",
+    changes={"architecture": PredRNNV2()},
+    sizes={
+        "cpu": {"architecture": PredRNNV2(layers=2, hidden=32, kernel=3, patch=4)},
+        "tiny": {"architecture": PredRNNV2(layers=2, hidden=4, kernel=3, patch=2)},
+    },
+    claim=Claim(parameters="23.9M", ssim="0.9453"),
+    citation="Y. Wang et al., PredRNN: A Recurrent Neural Network for Spatiotemporal Predictive Learning, TPAMI 2022",
+)
