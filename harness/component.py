@@ -200,13 +200,17 @@ class Call:
 
 
 def parse_call(text: str) -> Call:
-    """Reads `name` or `name(field=value, ...)`; values are texts, 'quoted texts', [lists] or calls. Nothing is evaluated.
+    """Reads `name`, `name(field=value, ...)` or `name:VALUE` (of the first field). Values are texts, 'quoted texts', [lists] or calls;
+    nothing is evaluated.
 
     Raises RequestError with the position of the first mistake.
 
     >>> parse_call("muon(lr=0.02, others=adamw(lr=5e-3))").arguments["others"]
     Call(name='adamw', arguments={'lr': '5e-3'})
     """
+    name, colon, rest = text.strip().partition(":")
+    if colon and rest and name.replace("-", "").isalnum() and len(text) <= MOST_CHARACTERS:
+        return Call(name, {"": rest.strip()})
     (call,) = parse_calls(text, most=1)
     return call
 
@@ -397,7 +401,9 @@ def _from_record(path: str, record: Mapping[str, Any], wanted: str, find: Find) 
 
 def build(path: str, kind: type[Component], arguments: Mapping[str, Any], find: Find) -> Component:
     """The component with these fields. Raises RequestError for an unknown field, or a value of the wrong type or range."""
-    values = {name: value_of(f"{path}.{name}", kind, name, value, find) for name, value in arguments.items()}
+    first = next((f.name for f in dataclasses.fields(kind)), "")
+    given = {name or first: value for name, value in arguments.items()}
+    values = {name: value_of(f"{path}.{name}", kind, name, value, find) for name, value in given.items()}
     try:
         return kind(**values)
     except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:

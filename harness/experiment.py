@@ -78,7 +78,13 @@ class Training(Node):
     )
     optimizer: Any = slot_field(None, "slot: makes the optimizer of the network's parameters")
     schedule: Any = slot_field(None, "slot: the learning rate over the budget")
+    average: Any = slot_field(None, "slot: an average of the weights, which is validated and tested", neutral=None)
     curriculum: Any = slot_field(None, "slot: the horizon as a function of progress", neutral=None)
+    feeding: Any = slot_field(None, "slot: whether truth or prediction is fed, for networks that feed back", neutral=None)
+    start: Any = slot_field(None, "slot: where the initial weights come from", neutral=None)
+    freeze: tuple[str, ...] = setting(
+        (), "patterns of parameters that are not trained, such as encoder.*; empty: none", neutral=()
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

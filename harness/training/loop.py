@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -29,9 +29,10 @@ from harness.system.precision import torch_switches
 from harness.system.progress import Progress, Status
 from harness.system.signals import stop_signals
 from harness.training.build import build_loss, build_optimizer, build_schedule
-from harness.training.checkpoint import State, best_name, on_device, resume, save_checkpoint, write_best
+from harness.training.checkpoint import State, Stateful, best_name, on_device, resume, save_checkpoint, write_best
 from harness.training.distributed import SINGLE_PROCESS, Distributed
 from harness.training.schedules import NOMINAL_TOTAL
+from harness.training.start import start_from
 from harness.training.step import GradientAccumulator, train_step
 
 WARM_UP_STEPS = 3
@@ -73,6 +74,7 @@ def fit(
         stack.enter_context(torch_switches(device, options.deterministic, training.precision))
         stop = stack.enter_context(stop_signals())
         model = use_reference(build_model(experiment.architecture, source.shape, training.seed), options.reference)
+        start_from(experiment, model, progress.note)
         forget_peak(device)
         model = on_device(model, device)
         optimizer, schedule, loss = (
@@ -80,7 +82,9 @@ def fit(
             build_schedule(experiment),
             build_loss(experiment),
         )
-        state = resume(folder, model, optimizer)
+        average = training.average.build(model) if training.average is not None else None
+        more: dict[str, Stateful] = {} if average is None else {"average": average}
+        state = resume(folder, model, optimizer, more)
         distributed.synchronize(model, state.step)
         network = graphed(model, device, not (options.no_graphs or options.deterministic), progress.note)
         if isinstance(network, Graphed):
@@ -97,7 +101,7 @@ def fit(
 
         def keep() -> float:
             if distributed.is_main:
-                save_checkpoint(folder, model, optimizer, state)
+                save_checkpoint(folder, model, optimizer, state, more)
             return time.monotonic()
 
         def step(done: float) -> float:
@@ -107,6 +111,11 @@ def fit(
             horizon = horizon_at(experiment, done)
             wanted = (training.batch_size, horizon, device)
             frames = feed(training.seed, state.step, *wanted)
+            use_truth = None
+            if training.feeding is not None:
+                generator = torch.Generator().manual_seed(derived_seed(training.seed, f"feeding/{state.step}"))
+                shown = experiment.data.input_frames
+                use_truth = training.feeding.draw(training.batch_size, shown, horizon, done, generator)
             at, total = (state.step, training.steps) if training.steps else (done * (NOMINAL_TOTAL - 1), NOMINAL_TOTAL)
             taken = train_step(
                 network,
@@ -121,9 +130,12 @@ def fit(
                 precision=training.precision,
                 scale=state.scale if training.precision == "float16" else 1.0,
                 clip_norm=training.clip_norm,
+                use_truth_BT=use_truth,
                 distributed=distributed,
                 meanwhile=lambda: feed.prepare(training.seed, state.step + 1, *wanted),
             )
+            if average is not None and not taken.skipped:
+                average.update()
             _count(state, taken.skipped, training.precision, time.perf_counter() - started, training.batch_size)
             if state.step % LOG_EVERY == 0 and distributed.is_main:
                 said = {"loss": taken.loss, "learning_rate": taken.values.get("lr"), "horizon": horizon}
@@ -139,7 +151,8 @@ def fit(
             due = state.step % training.validate_every == 0 and state.step > 0
             if (due or finished) and state.step > state.validated and not stopping:
                 if distributed.is_main:
-                    validate(model, experiment, source, folder, device, state, stop, micro_batches)
+                    with nullcontext() if average is None else average.applied():
+                        validate(model, experiment, source, folder, device, state, stop, micro_batches)
                 state.follow(distributed)
                 saved_at = keep()
                 validation, stopping = state.last_ssim, state.step > state.validated  # a stop cuts a validation short
@@ -165,8 +178,9 @@ def fit(
         return {}
     if state.best_step is None:  # no validation had a finite SSIM: the last weights are all there is
         state.best_step = state.step
-        write_best(folder, model, state.step)
-        save_checkpoint(folder, model, optimizer, state)
+        with nullcontext() if average is None else average.applied():
+            write_best(folder, model, state.step)
+        save_checkpoint(folder, model, optimizer, state, more)
     checkpoint = best_name(state.best_step)
     folder.check_checkpoint(checkpoint)  # a digest of what is damaged already would call it whole
     return {

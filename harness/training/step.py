@@ -14,6 +14,7 @@ from harness.model.graphs import Graphed
 from harness.system.devices import autocast
 from harness.training.build import LossFunction
 from harness.training.distributed import SINGLE_PROCESS, Distributed
+from harness.training.feeding import Feed
 
 
 class GradientAccumulator(MicroBatcher):
@@ -37,8 +38,8 @@ class GradientAccumulator(MicroBatcher):
         """All `size` sequences of every batch, at once."""
         return cls(slice(0, size), size)
 
-    def add_up(self, model: nn.Module, frames_BTCHW: Tensor, work: Callable[[Tensor, float], Tensor]) -> Tensor:
-        """Calls `work` (frames, their share of the whole batch) -> loss for each part, and returns the sum of the losses.
+    def add_up(self, model: nn.Module, frames_BTCHW: Tensor, work: Callable[[slice, float], Tensor]) -> Tensor:
+        """Calls `work` (sequences, their share of the whole batch) -> loss for each part, and returns the sum of the losses.
 
         `work` adds to the model's gradients. When memory runs out and `auto` is set, the parts are halved and the step
         starts again.
@@ -46,7 +47,9 @@ class GradientAccumulator(MicroBatcher):
         mine = frames_BTCHW[self.part]
         while True:
             try:
-                losses = [work(some, len(some) / self.size) for some in torch.split(mine, self.at_once)]
+                starts = range(self.part.start, self.part.stop, self.at_once)
+                parts = [slice(start, min(start + self.at_once, self.part.stop)) for start in starts]
+                losses = [work(some, (some.stop - some.start) / self.size) for some in parts]
                 return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
             except (RuntimeError, MemoryError) as error:
                 if not self.may_take_fewer(error):
@@ -82,6 +85,7 @@ def train_step(
     precision: str = "float32",
     scale: float = 1.0,
     clip_norm: float = 0.0,
+    use_truth_BT: Tensor | None = None,
     distributed: Distributed = SINGLE_PROCESS,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Step:
@@ -103,14 +107,16 @@ def train_step(
         precision: float32, or the 16-bit type that autocast uses for the forward pass.
         scale: factor on the loss in the backward pass, removed from the gradients again: for float16.
         clip_norm: largest norm of the gradient; 0: no limit.
+        use_truth_BT: for a network with a `feed` parameter: which of its inputs are true; see `harness.training.feeding.Feed`.
         distributed: the processes that train together.
         meanwhile: called once the backward pass is queued: what it does overlaps with the device's work.
     """
 
-    def work(some: Tensor, share: float) -> Tensor:
+    def work(some: slice, share: float) -> Tensor:
         found = forward_backward(
             network,
-            some,
+            frames_BTCHW[some],
+            use_truth_BT=None if use_truth_BT is None else use_truth_BT[some],
             shown=shown,
             horizon=horizon,
             progress=progress,
@@ -147,13 +153,25 @@ def forward_backward(
     loss: LossFunction,
     precision: str,
     scale: float,
+    use_truth_BT: Tensor | None = None,
 ) -> Tensor:
-    """Predicts from the `shown` first frames, adds the gradients of `scale` times the loss; returns the loss, float32."""
+    """Predicts from the `shown` first frames, adds the gradients of `scale` times the loss; returns the loss, float32.
+
+    A network's own `auxiliary_loss`, which it sets in its forward pass, is part of the loss.
+    """
     inputs, target = frames_BTCHW[:, :shown], frames_BTCHW[:, shown:]
     with autocast(precision, frames_BTCHW.device):
         special: Callable[..., Tensor] | None = getattr(network, "forward_training", None)
-        prediction = special(inputs, horizon, target, progress) if special else network(inputs, horizon)
+        if special is not None:
+            prediction = special(inputs, horizon, target, progress)
+        elif use_truth_BT is not None:
+            prediction = network(inputs, horizon, feed=Feed(frames_BTCHW, use_truth_BT.to(frames_BTCHW.device)))
+        else:
+            prediction = network(inputs, horizon)
     found = loss(prediction, target, progress)
+    auxiliary = getattr(network, "auxiliary_loss", None)
+    if auxiliary is not None:
+        found = found + auxiliary.float()
     (found * scale).backward()  # type: ignore[no-untyped-call]
     return found.detach()
 

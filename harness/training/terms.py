@@ -110,7 +110,7 @@ class GradientDifference(LossTerm):
 class TemporalDifference(LossTerm):
     """Divergence of the changes between frames (Tan et al. 2023, TAU, arXiv:2206.12126): KL of softmaxes over pixels.
 
-    The mean over pixels, as in the code that made the published figures. With fewer than two predicted frames it is 0.
+    The mean over pixels, and 0 for two frames or fewer, as in the code that made the published figures.
     """
 
     name: ClassVar[str] = "temporal-difference"
@@ -120,7 +120,7 @@ class TemporalDifference(LossTerm):
         """A scalar, at least 0."""
         from torch.nn import functional as F
 
-        if prediction_BTCHW.shape[1] < 2:
+        if prediction_BTCHW.shape[1] <= 2:
             return prediction_BTCHW.sum() * 0.0
         ours, theirs = (
             F.log_softmax(frames.diff(dim=1).flatten(2) / self.temperature, -1)

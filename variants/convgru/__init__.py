@@ -20,6 +20,7 @@ class ConvGRUCell(Component):
     """
 
     slot: ClassVar[str] = "architecture.cell"
+    name: ClassVar[str] = "convgru"
     activation: str = setting(
         "tanh", "of the candidate state: tanh, or LeakyReLU of slope 0.2", choices=("tanh", "leaky_relu")
     )

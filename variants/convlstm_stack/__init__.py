@@ -36,7 +36,7 @@ class ConvLSTMStack(Component):
         1.0, "weight of the errors of predictions of frames that were shown, in training", at_least=0, at_most=1e6
     )
 
-    def build(self, shape: Shape) -> nn.Module:
+    def build(self, shape: Shape, seed: int = 0) -> nn.Module:
         """The network. Raises RequestError for an even kernel, or frames that `patch` does not divide."""
         from harness.model.cells import check_build
         from variants.convlstm_stack.module import ConvLSTMStack as Network
@@ -50,6 +50,12 @@ class ConvLSTMStack(Component):
             patch=self.patch,
             warm_up_weight=self.warm_up_weight,
         )
+
+    def openstl_name(self, name: str) -> str | None:
+        """The name here of a weight of OpenSTL's network; None for one that is left out."""
+        from variants.convlstm_stack.module import translate
+
+        return translate(name)
 
 
 VARIANT = Variant(

@@ -22,6 +22,7 @@ class PhyDNet(Component):
     """
 
     slot: ClassVar[str] = "architecture"
+    name: ClassVar[str] = "phydnet"
     features: int = setting(
         64, "channels that both branches read and make; a multiple of 2 * groups", at_least=4, at_most=4096
     )
@@ -39,7 +40,7 @@ class PhyDNet(Component):
         1.0, "weight of the squared error of frames predicted while reading", at_least=0, at_most=1e6
     )
 
-    def build(self, shape: Shape) -> nn.Module:
+    def build(self, shape: Shape, seed: int = 0) -> nn.Module:
         """The network. Raises RequestError for frames or settings that do not fit."""
         from variants.phydnet.module import build_phydnet
 
@@ -56,6 +57,12 @@ class PhyDNet(Component):
             moment_weight=self.moment_weight,
             warm_up_weight=self.warm_up_weight,
         )
+
+    def openstl_name(self, name: str) -> str | None:
+        """The name here of a weight of OpenSTL's network; None for one that is left out."""
+        from variants.phydnet.module import translate
+
+        return translate(name)
 
 
 VARIANT = Variant(

@@ -38,7 +38,7 @@ class PredRNNV2(Component):
     )
     decoupling: float = setting(0.1, "weight of the decoupling loss", at_least=0, at_most=1e6)
 
-    def build(self, shape: Shape) -> nn.Module:
+    def build(self, shape: Shape, seed: int = 0) -> nn.Module:
         """The network. Raises RequestError for an even kernel, or frames that `patch` does not divide."""
         from harness.model.cells import check_build
         from variants.predrnn_v2.module import PredRNNV2 as Network
@@ -53,6 +53,12 @@ class PredRNNV2(Component):
             warm_up_weight=self.warm_up_weight,
             decoupling=self.decoupling,
         )
+
+    def openstl_name(self, name: str) -> str | None:
+        """The name here of a weight of OpenSTL's network; None for one that is left out."""
+        from variants.predrnn_v2.module import translate
+
+        return translate(name)
 
 
 VARIANT = Variant(

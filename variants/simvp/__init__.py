@@ -22,6 +22,7 @@ class SimVP(Component):
     """
 
     slot: ClassVar[str] = "architecture"
+    name: ClassVar[str] = "simvp"
     translator: str = setting("gsta", "what maps input frames to frames to come", choices=("incepu", "gsta"))
     hidden: int = setting(64, "channels of the frame encoder and decoder, even", at_least=4, at_most=4096)
     translator_width: int = setting(512, "channels between the translator's layers", at_least=4, at_most=65536)
@@ -36,7 +37,7 @@ class SimVP(Component):
     )
     groups: int = setting(8, "incepu: groups of its convolutions and normalisations", at_least=1, at_most=1024)
 
-    def build(self, shape: Shape) -> nn.Module:
+    def build(self, shape: Shape, seed: int = 0) -> nn.Module:
         """The network. Raises RequestError for frames or settings that do not fit."""
         from variants.simvp.module import build_simvp
 
@@ -55,6 +56,12 @@ class SimVP(Component):
             kernels=self.kernels,
             groups=self.groups,
         )
+
+    def openstl_name(self, name: str) -> str | None:
+        """The name here of a weight of OpenSTL's network; None for one that is left out."""
+        from variants.simvp.module import translate
+
+        return translate(name)
 
 
 VARIANT = Variant(

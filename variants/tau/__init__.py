@@ -22,16 +22,15 @@ class TAU(Component):
     """
 
     slot: ClassVar[str] = "architecture"
+    name: ClassVar[str] = "tau"
     hidden: int = setting(64, "channels of the frame encoder and decoder, even", at_least=4, at_most=4096)
     translator_width: int = setting(512, "channels between the translator's blocks", at_least=4, at_most=65536)
     stages: int = setting(4, "convolutions of the encoder, every second one halves the size; even", at_least=2, at_most=16)
     blocks: int = setting(8, "blocks of the translator", at_least=2, at_most=64)
     kernel: int = setting(3, "kernel size of the frame encoder and decoder, odd", at_least=1, at_most=31)
     expansion: int = setting(8, "width of a block's feed-forward part as a multiple of its own", at_least=1, at_most=64)
-    divergence: float = setting(0.1, "weight of the loss on how frames change; 0: none", at_least=0, at_most=1e6)
-    temperature: float = setting(0.1, "temperature of the softmax in that loss", above=0, at_most=1e6)
 
-    def build(self, shape: Shape) -> nn.Module:
+    def build(self, shape: Shape, seed: int = 0) -> nn.Module:
         """The network. Raises RequestError for frames or settings that do not fit."""
         from variants.tau.module import build_tau
 
@@ -46,16 +45,20 @@ class TAU(Component):
             blocks=self.blocks,
             kernel=self.kernel,
             expansion=self.expansion,
-            divergence=self.divergence,
-            temperature=self.temperature,
         )
+
+    def openstl_name(self, name: str) -> str | None:
+        """The name here of a weight of OpenSTL's network; None for one that is left out."""
+        from variants.tau.module import translate
+
+        return translate(name)
 
 
 VARIANT = Variant(
     name="tau",
     summary="temporal attention units between SimVP's frame encoder and decoder",
     source="Tan et al. 2023, arXiv:2206.12126; sizes: OpenSTL, arXiv:2306.11249",
-    changes={"architecture": TAU()},
+    changes={"architecture": TAU(), "loss.temporal-difference": 0.1},
     sizes={
         "cpu": {"architecture": TAU(hidden=16, translator_width=128, blocks=3, expansion=4)},
         "tiny": {"architecture": TAU(hidden=4, translator_width=16, blocks=2, expansion=2)},

@@ -1,4 +1,4 @@
-"""TAU's translator and its loss term; apart from the configuration, so that listing variants does not import torch."""
+"""TAU's translator; apart from the configuration, so that listing variants does not import torch."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def build_tau(
     blocks: int = 8,
     kernel: int = 3,
     expansion: int = 8,
-    divergence: float = 0.1,
-    temperature: float = 0.1,
-) -> TAU:
+) -> SimVP:
     """The network for frames of that size; the settings are those of `variants.tau.TAU`.
 
     Raises RequestError for frames or settings that do not fit.
@@ -32,55 +30,7 @@ def build_tau(
     check_coder(hidden, stages, kernel)
     check_size(height, width, 2 ** (stages // 2))
     middle = ResidualTranslator(input_frames * hidden, translator_width, blocks, expansion, TemporalAttention)
-    return TAU(middle, channels, input_frames, hidden, stages, kernel, divergence, temperature)
-
-
-class TAU(SimVP):
-    """SimVP with a translator of temporal attention units, and a loss term on how frames change.
-
-    (B, T, C, H, W) -> (B, horizon, C, H, W), linear, not clamped.
-    """
-
-    def __init__(
-        self,
-        translator: nn.Module,
-        channels: int,
-        input_frames: int,
-        hidden: int,
-        stages: int,
-        kernel: int,
-        divergence: float,
-        temperature: float,
-    ) -> None:
-        super().__init__(translator, channels, input_frames, hidden, stages, kernel)
-        self.divergence, self.temperature = divergence, temperature
-
-    def target_loss(self, predicted_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor | None:
-        """What the published training adds to the squared error, its weight applied; None where that is 0.
-
-        Unlike an auxiliary loss of the forward pass it needs the true frames.
-        """
-        if not self.divergence:
-            return None
-        return self.divergence * differential_divergence(predicted_BTCHW, target_BTCHW, self.temperature)
-
-
-def differential_divergence(predicted_BTCHW: Tensor, target_BTCHW: Tensor, temperature: float = 0.1) -> Tensor:
-    """How far the predicted changes from frame to frame are distributed over the pixels unlike the true ones; a scalar.
-
-    The Kullback-Leibler divergence of the softmax of the differences between neighbouring frames, over all pixels of a
-    frame; its terms are averaged, not summed, over the pixels, as in OpenSTL's code. 0 for two frames or fewer.
-
-    Source: Tan et al. 2023, arXiv:2206.12126, section 3.4.
-    """
-    if predicted_BTCHW.shape[1] <= 2:
-        return predicted_BTCHW.new_zeros(())
-
-    def log_shares(frames_BTCHW: Tensor) -> Tensor:
-        return (frames_BTCHW.diff(dim=1).flatten(2) / temperature).log_softmax(dim=-1)
-
-    predicted, target = log_shares(predicted_BTCHW), log_shares(target_BTCHW)
-    return (predicted.exp() * (predicted - target)).mean()
+    return SimVP(middle, channels, input_frames, hidden, stages, kernel)
 
 
 class TemporalAttention(nn.Module):

@@ -1,0 +1,120 @@
+"""Where a training starts: weights of a file, translated where they have other names, and parameters that are not trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.component import Component, setting
+from harness.errors import RequestError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from harness.experiment import Experiment
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileStart(Component):
+    """Weights of a safetensors file, or of a state dict that torch saved (read with weights_only).
+
+    A parameter that the file lacks, or has in another shape, keeps its initial weights; what did not match is listed.
+    """
+
+    slot: ClassVar[str] = "training.start"
+    name: ClassVar[str] = "file"
+    path: Path | None = setting(None, "a .safetensors, .pt or .pth file")
+
+    def names(self, architecture: Component) -> Callable[[str], str | None]:
+        """A function from the file's names to the network's; None for what is left out."""
+        del architecture
+        return lambda name: name.removeprefix("model.")
+
+    def load(self, model: nn.Module, architecture: Component) -> str:
+        """Puts the file's weights into the model; returns one line about what matched.
+
+        Raises RequestError when the file cannot be read or nothing of it matches.
+        """
+        if self.path is None:
+            raise RequestError(f"training.start.path is empty; name a file: --set training.start={self.name}:FILE")
+        translate = self.names(architecture)
+        given = {new: tensor for name, tensor in read_weights(self.path).items() if (new := translate(name)) is not None}
+        own = model.state_dict()
+        fits = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
+        if not fits:
+            raise RequestError(
+                f"no weight of {self.path} fits the network; the file has {_some(given)}, the network {_some(own)}"
+            )
+        model.load_state_dict(fits, strict=False)
+        others = {
+            "not in the file": own.keys() - given.keys(),
+            "of another shape": {name for name in given if name in own} - fits.keys(),
+            "not in the network": given.keys() - own.keys(),
+        }
+        said = "".join(f"; {what}: {_some(names)}" for what, names in others.items() if names)
+        return f"{len(fits)} of {len(own)} weights come from {self.path}{said}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenSTLStart(FileStart):
+    """Weights of an OpenSTL checkpoint, for a network that it has too: the network's component translates the names."""
+
+    name: ClassVar[str] = "openstl"
+
+    def names(self, architecture: Component) -> Callable[[str], str | None]:
+        """The network's own translation. Raises RequestError for a network that has none."""
+        translate: Callable[[str], str | None] | None = getattr(architecture, "openstl_name", None)
+        if translate is None:
+            raise RequestError(
+                f"architecture {architecture.name} does not know OpenSTL's names; use training.start=file:FILE"
+            )
+        return lambda name: translate(name.removeprefix("model."))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file or of a saved state dict. Nothing else of a pickle is read. Raises RequestError."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise RequestError(f"cannot read the weights {path}: {str(error).splitlines()[0][:200]}") from None
+    except Exception as error:  # torch's own UnpicklingError for anything that is not plain weights
+        raise RequestError(f"{path} holds more than plain weights, which is not loaded: {type(error).__name__}") from None
+    for key in ("state_dict", "model"):  # how training programs wrap them
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not isinstance(found, Mapping) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        raise RequestError(f"{path} is not a state dict of tensors by name")
+    return dict(found)
+
+
+def start_from(experiment: Experiment, model: nn.Module, note: Callable[[str], None]) -> None:
+    """Puts the initial weights into the model and freezes what is not trained.
+
+    Raises RequestError when a pattern of training.freeze matches no parameter, or nothing is left to train.
+    """
+    training = experiment.training
+    if training.start is not None:
+        note(training.start.load(model, experiment.architecture))
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in training.freeze:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise RequestError(f"training.freeze {pattern!r} matches no parameter; there are {_some(names)}")
+    for name, parameter in model.named_parameters():
+        if any(fnmatchcase(name, pattern) for pattern in training.freeze):
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise RequestError("training.freeze leaves nothing to train")
+
+
+def _some(names: Any) -> str:
+    found = sorted(names)
+    return f"{', '.join(found[:5])}{f' and {len(found) - 5} more' if len(found) > 5 else ''}"
