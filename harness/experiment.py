@@ -28,11 +28,11 @@ from harness.component import (
     make_many,
     record_of,
     setting,
-    shown,
     slot_field,
     value_of,
 )
 from harness.errors import RequestError
+from harness.notation import shown
 
 VIEWS = ("identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -345,7 +345,7 @@ def _shared(old: Any, new: Any, given: object) -> Any:
         return new
     named = set()
     if isinstance(given, str) and "(" in given:
-        from harness.component import parse_call
+        from harness.notation import parse_call
 
         named = set(parse_call(given).arguments)
     theirs = {f.name for f in dataclasses.fields(old) if f.metadata.get("shared")}

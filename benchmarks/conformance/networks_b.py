@@ -69,7 +69,6 @@ def _tau_predict_theirs(model: nn.Module, size: Size, frames: Tensor) -> dict[st
 
 def _tau_predict_ours(model: nn.Module, size: Size, frames: Tensor) -> dict[str, Tensor]:
     found = _predict_ours(model, size, frames)
-    assert isinstance(model, tau.TAU)
     divergence = 0.1 * TemporalDifference().compute(found["predictions"], frames[:, size.input_frames :])
     return found | {"divergence": divergence}
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.component import call_text, is_slot, limits_text, record_of, walk
+from harness.component import is_slot, limits_text, record_of, walk
 from harness.errors import RequestError
+from harness.notation import call_text
 from harness.presets import PRESETS, preset
 from harness.registry import Components, Plugins
 from harness.runs.request import run_command, store_root

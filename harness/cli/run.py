@@ -10,8 +10,8 @@ import typer
 
 from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
 from harness.cli.printing import figure
-from harness.component import flatten
 from harness.errors import HarnessError
+from harness.notation import flatten
 from harness.options import RunOptions, option
 from harness.system.console import emit, note, print_table, say
 

@@ -12,10 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.component import differences, flatten, unflatten
 from harness.data.source import Source, open_source
 from harness.errors import RequestError
 from harness.experiment import BUDGETS, Experiment
+from harness.notation import differences, flatten, unflatten
 from harness.presets import preset
 from harness.store import Cell
 from harness.system.devices import resolve_precision

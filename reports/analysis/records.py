@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.component import flatten
+from harness.notation import flatten
 from harness.store import DamagedRecord
 
 FORMAT = 1
