@@ -21,6 +21,7 @@ from torch.nn import functional as F
 import variants.phydnet.module as phydnet
 import variants.simvp.module as simvp
 import variants.tau.module as tau
+from harness.training.terms import TemporalDifference
 
 THEIR_NAMES = {"hidden": "hid_S", "translator_width": "hid_T", "stages": "N_S", "blocks": "N_T"}
 """Our names of SimVP's sizes, and OpenSTL's."""

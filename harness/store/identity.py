@@ -23,7 +23,7 @@ class Cell:
 
     `identity` names the content of the training and evaluation data (see `harness.data.source.Source.identity`);
     `changes` are the config paths that the variant changes, kept so that a report can tell a variant from another setting;
-    `sources` are digests of the code of other packages' variants and components, so that an answer that other code made is named as such.
+    `sources` are digests of the code of other packages' variants and components, so that an answer of other code is named as such.
     """
 
     variant: str
