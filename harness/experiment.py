@@ -145,6 +145,11 @@ class Experiment(Node):
             find: (slot, name) -> the component's class; the installed ones if not given.
 
         Raises RequestError for an unknown path, component or field, or a value of the wrong type or range.
+
+        >>> from harness.presets import preset
+        >>> changed = preset("tiny").replace({"architecture.bottleneck": "attention(heads=2)", "loss.ssim": 0.5})
+        >>> changed.get("architecture.bottleneck.heads"), changed.get("loss.ssim.weight"), changed.get("data.canvas")
+        (2, 0.5, 16)
         """
         if find is None:
             from harness.registry import components

@@ -33,10 +33,11 @@ class Claim:
 class Variant:
     """One idea: a name, a line, a source, and the changes that it makes to an experiment.
 
-    `changes` maps config paths ('architecture.skip') to values: plain ones, or a component (see
-    `harness.component.Component`) or its text. An empty mapping is the base. `sizes` maps a preset's name
-    to changes that replace those of `changes` there: a network has a size for each preset. Raises RequestError for a name that is not lower-case
-    letters, digits, '-' and '_' (at most 64). That the paths exist is checked when a plugin is loaded.
+    `changes` maps config paths ('architecture.skip') to values: plain ones, a component (see `harness.component.Component`) or its
+    text. An empty mapping is the base. `sizes` maps a preset's name to changes that replace those of `changes` there: a network has
+    a size for each preset. That the paths exist is checked when a plugin is loaded.
+
+    Raises RequestError for a name that is not lower-case letters, digits, '-' and '_' (at most 64).
     """
 
     name: str
