@@ -123,6 +123,11 @@ class Component(Node):
     """The field that a bare number sets where several components share a slot (`loss.ssim=0.3`)."""
 
     @property
+    def values(self) -> dict[str, Any]:
+        """Its fields by name, for a module that takes them as keywords."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+    @property
     def _path(self) -> str:
         return f"{self.slot}.{self.name}" if self.shorthand else self.slot
 
