@@ -123,7 +123,7 @@ class Component(Node):
     """The field that a bare number sets where several components share a slot (`loss.ssim=0.3`)."""
 
     @property
-    def values(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """Its fields by name, for a module that takes them as keywords."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 

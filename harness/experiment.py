@@ -330,9 +330,9 @@ def check_setting(path: str, value: object) -> None:
     if path in {kind.slot for kind in components().classes()} and not isinstance(value, str | Mapping | None):
         check_component(path, value, path)
     known = components().settings()
-    if rest and not isinstance(value, Component) and name in ("data", "architecture"):
-        if not any(path == one or path.startswith(f"{one}.") for one in known):
-            raise unknown_setting(path)
+    below_slot = rest and not isinstance(value, Component) and name in ("data", "architecture")
+    if below_slot and not any(path == one or path.startswith(f"{one}.") for one in known):
+        raise unknown_setting(path)
     section = {"training": Training, "inference": Inference}.get(name)
     if section is not None and rest:
         name, _, below = rest.partition(".")

@@ -44,7 +44,7 @@ class PhyDNet(Component):
         """The network. Raises RequestError for frames or settings that do not fit."""
         from variants.phydnet.module import build_phydnet
 
-        return build_phydnet(shape.channels, shape.height, shape.width, **self.values)
+        return build_phydnet(shape.channels, shape.height, shape.width, **self.settings)
 
     def openstl_name(self, name: str) -> str | None:
         """The name here of a weight of OpenSTL's network; None for one that is left out."""

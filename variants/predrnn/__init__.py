@@ -17,7 +17,6 @@ class PredRNN(Component):
     """ST-LSTM layers at one resolution, which share a memory; they predict the next frame and read it.
 
     (B, T, C, H, W) -> (B, horizon, C, H, W). The defaults are OpenSTL's Moving MNIST configuration.
-
     """
 
     slot: ClassVar[str] = "architecture"
@@ -36,7 +35,7 @@ class PredRNN(Component):
         from variants.predrnn.module import PredRNN as Network
 
         check_build("predrnn", kernel=self.kernel, patch=self.patch, height=shape.height, width=shape.width)
-        return Network(shape.channels, **self.values)
+        return Network(shape.channels, **self.settings)
 
     def openstl_name(self, name: str) -> str | None:
         """The name here of a weight of OpenSTL's network; None for one that is left out."""

@@ -17,7 +17,6 @@ class PredRNNPP(Component):
     """Causal LSTM layers at one resolution and a gradient highway after the first; they predict the next frame and read it.
 
     (B, T, C, H, W) -> (B, horizon, C, H, W). The defaults are OpenSTL's Moving MNIST configuration.
-
     """
 
     slot: ClassVar[str] = "architecture"
@@ -36,7 +35,7 @@ class PredRNNPP(Component):
         from variants.predrnn_pp.module import PredRNNPP as Network
 
         check_build("predrnn-pp", kernel=self.kernel, patch=self.patch, height=shape.height, width=shape.width)
-        return Network(shape.channels, **self.values)
+        return Network(shape.channels, **self.settings)
 
     def openstl_name(self, name: str) -> str | None:
         """The name here of a weight of OpenSTL's network; None for one that is left out."""

@@ -17,7 +17,6 @@ class PredRNNV2(Component):
     """ST-LSTM layers as in PredRNN, with a loss that keeps what they write to their two memories apart.
 
     (B, T, C, H, W) -> (B, horizon, C, H, W). The defaults are OpenSTL's Moving MNIST configuration.
-
     """
 
     slot: ClassVar[str] = "architecture"
@@ -37,7 +36,7 @@ class PredRNNV2(Component):
         from variants.predrnn_v2.module import PredRNNV2 as Network
 
         check_build("predrnn-v2", kernel=self.kernel, patch=self.patch, height=shape.height, width=shape.width)
-        return Network(shape.channels, **self.values)
+        return Network(shape.channels, **self.settings)
 
     def openstl_name(self, name: str) -> str | None:
         """The name here of a weight of OpenSTL's network; None for one that is left out."""
