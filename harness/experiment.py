@@ -308,6 +308,7 @@ def unknown_setting(path: str, kind: type | None = None) -> RequestError:
     same = [new for old, new in RENAMED.items() if old.endswith(f".{name}")] or [
         one for one in known if one.endswith(f".{name}")
     ]
+    same.sort(key=lambda one: -difflib.SequenceMatcher(None, path, one).ratio())
     close = list(dict.fromkeys(same)) or difflib.get_close_matches(path, known, n=1)
     hint = f" did you mean {' or '.join(map(repr, close[:4]))}?" if close else ""
     names = [f.name for f in dataclasses.fields(kind if dataclasses.is_dataclass(kind) else Experiment)]

@@ -69,6 +69,7 @@ OTHER: dict[str, Any] = {
     "training.validate_every": 2,
     "training.patience": 3,
     "training.max_skipped": 4,
+    "training.freeze": ("head.*",),
     "inference.views": ("identity", "hflip"),
 }
 """For every setting that text can give, a value that preset tiny does not have."""
@@ -205,7 +206,7 @@ def test_lists_are_read_with_and_without_brackets() -> None:
         ("loss.ssim", "strong", "loss.ssim=0.1"),
         ("loss.ssim", -1, "at least 0"),
         ("loss.mae.start", 0.5, "add it first"),
-        ("loss.focal", 0.5, "for loss: mae, mse, ssim"),
+        ("loss.focal", 0.5, "for loss: bce, gradient-difference, mae, mse, ssim, temporal-difference"),
         ("inference.views", "identity,identity", "once"),
         ("inference.views", "", "at least one"),
         ("inference.views", "hflop", "hflip"),
@@ -228,7 +229,7 @@ def test_a_value_of_the_wrong_type_or_range_is_refused_with_the_path_and_what_is
         ("training.stepss", "did you mean 'training.steps'?"),
         ("max_lr", "did you mean 'training.optimizer.lr'?"),
         ("heads", "did you mean 'architecture.bottleneck.heads'?"),
-        ("trainign.steps", "did you mean 'training.steps'?"),
+        ("trainign.steps", "did you mean 'training.steps' or"),
         ("nothing.at_all", "known: data, architecture, loss, training, inference, metrics"),
         ("", "known: data"),
         ("training.", "known: seed, batch_size"),

@@ -12,7 +12,8 @@ from harness.errors import RequestError
 from harness.registry import Plugins
 from harness.variant import Variants
 
-BUILT_IN = ["attention", "base", "curriculum", "residual", "tta"]
+NETWORKS = ["convgru", "convlstm-stack", "phydnet", "predrnn", "predrnn-pp", "predrnn-v2", "simvp", "simvp-incepu", "tau"]
+BUILT_IN = sorted(["attention", "base", "curriculum", "residual", "tta", *NETWORKS])
 GROUP = "harness.variants"
 Install = Callable[..., Path]
 
