@@ -67,7 +67,7 @@ def test_no_plugins_still_takes_the_files_that_were_named(tmp_path: Path) -> Non
         (
             FINE.format(name="mine").replace("loss.l1", "loss.l7"),
             "acme:MINE",
-            "unknown component 'l7'; for loss: mae, mse, ssim",
+            "unknown component 'l7'; for loss: bce, gradient-difference, mae, mse, ssim, temporal-difference",
         ),
         (
             FINE.format(name="mine").replace("0.1", "'x'"),
@@ -134,7 +134,7 @@ def test_a_name_that_is_not_installed_is_answered_with_the_closest_one() -> None
     with pytest.raises(RequestError) as refused:
         Variants(third_party=False).get("atention")
     assert str(refused.value) == (
-        "unknown variant 'atention'; did you mean 'attention'? installed: attention, base, curriculum, residual, tta"
+        f"unknown variant 'atention'; did you mean 'attention'? installed: {', '.join(BUILT_IN)}"
     )
 
 
@@ -210,7 +210,7 @@ def test_a_component_of_a_file_can_be_read_back_from_a_record(file: Callable[...
         ("import sys; sys.exit('bye')", "SystemExit: bye"),
         ("x = 3", "defines no Variant at module level"),
         ("\0", "null bytes"),
-        (FINE.format(name="mine").replace("loss.l1", "loss.l7"), "unknown component 'l7'; for loss: mae, mse, ssim"),
+        (FINE.format(name="mine").replace("loss.l1", "loss.l7"), "unknown component 'l7'; for loss: bce, gradient-difference, mae, mse, ssim, temporal-difference"),
     ],
 )
 def test_a_broken_file_is_listed_with_its_error_and_stops_nothing_else(
@@ -231,7 +231,7 @@ def test_asking_for_a_variant_of_a_broken_file_says_why_it_is_not_there(file: Ca
     with pytest.raises(RequestError) as refused:
         Variants(files=[path], third_party=False).compose("mine")
     assert f"plugin file {path} failed to load: ZeroDivisionError: division by zero" in str(refused.value)
-    assert "installed: attention, base, curriculum, residual, tta;" in str(refused.value)
+    assert f"installed: {', '.join(BUILT_IN)};" in str(refused.value)
 
 
 def test_what_a_plugin_prints_goes_to_stderr(
