@@ -27,11 +27,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from harness.changes import claim_of
 from harness.component import Component, Shape
 from harness.errors import HarnessError, RequestError
 from harness.evaluation import cost as measure
 from harness.evaluation.views import VIEWS, predict
-from harness.experiment import Experiment, claim_of
+from harness.experiment import Experiment
 from harness.model.build import build_model, use_reference
 from harness.presets import PRESETS, preset
 from harness.runs.cell import run_cell

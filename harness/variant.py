@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
-from harness.component import Component, Find, components_in, record_of
+from harness.changes import claim_of
+from harness.component import Component, Find
 from harness.errors import RequestError
-from harness.experiment import Experiment, check_setting, claim_of
+from harness.experiment import Experiment, check_setting
 from harness.registry import Components, Plugins, source_digest
+from harness.tree import components_in, record_of
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 

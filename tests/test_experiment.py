@@ -16,13 +16,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from harness.component import Component, is_slot, setting, slot_field, walk
+from harness.changes import RENAMED
+from harness.component import Component, is_slot, setting, slot_field
 from harness.errors import RequestError
-from harness.experiment import BUDGETS, RENAMED, VIEWS, Experiment, canonical_json
+from harness.experiment import BUDGETS, VIEWS, Experiment, canonical_json
 from harness.presets import PRESETS, preset
 from harness.registry import Components
 from harness.runs.request import flatten_tables, resolve
 from harness.store import Cell
+from harness.tree import walk
 from harness.variant import Variants
 from variants.attention import SpatialAttention
 

@@ -133,9 +133,7 @@ def test_a_package_cannot_take_the_place_of_a_built_in_variant(fake_distribution
 def test_a_name_that_is_not_installed_is_answered_with_the_closest_one() -> None:
     with pytest.raises(RequestError) as refused:
         Variants(third_party=False).get("atention")
-    assert str(refused.value) == (
-        f"unknown variant 'atention'; did you mean 'attention'? installed: {', '.join(BUILT_IN)}"
-    )
+    assert str(refused.value) == (f"unknown variant 'atention'; did you mean 'attention'? installed: {', '.join(BUILT_IN)}")
 
 
 @pytest.mark.parametrize("text", ["", "+", "residual+", "+tta", "residual++tta", " "])
@@ -210,7 +208,10 @@ def test_a_component_of_a_file_can_be_read_back_from_a_record(file: Callable[...
         ("import sys; sys.exit('bye')", "SystemExit: bye"),
         ("x = 3", "defines no Variant at module level"),
         ("\0", "null bytes"),
-        (FINE.format(name="mine").replace("loss.l1", "loss.l7"), "unknown component 'l7'; for loss: bce, gradient-difference, mae, mse, ssim, temporal-difference"),
+        (
+            FINE.format(name="mine").replace("loss.l1", "loss.l7"),
+            "unknown component 'l7'; for loss: bce, gradient-difference, mae, mse, ssim, temporal-difference",
+        ),
     ],
 )
 def test_a_broken_file_is_listed_with_its_error_and_stops_nothing_else(

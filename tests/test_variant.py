@@ -93,7 +93,9 @@ def test_equal_and_nested_claims_conflict_and_both_variants_are_named(one: str, 
 @pytest.mark.parametrize("slot_filler", ["attention", "residual", "convgru"])
 @pytest.mark.parametrize("network", ["simvp", "predrnn", "phydnet"])
 def test_a_network_and_what_fills_the_slots_of_another_are_refused_by_name(network: str, slot_filler: str) -> None:
-    with pytest.raises(CompositionError, match=f"'{min(network, slot_filler)}' and '{max(network, slot_filler)}' both change"):
+    with pytest.raises(
+        CompositionError, match=f"'{min(network, slot_filler)}' and '{max(network, slot_filler)}' both change"
+    ):
         Variants(third_party=False).compose(f"{network}+{slot_filler}")
 
 

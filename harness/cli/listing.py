@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.component import is_slot, limits_text, record_of, walk
+from harness.component import is_slot, limits_text
 from harness.errors import RequestError
 from harness.notation import call_text
 from harness.presets import PRESETS, preset
@@ -15,6 +15,7 @@ from harness.registry import Components, Plugins
 from harness.runs.request import run_command, store_root
 from harness.store import DamagedRecord, Store, validated
 from harness.store.status import scan, standing
+from harness.tree import record_of, walk
 from harness.variant import Variants, describe
 
 Row = dict[str, Any]
