@@ -89,7 +89,8 @@ def changed(node: Any, prefix: str, changes: Mapping[str, object], find: Find) -
         if is_slot(f) and "name" in nested and name not in own:  # a table of a TOML file
             own[name] = nested["name"]
         if name in own:
-            value = _shared(value, value_of(path, kind, name, own[name], find), own[name])
+            given = value_of(path, kind, name, own[name], find)
+            value = _shared(value, given, own[name]) if is_slot(f) else given
         if nested:
             if not is_slot(f):
                 raise RequestError(f"{path} is a plain setting; {path}.{next(iter(nested))} does not exist")
