@@ -182,7 +182,7 @@ class FileHeldOut:
     @property
     def identity(self) -> str:
         """What the content is called in keys."""
-        return f"file:{self._file.digest}"
+        return f"file:{self._file.digest}:{self._first}-{self._first + self.count}"  # two parts of a file are two data sets
 
     def stored(self, start: int, stop: int) -> NDArray[Any]:
         """Sequences start..stop - 1 as they are stored, (B, T, C, H, W)."""
