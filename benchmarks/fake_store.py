@@ -144,7 +144,7 @@ def write_run(root: Path, made: Cell, fake: Fake = Fake()) -> str:
         "test_digest": fake.test_digest,
         "conventions": CONVENTIONS,
         "training_key": made.training_key,
-        "numerics": record["numerics"],
+        "revisions": record["revisions"],
     }
     environment = {
         "harness": "0.1.0",

@@ -21,6 +21,7 @@ from harness.errors import HarnessError
 from harness.maintenance.doctor import _records
 from harness.runs.request import read_config
 from harness.store import Folder, Training
+from harness.variant import Variants
 from reports.analysis.reading import read_document
 
 

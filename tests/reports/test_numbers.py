@@ -592,7 +592,7 @@ def trace_provenance(raw: Raw, suffix: str) -> list[Row]:
     values = {
         "test set": run["test_digest"],
         "digits": f"{run['digits']['source']}: {run['digits']['digest']}",
-        "numerics revision": run["numerics"],
+        "training revision": str(run["revision"]),
         "metric conventions, version": run["conventions"]["version"],
         "device": environment["device_name"],
         "code (git)": environment["git"]["commit"][:12],

@@ -15,6 +15,7 @@ from harness.runs.cell import run_cell
 from harness.runs.request import Request
 from harness.runs.sample import Sampler
 from harness.store import Run, Store
+from harness.variant import Variants
 from reports.analysis.overview import analyse
 from reports.analysis.reading import read_store
 from reports.figures import sequences

@@ -17,7 +17,8 @@ from harness.runs.request import Request
 from harness.store import Store
 from harness.study import Arm, Float, Study
 from harness.tuning.confirm import confirm, statistics
-from harness.tuning.search import FOLDER, Search
+from harness.tuning.database import FOLDER
+from harness.tuning.search import Search
 from harness.tuning.storage import Storage, open_storage
 
 
