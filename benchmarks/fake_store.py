@@ -88,7 +88,9 @@ def write_run(root: Path, made: Cell, fake: Fake = Fake()) -> str:
     parts = [part for part in made.variant.split("+") if part in EFFECTS]
     ssim = BASE_SSIM + sum(EFFECTS[part] for part in parts) - 0.004 * max(0, len(parts) - 1)
     ssim += shared + rng.normal(0.0, 0.003)
-    ssim -= 0.05 * (experiment.loss.ssim == 0) + 0.02 * abs(math.log10(experiment.training.max_lr / 5e-3))
+    ssim -= 0.05 * (not experiment.get("loss.ssim.weight", 0.0)) + 0.02 * abs(
+        math.log10(experiment.training.optimizer.lr / 5e-3)
+    )
     ssim = ssim if fake.ssim is None else fake.ssim
     seconds = BASE_SECONDS * math.prod(TIMES[part] for part in parts) * (1 + rng.normal(0, 0.02))
     seconds = seconds if fake.seconds is None else fake.seconds
@@ -144,7 +146,7 @@ def write_run(root: Path, made: Cell, fake: Fake = Fake()) -> str:
         "test_digest": fake.test_digest,
         "conventions": CONVENTIONS,
         "training_key": made.training_key,
-        "numerics": record["numerics"],
+        "revisions": record["revisions"],
     }
     environment = {
         "harness": "0.1.0",

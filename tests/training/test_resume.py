@@ -258,7 +258,7 @@ def test_a_network_that_does_not_fit_the_checkpoint_is_refused(source: Source, t
     path = folder.path / summary["checkpoint"]
     other, _ = cell_of(variant="residual", source=source)
     with pytest.raises(DamagedRecord, match="does not hold this experiment's network"):
-        checkpoint.load_model(other.experiment, 1, path, CPU)
+        checkpoint.load_model(other.experiment, source.shape, path, CPU)
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(DamagedRecord, match=path.name):
-        checkpoint.load_model(cell.experiment, 1, path, CPU)
+        checkpoint.load_model(cell.experiment, source.shape, path, CPU)
