@@ -43,9 +43,14 @@ def test_the_model_has_the_averages_weights_only_within() -> None:
     with torch.no_grad():
         model.weight.add_(1)
     own = model.weight.detach().clone()
-    with pytest.raises(PowerCut), average.applied():
-        assert torch.equal(model.weight, before)
-        raise PowerCut
+
+    def fail() -> None:
+        with average.applied():
+            assert torch.equal(model.weight, before)
+            raise PowerCut
+
+    with pytest.raises(PowerCut):
+        fail()
     assert torch.equal(model.weight, own)
 
 
