@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness.component import Shape
 
@@ -40,7 +40,7 @@ def build_model(architecture: Component, shape: Shape, seed: int) -> nn.Module:
     return model
 
 
-def mark_gates(weights: Iterable[nn.Parameter | None], count: int) -> None:
+def mark_gates(weights: Iterable[Tensor | None], count: int) -> None:
     """Says that each weight is `count` matrices, one a gate, along its first dimension: Muon takes them apart."""
     for weight in weights:
         if weight is not None:
