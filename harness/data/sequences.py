@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.component import CONTENT, EVALUATION, Component, setting
+from harness.data.draws import generator
 from harness.data.frames import FrameFile, open_frames
-from harness.data.moving_mnist import MOST, generator
 from harness.data.source import HeldOut, Source
 from harness.errors import RequestError
+from harness.experiment import MOST
 
 if TYPE_CHECKING:
     import torch

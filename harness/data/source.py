@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.component import Shape
-from harness.data import moving_mnist
+from harness.data.draws import generator
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +77,7 @@ class Source:
         """
         if not 1 <= horizon <= self.data.horizon:
             raise ValueError(f"horizon {horizon} is not in 1..{self.data.horizon}")
-        rng = moving_mnist.generator(seed, "train", step)
+        rng = generator(seed, "train", step)
         return self._train.batch(rng, seed, step, batch_size, self.data.input_frames + horizon, device)
 
     def validation(self, batch_size: int, device: torch.device | str) -> Iterator[torch.Tensor]:

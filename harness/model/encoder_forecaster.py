@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.component import Component, Shape, setting, slot_field
@@ -72,4 +72,5 @@ class EncoderForecasterConfig(Component):
         """The network with its initial weights. Each part has its own seed, so variants that share a part start equal there."""
         from harness.model.forecaster import EncoderForecaster
 
-        return EncoderForecaster(self, shape.channels, seed)
+        settings: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return EncoderForecaster(shape.channels, seed=seed, **settings)

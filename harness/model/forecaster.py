@@ -11,7 +11,8 @@ At preset `paper` the five layers are the article's Conv1..3 and Deconv1..2 (its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,6 @@ from torch.nn import functional as F
 from harness.errors import RequestError
 from harness.model.build import seeded
 from harness.model.cell import State
-from harness.model.encoder_forecaster import EncoderForecasterConfig
 
 
 class NoPath(nn.Module):
@@ -38,24 +38,39 @@ class EncoderForecaster(nn.Module):
 
     Every part is built under a seed of its own, made of `seed` and its place: two variants of one seed start from the same
     weights wherever they share a part, and a component may initialise its module in whatever way it likes.
+
+    Args:
+        channels: of a frame. All others are settings of `harness.model.encoder_forecaster.EncoderForecasterConfig`.
     """
 
-    def __init__(self, architecture: EncoderForecasterConfig, channels: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        widths: Sequence[int],
+        kernels: Sequence[int],
+        forecaster_kernel: int,
+        patch: int,
+        gain: float,
+        cell: Any,
+        skip: Any,
+        bottleneck: Any,
+        seed: int,
+    ) -> None:
         super().__init__()
-        widths, last = architecture.widths, len(architecture.widths) - 1
-        self.patch, self.channels = architecture.patch, channels
-        pixels = channels * architecture.patch**2
-        cell = architecture.cell
+        last = len(widths) - 1
+        self.patch, self.channels = patch, channels
+        pixels = channels * patch**2
 
-        def skip(place: str, in_channels: int, out_channels: int, *, needed: bool = True) -> nn.Module:
-            if architecture.skip is None or not needed:
+        def path(place: str, in_channels: int, out_channels: int, *, needed: bool = True) -> nn.Module:
+            if skip is None or not needed:
                 return NoPath()
             with seeded(seed, place):
-                module: nn.Module = architecture.skip.build(in_channels, out_channels)
+                module: nn.Module = skip.build(in_channels, out_channels)
             return module
 
         self.encoder, self.down, self.encoder_skip = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        for level, (width, kernel) in enumerate(zip(widths, architecture.kernels, strict=True)):
+        for level, (width, kernel) in enumerate(zip(widths, kernels, strict=True)):
             before = widths[level - 1] if level else pixels
             with seeded(seed, f"encoder.{level}"):
                 self.encoder.append(cell.build(before, width, kernel))
@@ -63,26 +78,26 @@ class EncoderForecaster(nn.Module):
                 with seeded(seed, f"down.{level - 1}"):
                     self.down.append(nn.Conv2d(before, before, 3, stride=2, padding=1))
             # The first layer follows no other, and of the deepest only the state is read: a path there would be dead.
-            self.encoder_skip.append(skip(f"encoder_skip.{level}", before, width, needed=0 < level < last))
+            self.encoder_skip.append(path(f"encoder_skip.{level}", before, width, needed=0 < level < last))
         self.bottleneck: nn.Module | None = None
-        if architecture.bottleneck is not None:
+        if bottleneck is not None:
             with seeded(seed, "bottleneck"):
-                self.bottleneck = architecture.bottleneck.build(widths[last])
+                self.bottleneck = bottleneck.build(widths[last])
         self.forecaster, self.up, self.forecaster_skip = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for level in range(last):
             above, width = widths[level + 1], widths[level]
             with seeded(seed, f"up.{level}"):
                 self.up.append(nn.ConvTranspose2d(above, above, 3, stride=2, padding=1, output_padding=1))
             with seeded(seed, f"forecaster.{level}"):
-                self.forecaster.append(cell.build(above, width, architecture.forecaster_kernel, constant_channels=width))
-            self.forecaster_skip.append(skip(f"forecaster_skip.{level}", above, width))
+                self.forecaster.append(cell.build(above, width, forecaster_kernel, constant_channels=width))
+            self.forecaster_skip.append(path(f"forecaster_skip.{level}", above, width))
         with seeded(seed, "head"):
             self.head = nn.Conv2d(widths[0], pixels, 1)
-        if architecture.gain != 1:
+        if gain != 1:
             with torch.no_grad():
                 for name, parameter in self.named_parameters():
                     if parameter.ndim == 4 and not name.startswith("head."):
-                        parameter.mul_(architecture.gain)
+                        parameter.mul_(gain)
 
     def forward(self, frames_BTCHW: Tensor, horizon: int) -> Tensor:
         """Predicts `horizon` >= 1 frames of any number >= 1. H and W must be multiples of `architecture.stride`."""
