@@ -323,7 +323,8 @@ def check_setting(path: str, value: object) -> None:
     if is_slot(f) and f.metadata["many"] and rest and "." not in rest and not isinstance(value, Component):
         _changed_terms(name, (), {}, name, {rest: value}, name, components().find)
     if path in {kind.slot for kind in components().classes()} and not isinstance(value, str | Mapping | None):
-        check_component(path, value, path)
+        for one in value if isinstance(value, tuple | list) else (value,):
+            check_component(path, one, path)
     known = components().settings()
     if rest and not isinstance(value, Component) and name in ("data", "architecture"):
         if not any(path == one or path.startswith(f"{one}.") for one in known):

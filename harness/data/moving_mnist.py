@@ -17,12 +17,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.component import CONTENT, EVALUATION, Component, setting
+from harness.component import CONTENT, EVALUATION, Component, setting, slot_field
 from harness.errors import RequestError
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class MovingMnist(Component):
         choices=("auto", "NTHW", "TNHW"),
         neutral="auto",
     )
+    augment: tuple[Any, ...] = slot_field((), "slots: changes to the training batches", many=True, neutral=(), shared=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
