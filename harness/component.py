@@ -74,14 +74,17 @@ def setting(
     return result
 
 
-def slot_field(default: T, doc: str, *, takes: str = "", many: bool = False, neutral: object = MISSING) -> T:
+def slot_field(
+    default: T, doc: str, *, takes: str = "", many: bool = False, neutral: object = MISSING, shared: bool = False
+) -> T:
     """A field that holds a component (or None), or with `many` a tuple of components of different names.
 
     Args:
         takes: the slot that its components are made for; the field's own path if not given.
         neutral: as for `setting`: None, or the name of a component all of whose fields stand at their neutral values.
+        shared: as for `setting`.
     """
-    metadata = {"doc": doc, "neutral": neutral, "decides": TRAINING, "shared": False, "slot": takes, "many": many}
+    metadata = {"doc": doc, "neutral": neutral, "decides": TRAINING, "shared": shared, "slot": takes, "many": many}
     result: T = field(default=default, metadata=metadata)
     return result
 

@@ -224,7 +224,8 @@ def check_setting(path: str, value: object) -> None:
     if is_slot(f) and f.metadata["many"] and rest and "." not in rest and not isinstance(value, Component):
         changed_terms(name, (), {}, name, {rest: value}, name, components().find)
     if path in {kind.slot for kind in components().classes()} and not isinstance(value, str | Mapping | None):
-        check_component(path, value, path)
+        for one in value if isinstance(value, tuple | list) else (value,):
+            check_component(path, one, path)
     known = components().settings()
     below_slot = rest and not isinstance(value, Component) and name in ("data", "architecture")
     if below_slot and not any(path == one or path.startswith(f"{one}.") for one in known):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.component import CONTENT, EVALUATION, Component, setting
+from harness.component import CONTENT, EVALUATION, Component, setting, slot_field
 from harness.data import movement
 from harness.data.digits import Digits, load_digits
 from harness.data.draws import generator
@@ -66,6 +66,7 @@ class MovingMnist(Component):
         choices=("auto", "NTHW", "TNHW"),
         neutral="auto",
     )
+    augment: tuple[Any, ...] = slot_field((), "slots: changes to the training batches", many=True, neutral=(), shared=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.component import CONTENT, EVALUATION, Component, setting
+from harness.component import CONTENT, EVALUATION, Component, setting, slot_field
 from harness.data.draws import generator
 from harness.data.frames import FrameFile, open_frames
 from harness.data.source import HeldOut, Source
@@ -49,6 +49,7 @@ class Frames(Component):
     test_sequences: int = setting(
         10_000, "most sequences to test on", at_least=1, at_most=MOST, decides=EVALUATION, shared=True
     )
+    augment: tuple[Any, ...] = slot_field((), "slots: changes to the training batches", many=True, neutral=(), shared=True)
 
     @property
     def total_frames(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,14 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.component import Shape
+from harness.system.seeds import derived_seed
 
 if TYPE_CHECKING:
     from harness.component import Component
-
-
-def derived_seed(seed: int, place: object) -> int:
-    """A seed for one place, 0..2**56 - 1: a hash, so that neighbouring seeds and places have nothing to do with each other."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{place}".encode()).digest()[:7])
 
 
 @contextmanager

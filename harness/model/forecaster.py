@@ -30,11 +30,12 @@ class NoPath(nn.Module):
 class EncoderForecaster(nn.Module):
     """Predicts the frames that follow: (B, T, C, H, W) -> (B, horizon, C, H, W), linear, not clamped.
 
-    A linear head, because a sigmoid one falls into the blank-frame optimum of MSE + SSIM; predictions are clamped to
-    [0, 1] for metrics and pictures only.
+    The usual head is linear, because a sigmoid one falls into the blank-frame optimum of MSE + SSIM; predictions are clamped
+    to [0, 1] for metrics and pictures only.
 
     Slots: `architecture.skip` builds a path around each layer that follows another (its output is added to the layer's
-    output), `architecture.bottleneck` a module on the deep features (B, T, C, h, w) of the frames to predict.
+    output), `architecture.bottleneck` a module on the deep features (B, T, C, h, w) of the frames to predict,
+    `architecture.head` one that makes frames of the finest features and the input frames (see `harness.model.heads`).
 
     Every part is built under a seed of its own, made of `seed` and its place: two variants of one seed start from the same
     weights wherever they share a part, and a component may initialise its module in whatever way it likes.
@@ -55,6 +56,7 @@ class EncoderForecaster(nn.Module):
         cell: Any,
         skip: Any,
         bottleneck: Any,
+        head: Any,
         seed: int,
     ) -> None:
         super().__init__()
@@ -92,7 +94,7 @@ class EncoderForecaster(nn.Module):
                 self.forecaster.append(cell.build(above, width, forecaster_kernel, constant_channels=width))
             self.forecaster_skip.append(path(f"forecaster_skip.{level}", above, width))
         with seeded(seed, "head"):
-            self.head = nn.Conv2d(widths[0], pixels, 1)
+            self.head: nn.Module = head.build(widths[0], pixels)
         if gain != 1:
             with torch.no_grad():
                 for name, parameter in self.named_parameters():
@@ -102,7 +104,7 @@ class EncoderForecaster(nn.Module):
     def forward(self, frames_BTCHW: Tensor, horizon: int) -> Tensor:
         """Predicts `horizon` >= 1 frames of any number >= 1. H and W must be multiples of `architecture.stride`."""
         _check_frames(frames_BTCHW, horizon, self.patch * 2 ** len(self.down))
-        features = F.pixel_unshuffle(frames_BTCHW.transpose(0, 1), self.patch)
+        features = inputs = F.pixel_unshuffle(frames_BTCHW.transpose(0, 1), self.patch)
         states = []
         for level, layer in enumerate(self.encoder):
             if level:
@@ -117,7 +119,7 @@ class EncoderForecaster(nn.Module):
             features = _each_frame(self.up[level], features)
             ran = self.forecaster[level](features, states[level], constant=states[level][0])
             features, _ = _around(self.forecaster_skip[level], features, ran)
-        return F.pixel_shuffle(_each_frame(self.head, features), self.patch).transpose(0, 1)
+        return F.pixel_shuffle(self.head(features, inputs), self.patch).transpose(0, 1)
 
 
 def _each_frame(module: Callable[[Tensor], Tensor], frames_TBCHW: Tensor) -> Tensor:
