@@ -302,7 +302,9 @@ def make_many(path: str, value: object, wanted: str, find: Find) -> tuple[Compon
     Raises RequestError as `make` does.
     """
     if isinstance(value, str):
-        value = [] if value.strip().lower() in ("", "none") else parse_calls(value)
+        text = value.strip()
+        text = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+        value = [] if text.strip().lower() in ("", "none") else parse_calls(text)
     if isinstance(value, Mapping):
         value = [
             {"name": key} | dict(one) if isinstance(one, Mapping) else one for key, one in value.items() if one is not None

@@ -107,7 +107,8 @@ def test_a_tree_and_its_paths_are_one_thing(name: str) -> None:
     assert flat["architecture"] == "encoder-forecaster"
     assert flat["training.optimizer.lr"] == tree["training"]["optimizer"]["lr"]
     assert not any(isinstance(value, dict) for value in flat.values())
-    assert unflatten(flat) == {key: value for key, value in tree.items() if value != {}}
+    assert list(differences(unflatten(flat), tree)) == []
+    assert list(differences(tree, unflatten(flat))) == []
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,15 @@ def test_differences_are_the_settings_that_lead_from_one_record_to_another(
     found = list(differences(changed.to_dict(), start.to_dict()))
     assert found == expected
     assert start.replace(dict(found)) == changed
+
+
+def test_several_components_are_written_as_a_list_and_read_back() -> None:
+    text = call_text(preset("cpu").to_dict()["loss"])
+    assert text == "[mse(weight=0.7, start=0.0, ramp=0.0), ssim(weight=0.3, start=0.2, ramp=0.4)]"
+    assert preset("tiny").replace({"loss": text}).loss == preset("cpu").loss
+    data = call_text(preset("tiny").to_dict()["data"])
+    assert "augment=[]" in data
+    assert preset("cpu").replace({"data": data}).data == preset("tiny").data
 
 
 def test_a_value_in_a_message_is_short() -> None:

@@ -28,10 +28,11 @@ class Looks(nn.Module):
 
 
 @dataclass(frozen=True)
-class Looking:
+class Looking(Component):
     """Sees how many frames there are."""
 
     slot: ClassVar[str] = "architecture.bottleneck"
+    name: ClassVar[str] = "looking"
 
     def build(self, channels: int) -> nn.Module:
         return Looks()

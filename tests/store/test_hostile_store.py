@@ -18,6 +18,7 @@ from study_cells import AtOnce, Lab
 from harness.errors import HarnessError
 from harness.store import DamagedRecord, Folder, Store, Training
 from harness.tuning.confirm import statistics
+from harness.variant import Variants
 from reports import ablation
 from reports.analysis import reading
 from reports.page import Page
@@ -251,7 +252,6 @@ def test_a_report_waits_for_no_pipe_and_reads_no_endless_list(tmp_path: Path) ->
 
 STUDY_FILE = """
 from harness.study import Float, Study
-from harness.variant import Variants
 STUDY = Study(name="mine", summary="s", owns=(), space=lambda e, o: {"x": Float(low=0, high=1)}, to_settings=lambda p, e: {})
 """
 
