@@ -163,7 +163,9 @@ def dosed(variant: Variant, arguments: Mapping[str, object], find: Find) -> Vari
                 error = unknown("argument", path, short, label="it takes")
                 raise RequestError(f"variant {variant.name!r}: {error}, or any setting by its path (training.batch_size=16)")
             if len(found) > 1:
-                raise RequestError(f"variant {variant.name!r}: {path!r} can be {' or '.join(found)}; write one of these paths")
+                raise RequestError(
+                    f"variant {variant.name!r}: {path!r} can be {' or '.join(found)}; write one of these paths"
+                )
             path = found[0]
         if path in dose:
             raise RequestError(f"variant {variant.name!r}: {path} is given twice; give it once")
