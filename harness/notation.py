@@ -53,6 +53,28 @@ def parse_calls(text: str, *, most: int = 64) -> list[Call]:
     return _Reader(text).calls(most)
 
 
+def split_outside(text: str, separator: str) -> list[str]:
+    """The parts between separators that stand outside parentheses, brackets and quotes, without surrounding spaces.
+
+    >>> split_outside("base, attention(heads=2, blocks=1)", ",")
+    ['base', 'attention(heads=2, blocks=1)']
+    """
+    parts, depth, quote, start = [], 0, "", 0
+    for at, one in enumerate(text):
+        if quote:
+            quote = "" if one == quote else quote
+        elif depth and one in "'\"":
+            quote = one
+        elif one in "([":
+            depth += 1
+        elif one in ")]":
+            depth -= 1
+        elif one == separator and depth <= 0:
+            parts.append(text[start:at].strip())
+            start = at + 1
+    return [*parts, text[start:].strip()]
+
+
 class _Reader:
     def __init__(self, text: str) -> None:
         if len(text) > MOST_CHARACTERS:
@@ -102,7 +124,7 @@ class _Reader:
         found: dict[str, Any] = {}
         while self._next() != ")":
             name = self._word("(),=[]'\" \t\n")
-            if not name.isidentifier() or self._next() != "=":
+            if not all(part.isidentifier() for part in name.split(".")) or self._next() != "=":
                 raise self._error("expected field=value")
             if name in found:
                 raise RequestError(f"{shown(self.text)} gives {name} twice; give it once")
@@ -183,17 +205,18 @@ def call_text(value: Any) -> str:
     if isinstance(value, Mapping) and "name" not in value:  # several components by name
         return f"[{', '.join(call_text({'name': name} | dict(one)) for name, one in value.items())}]"
     if isinstance(value, Mapping):
-        fields = ", ".join(f"{key}={_argument(one)}" for key, one in value.items() if key not in ("name", "revision"))
+        fields = ", ".join(f"{key}={argument_text(one)}" for key, one in value.items() if key not in ("name", "revision"))
         return f"{value['name']}({fields})" if fields else str(value["name"])
     if isinstance(value, list | tuple):
         return ",".join(map(call_text, value))
     return "none" if value is None else str(value)
 
 
-def _argument(value: Any) -> str:
+def argument_text(value: Any) -> str:
+    """A value of a record as it stands in a call."""
     text = call_text(value)
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(_argument, value))}]"
+        return f"[{','.join(map(argument_text, value))}]"
     if isinstance(value, str) and (not text or any(one in "(),=[]'\" " for one in text)):
         return f'"{text}"' if '"' not in text else f"'{text}'"
     return text

@@ -1,17 +1,22 @@
-"""A variant is a delta: config paths and the values that it puts there. Compositions are unions of deltas."""
+"""A variant is a delta: config paths and the values that it puts there. Compositions are unions of deltas.
+
+A composition is written as its variants' names joined by '+'. A name may carry arguments, which set fields of the components
+that the variant brings, or any other setting by its path: `residual+attention(heads=1)`, `base(training.optimizer.lr=0.001)`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
-from harness.changes import claim_of
-from harness.component import Component, Find
-from harness.errors import RequestError
+from harness.changes import RENAMED, claim_of
+from harness.component import Component, Find, make, value_of
+from harness.errors import RequestError, unknown
 from harness.experiment import Experiment, check_setting
+from harness.notation import Call, argument_text, call_text, parse_calls, shown, split_outside
 from harness.registry import Components, Plugins, source_digest
 from harness.tree import components_in, record_of
 
@@ -49,12 +54,27 @@ class Variant:
     sizes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     claim: Claim = Claim()
     citation: str = ""
+    arguments: str = ""
+    """Made by `dosed`: what stood in parentheses behind the name, in its one spelling."""
+    dose: Mapping[str, object] = field(default_factory=dict)
+    """Made by `dosed`: the changes that the arguments mean."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise RequestError(f"variant name {self.name!r}; use lower-case letters, digits, '-' and '_', at most 64")
         object.__setattr__(self, "changes", MappingProxyType(dict(self.changes)))
         object.__setattr__(self, "sizes", MappingProxyType({name: dict(one) for name, one in self.sizes.items()}))
+        object.__setattr__(self, "dose", MappingProxyType(dict(self.dose)))
+
+    @property
+    def text(self) -> str:
+        """Its name with its arguments: 'attention(heads=8)'."""
+        return f"{self.name}({self.arguments})" if self.arguments else self.name
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it replaces the network or its cell; the plan `networks` takes such variants, and no other by default."""
+        return not {"architecture", "architecture.cell"}.isdisjoint(self.changes)
 
     @property
     def components(self) -> tuple[type[Component], ...]:
@@ -70,7 +90,7 @@ class Variant:
 
     def at(self, preset: str) -> Mapping[str, object]:
         """The changes that it makes to the preset of that name."""
-        return {**self.changes, **self.sizes.get(preset, {})}
+        return {**self.changes, **self.sizes.get(preset, {}), **self.dose}
 
 
 @dataclass(frozen=True)
@@ -82,7 +102,12 @@ class Composition:
     @property
     def name(self) -> str:
         """The names joined by '+', in alphabetical order; that of the variant without changes when nothing else is there."""
-        return "+".join(variant.name for variant in self.variants)
+        return "+".join(variant.text for variant in self.variants)
+
+    @property
+    def is_network(self) -> bool:
+        """Whether one of the variants replaces the network or its cell."""
+        return any(variant.is_network for variant in self.variants)
 
     @property
     def changes(self) -> dict[str, object]:
@@ -103,21 +128,120 @@ def compose(variants: Iterable[Variant]) -> Composition:
 
     Raises CompositionError naming both variants when they claim equal or nested paths.
     """
-    given = {variant.name: variant for variant in variants}
+    given = {variant.text: variant for variant in variants}
     if not given:
         raise RequestError("no variant given; name at least one, such as base")
-    active = {name: variant for name, variant in given.items() if variant.changes} or dict([min(given.items())])
+    active = {text: variant for text, variant in given.items() if variant.at("")} or dict([min(given.items())])
     owners: dict[str, Variant] = {}
     for _, variant in sorted(active.items()):
-        for given_path, value in variant.changes.items():
+        for given_path, value in variant.at("").items():
             path = claim_of(given_path, value)
             for taken, owner in owners.items():
+                if owner is variant:
+                    continue  # a field of its own component
                 if path == taken or path.startswith(taken + ".") or taken.startswith(path + "."):
                     raise CompositionError(
-                        f"{owner.name!r} and {variant.name!r} both change {path!r}; run them one at a time, or leave one out"
+                        f"{owner.text!r} and {variant.text!r} both change {path!r}; run them one at a time, or leave one out"
                     )
             owners[path] = variant
     return Composition(tuple(variant for _, variant in sorted(active.items())))
+
+
+def dosed(variant: Variant, arguments: Mapping[str, object], find: Find) -> Variant:
+    """The variant with its arguments: fields of the components that it brings, or settings by their paths.
+
+    An argument that says what the variant says already is dropped, so that equal variants have equal names. Raises
+    RequestError for a field that none of its components has or several have, and for a value of the wrong type or range.
+    """
+    own = _own_settings(variant, find)
+    short: dict[str, list[str]] = {}
+    for path in own:
+        short.setdefault(path.rpartition(".")[2], []).append(path)
+    dose: dict[str, object] = {}
+    words: dict[str, str] = {}
+    for name, value in arguments.items():
+        path = RENAMED.get(name, name)
+        if "." not in path:
+            if not (found := short.get(path, [])):
+                error = unknown("argument", path, short, label="it takes")
+                raise RequestError(f"variant {variant.name!r}: {error}, or any setting by its path (training.batch_size=16)")
+            if len(found) > 1:
+                raise RequestError(
+                    f"variant {variant.name!r}: {path!r} can be {' or '.join(found)}; write one of these paths"
+                )
+            path = found[0]
+        if path in dose:
+            raise RequestError(f"variant {variant.name!r}: {path} is given twice; give it once")
+        if path not in own:
+            dose[path], word = _plain_argument(value), path
+            check_setting(path, dose[path])
+        else:
+            values = [_typed(path, component, value, find) for component, _ in own[path]]
+            if all(one == old for one, (_, old) in zip(values, own[path], strict=True)):
+                continue
+            field_name = path.rpartition(".")[2]
+            dose[path], word = values[0], field_name if len(short[field_name]) == 1 else path
+        words[word] = call_text(dose[path]) if isinstance(value, Call) else argument_text(record_of(dose[path]))
+    return replace(variant, dose=dose, arguments=", ".join(f"{word}={words[word]}" for word in sorted(words)))
+
+
+def _own_settings(variant: Variant, find: Find) -> dict[str, list[tuple[Component | None, object]]]:
+    """The settings that a variant's changes bring, by path: (component, value) in every size; None for a plain value's."""
+    found: dict[str, list[tuple[Component | None, object]]] = {}
+    for changes in (variant.changes, *variant.sizes.values()):
+        for path, value in changes.items():
+            for at, one in _terms(path, value) or [(path, value)]:
+                component = one if isinstance(one, Component) else _from_text(path, one, find)
+                if component is None:
+                    found.setdefault(at, []).append((None, one))
+                    continue
+                for f in fields(component):
+                    found.setdefault(f"{at}.{f.name}", []).append((component, getattr(component, f.name)))
+    return found
+
+
+def _terms(path: str, value: object) -> list[tuple[str, object]]:
+    """The components of a list of them, each at its path; none for any other value."""
+    parts = [(f"{path}.{one.name}", one) for one in value if isinstance(one, Component)] if isinstance(value, tuple) else []
+    return [*parts]
+
+
+def _from_text(path: str, value: object, find: Find) -> Component | None:
+    """The component that a change's text means; None for a plain setting."""
+    try:
+        return make(path, value, path, find) if isinstance(value, str) else None
+    except RequestError:
+        return None
+
+
+def _typed(path: str, component: Component | None, value: object, find: Find) -> object:
+    """The value in its declared type, its range checked."""
+    if component is None:
+        check_setting(path, plain := _plain_argument(value))
+        return plain
+    name = path.rpartition(".")[2]
+    typed = value_of(path, type(component), name, value, find)
+    try:
+        replace(component, **{name: typed})
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"{path} is {shown(value)}: {error}") from None
+    return typed
+
+
+def _plain_argument(value: object) -> object:
+    """An argument's value as `Experiment.replace` takes it; a number in its shortest spelling, so that 1e-3 is 0.001."""
+    if isinstance(value, Call):
+        inner = {name: _plain_argument(one) for name, one in value.arguments.items()}
+        return call_text({"name": value.name} | inner)
+    if isinstance(value, list | tuple):
+        return tuple(_plain_argument(one) for one in value)
+    try:
+        number = float(value) if isinstance(value, str) else None
+    except ValueError:
+        return value
+    if number is None or abs(number) > 1e15 or number != number:
+        return value
+    return int(number) if number.is_integer() else number
 
 
 def describe(variant: Variant) -> dict[str, object]:
@@ -153,11 +277,19 @@ class Variants(Plugins):
         return not self.components.from_module(module)
 
     def compose(self, text: str) -> Composition:
-        """The composition that 'residual+attention' names, in any order."""
-        names = [name.strip() for name in text.split("+")]
+        """The composition that 'residual+attention' or 'residual+attention(heads=1)' names, in any order."""
+        names = split_outside(text, "+")
         if not all(names):
             raise RequestError(f"variant {text!r}; name variants joined by '+', such as residual+attention")
-        return compose(self.get(name) for name in names)
+        return compose(self.named(name) for name in names)
+
+    def named(self, text: str) -> Variant:
+        """The variant that 'attention' or 'attention(heads=8)' names."""
+        if "(" not in text:
+            found: Variant = self.get(text)
+            return found
+        (call,) = parse_calls(text, most=1)
+        return dosed(self.get(call.name), call.arguments, self.components.find)
 
     def sources(self, composition: Composition, experiment: Experiment) -> dict[str, str]:
         """Digests of the source of other packages' variants and components that take part in an experiment, by name."""

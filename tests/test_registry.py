@@ -187,8 +187,10 @@ def test_a_file_may_import_a_variant_to_build_on_it(file: Callable[..., Path]) -
 
 def test_a_component_of_a_file_can_be_read_back_from_a_record(file: Callable[..., Path]) -> None:
     path = file(
-        "from dataclasses import dataclass\nfrom typing import ClassVar\nfrom harness.component import Component\nfrom harness.variant import Variant\n"
-        "@dataclass(frozen=True)\nclass Late(Component):\n    slot: ClassVar[str] = 'training.curriculum'\n    name: ClassVar[str] = 'late'\n    start: int = 1\n"
+        "from dataclasses import dataclass\nfrom typing import ClassVar\n"
+        "from harness.component import Component\nfrom harness.variant import Variant\n"
+        "@dataclass(frozen=True)\nclass Late(Component):\n    slot: ClassVar[str] = 'training.curriculum'\n"
+        "    name: ClassVar[str] = 'late'\n    start: int = 1\n"
         "    def horizon(self, progress, full): return full\n"
         "V = Variant(name='late', summary='s', source='t', changes={'training.curriculum': Late()})\n"
     )

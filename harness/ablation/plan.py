@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 from harness.errors import RequestError
 from harness.executors.jobs import Jobs
+from harness.notation import argument_text, split_outside
+from harness.variant import Composition, CompositionError, Variants
 
 if TYPE_CHECKING:
     from harness.runs.request import Request
@@ -17,12 +19,15 @@ PLANS = {
     "add-one": "base, every variant alone, and all together",
     "leave-one-out": "base, all together, and all but each one",
     "factorial": "every subset of the variants",
+    "networks": "base, and every variant that replaces the network or its cell",
     "a-a": "base against a copy of base with other seeds, which must show no difference",
 }
 REFERENCE = "base"
 COPY = "base-copy"
 MAX_FACTORS = 8
-MATCHES = ("steps", "seconds", "flops")
+MATCHES = ("steps", "seconds", "flops", "parameters")
+PARAMETERS_WITHIN = 0.1
+"""With `--equal parameters`, the largest share by which an arm's parameters may differ from base's."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Ablation(Jobs):
 
     Args:
         plan: a name of `PLANS`, or compositions separated by commas.
-        match: what every variant gets as much of as base: optimiser steps, seconds of training, or operations of training.
+        match: what every variant gets as much of as base: optimizer steps, seconds of training, or operations of training; with
+            'parameters' it gets the same steps, and must have about as many parameters.
         retries: how often to try a failed cell again.
         max_hours: after this time the cells under way save their state and stop; None for no limit.
     """
@@ -56,14 +62,25 @@ class Ablation(Jobs):
 
     def __post_init__(self) -> None:
         if self.match not in MATCHES:
-            raise RequestError(f"--match {self.match!r}; choose {', '.join(MATCHES)}")
+            raise RequestError(f"--equal {self.match!r}; choose {', '.join(MATCHES)}")
         if self.workers < 0 or self.threads < 0 or self.retries < 0 or (self.max_hours is not None and self.max_hours <= 0):
             raise RequestError("--workers and --retries are at least 0, --max-hours above 0")
 
-    @property
-    def cells(self) -> list[Planned]:
-        """The plan's cells in running order."""
-        return expand(self.plan, self.variants, self.seeds)
+
+Compose = Callable[[str], Composition]
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The rows of a plan.
+
+    Args:
+        names: compositions, the reference first.
+        left_out: rows and variants that cannot be run, each with the reason.
+    """
+
+    names: list[str]
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -81,12 +98,12 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def expand(plan: str, variants: Sequence[str], seeds: Sequence[int]) -> list[Planned]:
+def expand(plan: str, names: Sequence[str], seeds: Sequence[int]) -> list[Planned]:
     """The cells of a plan, interleaved by seed: a plan stopped early is balanced, and a machine's drift affects all rows alike.
 
     Args:
         plan: a name of `PLANS`, or compositions separated by commas ('base,attention,residual+attention').
-        variants: the factors, without base.
+        names: the plan's rows, see `arms`.
         seeds: in running order.
     """
     if plan == "a-a":
@@ -95,21 +112,77 @@ def expand(plan: str, variants: Sequence[str], seeds: Sequence[int]) -> list[Pla
         return [
             cell for seed, copy in pairs for cell in (Planned(REFERENCE, REFERENCE, seed), Planned(COPY, REFERENCE, copy))
         ]
-    return [Planned(name, name, seed) for seed in seeds for name in rows(plan, variants)]
+    return [Planned(name, name, seed) for seed in seeds for name in names]
 
 
-def rows(plan: str, variants: Sequence[str]) -> list[str]:
-    """The compositions of a plan, the reference first."""
+def arms(plan: str, variants: Sequence[str], compose: Compose) -> Arms:
+    """The rows of a plan that can be run, and those that cannot: two variants that change one setting exclude each other.
+
+    A variant that replaces the whole network leaves no slot for the others. So an arm that combines everything is made of the
+    variants that do compose: networks are left out of it where they conflict. If the others conflict as well, such as two doses
+    of one variant, there is no such arm.
+
+    Raises RequestError for an unknown plan or variant, and CompositionError for a conflict in a composition that the plan names.
+    """
+    if plan == "a-a":
+        return Arms([REFERENCE])
+    if plan not in PLANS:
+        return Arms(list(dict.fromkeys(compose(name).name for name in rows(plan, variants))))
+    factors = list(dict.fromkeys(compose(name).name for name in variants))
+    if plan == "networks":
+        networks = [name for name in factors if compose(name).is_network]
+        others = [name for name in factors if name not in networks and name != REFERENCE]
+        return Arms(rows(plan, networks), dict.fromkeys(others, "does not replace the network or its cell"))
+    if plan == "factorial":
+        found = Arms([])
+        for name in rows(plan, factors):
+            if reason := _conflict([name], compose):
+                found.left_out[name] = reason
+            else:
+                found.names.append(name)
+        return found
+    together, left_out = _composable(sorted(set(factors) - {REFERENCE}), compose)
+    return Arms(rows(plan, factors, together), left_out)
+
+
+def _composable(factors: list[str], compose: Compose) -> tuple[list[str], dict[str, str]]:
+    """The factors that can stand in one arm together, and the reasons for those that cannot; none when they conflict."""
+    if not (reason := _conflict(factors, compose)):
+        return factors, {}
+    whole = [name for name in factors if "architecture" in compose(name).changes]
+    rest = [name for name in factors if name not in whole]
+    found = {f"{name} with others": "it replaces the network that they change" for name in whole}
+    if len(rest) > 1 and (reason := _conflict(rest, compose)):
+        return [], found | {"+".join(rest): reason}
+    return rest, found
+
+
+def _conflict(names: Sequence[str], compose: Compose) -> str:
+    try:
+        compose("+".join(names) or REFERENCE)
+    except CompositionError as error:
+        return str(error).partition(";")[0]
+    return ""
+
+
+def rows(plan: str, variants: Sequence[str], together: Sequence[str] | None = None) -> list[str]:
+    """The compositions of a plan, the reference first.
+
+    Args:
+        together: those of the variants that stand in one arm together; all of them if not given.
+    """
     factors = sorted(set(variants) - {REFERENCE})
+    every = factors if together is None else list(together)
     if plan not in PLANS:
         if plan.replace("-", "").isalpha() and "," not in plan and "+" not in plan and plan not in {*factors, REFERENCE}:
             raise RequestError(
                 f"unknown plan {plan!r}; choose {', '.join(PLANS)}, or name compositions: base,attention,residual+attention"
             )
-        names = ["+".join(sorted(part.strip().split("+"))) for part in plan.split(",") if part.strip()]
+        names = ["+".join(sorted(split_outside(part, "+"))) for part in split_outside(plan, ",") if part]
         return [REFERENCE, *dict.fromkeys(name for name in names if name != REFERENCE)]
     if not factors:
-        raise RequestError(f"plan {plan!r} needs at least one variant besides base; name some with --variants")
+        what = "variant that replaces the network" if plan == "networks" else "variant besides base"
+        raise RequestError(f"plan {plan!r} needs at least one {what}; name some with --variants")
     if plan == "factorial":
         if len(factors) > MAX_FACTORS:
             raise RequestError(
@@ -117,9 +190,50 @@ def rows(plan: str, variants: Sequence[str]) -> list[str]:
                 "with --variants"
             )
         sets = [part for size in range(1, len(factors) + 1) for part in combinations(factors, size)]
+    elif plan == "networks":
+        sets = [(factor,) for factor in factors]
     elif plan == "add-one":
-        sets = [(factor,) for factor in factors] + ([tuple(factors)] if len(factors) > 1 else [])
+        sets = [(factor,) for factor in factors] + ([tuple(every)] if len(every) > 1 else [])
     else:
-        less = [tuple(other for other in factors if other != factor) for factor in factors]
-        sets = [tuple(factors), *(part for part in less if part)]
+        less = [tuple(other for other in every if other != factor) for factor in every]
+        sets = [part for part in (tuple(every), *less) if part]
+        if not sets:
+            raise RequestError(f"plan {plan!r} needs variants that compose; {', '.join(factors)} exclude each other")
     return [REFERENCE, *dict.fromkeys("+".join(part) for part in sets)]
+
+
+def plan_variants(plan: str, text: str | None, sweeps: Sequence[str], installed: Variants) -> tuple[str, ...]:
+    """The variants that a plan is made of: those of `text`, separated by commas, or the plan's default.
+
+    By default a sweep varies base, the plan `networks` takes the installed variants that replace the network or its cell, and
+    every other plan those that do not: a network is another model, not an idea that others can be added to.
+    """
+    if sweeps and plan != "add-one":
+        raise RequestError(f"--sweep makes the arms itself; leave --plan {plan} out")
+    if text:
+        return tuple(name for name in split_outside(text, ",") if name)
+    if sweeps:
+        return (REFERENCE,)
+    wanted = plan == "networks"
+    return tuple(one.name for one in installed if one.error is not None or one.value.is_network is wanted)
+
+
+def swept(variants: Sequence[str], sweeps: Sequence[str]) -> str:
+    """A plan of compositions: base, and every variant with every value of the settings that are swept.
+
+    >>> swept(["base"], ["training.optimizer.lr=1e-3,3e-3"])
+    'base,base(training.optimizer.lr=1e-3),base(training.optimizer.lr=3e-3)'
+    """
+    values = []
+    for text in sweeps:
+        path, _, rest = text.partition("=")
+        found = [one for one in split_outside(rest, ",") if one]
+        if not path.strip() or not found:
+            raise RequestError(f"--sweep {text!r}; write path=value,value, such as training.optimizer.lr=1e-3,3e-3")
+        values.append([f"{path.strip()}={one if '(' in one or '[' in one else argument_text(one)}" for one in found])
+    named = [
+        f"{variant[:-1]}, {', '.join(chosen)})" if variant.endswith(")") else f"{variant}({', '.join(chosen)})"
+        for variant in variants
+        for chosen in product(*values)
+    ]
+    return ",".join(dict.fromkeys([REFERENCE, *named]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from harness.ablation.plan import REFERENCE, Ablation, Planned
@@ -41,7 +42,8 @@ class Row:
 class PlanRecord:
     """The file of one plan under plans/, named by the digest of what makes it a different plan."""
 
-    def __init__(self, ablation: Ablation, store: Store) -> None:
+    def __init__(self, ablation: Ablation, store: Store, left_out: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._left_out = dict(left_out)
         request = ablation.request
         settings = {**(request.config or {}), **(request.settings or {})}
         self._store, self._folder, self._command = store, Folder(store.part("plans")), ablation.command
@@ -66,4 +68,5 @@ class PlanRecord:
     def save(self, rows: Sequence[Row]) -> None:
         """Writes the record."""
         cells = [row.record() for row in rows]
-        self._folder.write(self._name, self._spec | {"reference": REFERENCE, "command": self._command, "cells": cells})
+        facts = {"reference": REFERENCE, "command": self._command, "left_out": self._left_out}
+        self._folder.write(self._name, self._spec | facts | {"cells": cells})

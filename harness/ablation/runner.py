@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from harness.ablation.plan import REFERENCE, Ablation, Planned
+from harness.ablation.plan import PARAMETERS_WITHIN, REFERENCE, Ablation, Planned, arms, expand
 from harness.ablation.record import PlanRecord, Row
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
@@ -28,28 +28,56 @@ class Runner:
     Args:
         note: receives messages to the user.
         executors: makes the executor that runs the cells.
+        variants: the variants that the plan may name; the installed ones and those of the plugin files if not given.
     """
 
     def __init__(
-        self, ablation: Ablation, store: Store, note: Callable[[str], None], executors: Executors = Processes
+        self,
+        ablation: Ablation,
+        store: Store,
+        note: Callable[[str], None],
+        executors: Executors = Processes,
+        variants: Variants | None = None,
     ) -> None:
         self.ablation, self.store, self.note, self.executors = ablation, store, note, executors
-        self.variants = Variants(files=ablation.plugins, third_party=ablation.third_party)
-        self.rows = [Row(planned) for planned in ablation.cells]
+        self.variants = variants or Variants(files=ablation.plugins, third_party=ablation.third_party)
+        found = arms(ablation.plan, ablation.variants, self.variants.compose)
+        self.left_out = found.left_out
+        self.rows = [Row(planned) for planned in expand(ablation.plan, found.names, ablation.seeds)]
         self.source: Source | None = None
-        self._record = PlanRecord(ablation, store)
-        for planned in ablation.cells:
-            self.variants.compose(planned.variant)
+        self._record = PlanRecord(ablation, store, self.left_out)
+        for name, reason in self.left_out.items():
+            note(f"left out: {name}: {reason}")
 
     def prepare(self) -> list[Row]:
-        """Makes the cells whose budget is known, and marks those that the store has. Trains nothing."""
+        """Makes the cells whose budget is known, and marks those that the store has. Trains nothing.
+
+        Raises RequestError when the plan asks for equal parameters and an arm has more or fewer than base.
+        """
         for row in self.rows:
             if row.cell is None and (request := self._matched(row.planned)) is not None:
                 row.cell, self.source = request.cell(self.variants, row.planned.variant, row.planned.seed, self.source)
                 row.request = request
                 if self._finished(row.cell):
                     row.status, row.cached = "finished", True
+        if self.ablation.match == "parameters":
+            self._check_parameters()
         return self.rows
+
+    def _check_parameters(self) -> None:
+        from harness.evaluation.cost import forward_cost
+
+        assert self.source is not None
+        seed, shape = self.ablation.seeds[0], self.source.shape
+        cells = {row.planned.variant: row.cell for row in self.rows if row.cell and row.planned.seed == seed}
+        counts = {name: forward_cost(cell.experiment, shape, 1)[0] for name, cell in cells.items()}
+        base = counts[REFERENCE]
+        odd = [f"{name} has {count:,} ({count / base - 1:+.0%})" for name, count in counts.items() if _far(count, base)]
+        if odd:
+            raise RequestError(
+                f"--equal parameters: {'; '.join(odd)}; base has {base:,}, and at most {PARAMETERS_WITHIN:.0%} more or less is "
+                "accepted. Leave these out with --variants, or give them other sizes by arguments, such as simvp(hidden=24)"
+            )
 
     def _finished(self, cell: Cell) -> bool:
         try:
@@ -61,7 +89,7 @@ class Runner:
     def _matched(self, planned: Planned) -> Request | None:
         """The request with the budget that makes a cell cost what base costs; None while base's cost is not known yet."""
         ablation, request = self.ablation, self.ablation.request
-        if ablation.match == "steps" or planned.variant == REFERENCE:
+        if ablation.match in ("steps", "parameters") or planned.variant == REFERENCE:
             return request
         base, self.source = request.cell(self.variants, REFERENCE, planned.seed, self.source)
         cell, _ = request.cell(self.variants, planned.variant, planned.seed, self.source)
@@ -71,7 +99,7 @@ class Runner:
             from harness.evaluation.cost import training_flops
 
             if base.experiment.training.steps is None:
-                raise RequestError("--match flops needs a budget in steps or epochs, not in training.seconds")
+                raise RequestError("--equal flops needs a budget in steps or epochs, not in training.seconds")
             shape = self.source.shape
             ratio = training_flops(base.experiment, shape) / training_flops(cell.experiment, shape)
             return _with_budget(request, "training.steps", max(1, round(base.experiment.training.steps * ratio)))
@@ -163,6 +191,11 @@ class Runner:
     def _counts(self) -> str:
         counts = {status: sum(row.status == status for row in self.rows) for status in ("finished", "failed", "stopped")}
         return ", ".join(f"{count} of {len(self.rows)} cells {status}" for status, count in counts.items() if count)
+
+
+def _far(count: int, base: int) -> bool:
+    """Whether an arm has too many or too few parameters to be called equal to base."""
+    return abs(count - base) > PARAMETERS_WITHIN * base
 
 
 def _set_status(todo: list[Row], status: str, error: str | None = None) -> None:

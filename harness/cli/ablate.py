@@ -15,10 +15,23 @@ from harness.system.console import emit, note, print_table, say
 @expand_options
 def ablate(
     *,
-    plan: str = option("add-one", "add-one, leave-one-out, factorial, a-a, or compositions: base,attention,residual+tta."),
-    variants: str | None = option(None, "The plan's variants, separated by commas. Default: all installed."),
+    plan: str = option(
+        "add-one", "add-one, leave-one-out, factorial, networks, a-a, or compositions: base,attention,residual+tta."
+    ),
+    variants: str | None = option(
+        None,
+        "The plan's variants, separated by commas; a dose in parentheses: attention(heads=8). Default: all installed that "
+        "replace the network (plan networks), or all others.",
+    ),
+    sweep: list[str] | None = option(
+        None, "Arms of a setting's values, path=value,value: every variant (default: base) with every value."
+    ),
     seeds: str = option("3", "How many seeds (5), or a list of them (0,3,7)."),
-    match: str = option("steps", "Give every variant base's steps, seconds or flops."),
+    match: str = option(
+        "steps",
+        "Give every variant base's steps, seconds or flops; or its steps where it has about base's parameters.",
+        flag="--equal --match",
+    ),
     asked: RequestOptions,
     where: DeviceOptions,
     stored: StoreOptions,
@@ -31,17 +44,17 @@ def ablate(
     options: RunOptions,
 ) -> None:
     """Run an ablation plan: variants times seeds. Cells that the store has are not trained again."""
-    from harness.ablation.plan import Ablation, parse_seeds
+    from harness.ablation.plan import Ablation, parse_seeds, plan_variants, swept
     from harness.ablation.runner import Runner
     from harness.executors.resources import executors, resolve_resources
     from harness.system.secrets import redact
 
     resources = resolve_resources(executor, where.device)
     request = asked.request(resources.device, where.digits)
-    names = variants.split(",") if variants else plugins.variants().names
+    chosen = plan_variants(plan, variants, sweep or (), plugins.variants())
     ablation = Ablation(
-        plan=plan,
-        variants=tuple(name.strip() for name in names if name.strip()),
+        plan=swept(chosen, sweep) if sweep else plan,
+        variants=chosen,
         seeds=parse_seeds(seeds),
         request=request,
         match=match,
@@ -58,10 +71,11 @@ def ablate(
     runner = Runner(ablation, store, note, executors(resources, store.root, note))
     rows = runner.prepare() if dry_run else runner.run()
     document: dict[str, Any] = {
-        "plan": plan,
+        "plan": ablation.plan,
         "match": match,
         "preset": request.preset,
         "cells": [row.record() for row in rows],
+        "left_out": runner.left_out,
     }
     if dry_run:
         from harness.ablation.estimate import estimate

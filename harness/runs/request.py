@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.changes import RENAMED
 from harness.data.source import Source, open_source
 from harness.errors import RequestError
 from harness.experiment import BUDGETS, Experiment
@@ -96,7 +97,11 @@ class Request:
         """
         find = variants.components.find
         experiment = preset(self.preset).replace(self.config or {}, find)
-        experiment = variants.compose(text).apply(experiment, self.preset, find).replace(self.settings or {}, find)
+        composition = variants.compose(text)
+        for path in {RENAMED.get(one, one) for one in self.settings or {}}:
+            if any(path in one.dose for one in composition.variants):
+                raise RequestError(f"{path} is set by {composition.name!r} and by --set; give one of them")
+        experiment = composition.apply(experiment, self.preset, find).replace(self.settings or {}, find)
         if seed is not None:
             experiment = experiment.replace({SEED: seed}, find)
         return resolve(experiment, self.device)
@@ -105,11 +110,11 @@ class Request:
         self, variants: Variants, text: str, seed: int | None = None, source: Source | None = None
     ) -> tuple[Cell, Source]:
         """The cell of a variant and a seed, with its data. A source opened before is used again when its data are the same."""
+        composition = variants.compose(text)
         experiment = self.experiment(variants, text, seed)
         if source is None or source.data != experiment.data:
             source = open_source(experiment.data, self.digits)
         experiment = resolve(experiment, self.device, source.epoch_sequences)
-        composition = variants.compose(text)
         cell = Cell(
             composition.name,
             self.preset,

@@ -13,7 +13,8 @@ from reports.analysis.records import RunRecord
 from reports.analysis.words import shorten
 
 LONGEST_COMMAND = 2000
-_COMPOSITION = re.compile(r"[a-z][a-z0-9_-]{0,63}(\+[a-z][a-z0-9_-]{0,63}){0,31}")
+_NAME = r"[a-z][a-z0-9_-]{0,63}(\([^+\x00-\x1f]{1,400}\))?"
+_COMPOSITION = re.compile(rf"{_NAME}(\+{_NAME}){{0,31}}")
 
 
 def command(method: Method, settings: Mapping[str, str] | None = None) -> str:
@@ -29,7 +30,7 @@ def command(method: Method, settings: Mapping[str, str] | None = None) -> str:
     notes = [one for one in given if one.startswith("#")]
     given = [one for one in given if not one.startswith("#")]
     given += [f"--set {path}={value}" for path, value in (settings or {}).items()]
-    return " ".join([*_words(method.variant, method.first, method.seeds), *given, *notes])
+    return " ".join([*_words(shlex.quote(method.variant), method.first, method.seeds), *given, *notes])
 
 
 def plan_command(group: Group, plan: str, *options: str) -> str:

@@ -19,7 +19,7 @@ from reports.analysis.records import RunRecord
 from reports.analysis.settings import FILES, SEED
 from reports.analysis.words import compact, distinct, number, shorten
 
-MATCHES = {"steps": "equal steps", "seconds": "equal seconds", "flops": "equal operations"}
+MATCHES = {"steps": "equal steps", "seconds": "equal seconds", "flops": "equal operations", "parameters": "equal parameters"}
 _ABSENT = "not recorded"
 _PLURALS = {"test set": "test sets", "digits": "sets of digits", "training revision": "training revisions"}
 

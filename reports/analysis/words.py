@@ -6,6 +6,8 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 
+from harness.notation import split_outside
+
 MOST_SHOWN = 120
 """Characters of a value that are shown where it differs."""
 MOST_LISTED = 20
@@ -67,3 +69,8 @@ def listed(values: Sequence[int], most: int = MOST_LISTED) -> str:
 def counted(count: int, noun: str) -> str:
     """'1 seed', '2 seeds'."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def names_in(composition: str) -> list[str]:
+    """The names of a composition's variants, without their arguments."""
+    return [part.partition("(")[0] for part in split_outside(composition, "+")]

@@ -13,12 +13,13 @@ from reports.analysis import settings
 from reports.analysis.commands import command, installable, one_line, plan_command
 from reports.analysis.comparisons import MARGIN
 from reports.analysis.contrasts import factorial
+from reports.analysis.doses import doses
 from reports.analysis.groups import MATCHES, Group, context_of, difference_title
 from reports.analysis.overview import Analysis, analyse
 from reports.analysis.promises import METHOD, promise
 from reports.analysis.reading import read_validations
 from reports.analysis.records import Records, Trouble
-from reports.analysis.words import distinct, shorten
+from reports.analysis.words import distinct, names_in, shorten
 from reports.page import Figure, Page, Section, Table
 from reports.pages import comparisons, methods, provenance, studies
 from reports.pages.summary import facts, summary, warnings
@@ -37,6 +38,7 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float = 
         _ablation(result, variants),
         _costs(result),
         _statistics(result, found),
+        _doses(result),
         _interactions(main),
         _losses(result),
         _rates(result),
@@ -84,7 +86,7 @@ def _ablation(result: Analysis, variants: Variants) -> Section:
             "Only equal steps were run. The same cost for everybody is the other fair comparison; these commands fill its tables.",
         )
         names = ",".join(installable(method.variant for method in main.others))
-        commands = [plan_command(main, names, "--match", match) for match in ("seconds", "flops") if names]
+        commands = [plan_command(main, names, "--equal", match) for match in ("seconds", "flops") if names]
     tables.append(methods.metrics(main, "metrics", "All metrics"))
     return Section("ablation", "Which idea helps", paragraphs, tuple(tables), figures, commands=tuple(commands))
 
@@ -160,6 +162,21 @@ def _interactions(main: Group) -> Section | None:
     words = f"From the full factorial set of {names}: {2 ** len(found.factors)} compositions."
     table = comparisons.effects(found, "effects", "Main effects and pairwise interactions")
     return Section("interactions", title, (words,), (table,), (interactions(found),))
+
+
+def _doses(result: Analysis) -> Section | None:
+    """One variant with several values of one field or setting: a curve for each field in each table."""
+    from reports.figures.doses import response
+
+    figures = [
+        response(group, path, curves, f"dose-{number}{end}")
+        for group, end, _ in _by_match(result)
+        for number, (path, curves) in enumerate(doses(group).items(), start=1)
+    ]
+    if not figures:
+        return None
+    words = "Arms of one variant that differ in one number. A curve says nothing beyond the values that were run."
+    return Section("doses", "How much of it", (words,), figures=tuple(figures))
 
 
 def _losses(result: Analysis) -> Section | None:
@@ -271,7 +288,7 @@ def _method(result: Analysis, found: Records, variants: Variants) -> Section:
     ]
     if dirty:
         paragraphs.append(f"Some runs were made from code with uncommitted changes ({'; '.join(dirty[:5])}).")
-    parts = sorted({part for run in runs for part in run.variant.split("+")})
+    parts = sorted({part for run in runs for part in names_in(run.variant)})
     made = (
         provenance.conventions("conventions", "Metrics", main.first.conventions),
         provenance.versions(runs, "provenance", "Data, versions and devices"),

@@ -15,7 +15,7 @@ from reports.analysis.groups import MATCHES, Group, Method, difference_title
 from reports.analysis.overview import Analysis
 from reports.analysis.power import MINIMUM_SEEDS
 from reports.analysis.records import Records, Trouble
-from reports.analysis.words import MOST_LISTED, counted, distinct, listed, number, shorten
+from reports.analysis.words import MOST_LISTED, counted, distinct, listed, names_in, number, shorten
 
 MOST_SENTENCES = 10
 
@@ -131,7 +131,7 @@ def warnings(result: Analysis, found: Records, missing: Sequence[Trouble], varia
     lines += _weak(main)
     if "mean nothing" in (preset := known_preset(main.first.preset)):
         lines.append(f"preset {main.first.preset}: {preset}.")
-    parts = sorted({part for run in found.runs for part in run.variant.split("+")} - set(variants.names))
+    parts = sorted({part for run in found.runs for part in names_in(run.variant)} - set(variants.names))
     if parts:
         names = ", ".join(shorten(name, 60) for name in parts[:MOST_LISTED])
         lines.append(

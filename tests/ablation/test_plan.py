@@ -44,7 +44,7 @@ def test_the_order_of_the_variants_does_not_matter() -> None:
 
 
 def test_a_plan_stopped_early_is_balanced() -> None:
-    cells = expand("add-one", FACTORS, (0, 1, 2))
+    cells = expand("add-one", rows("add-one", FACTORS), (0, 1, 2))
     width = len(rows("add-one", FACTORS))
     assert [cell.seed for cell in cells] == [0] * width + [1] * width + [2] * width
 

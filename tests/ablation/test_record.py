@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.ablation.plan import Ablation
+from harness.ablation.plan import Ablation, expand, rows
 from harness.ablation.record import PlanRecord, Row
 from harness.options import RunOptions
 from harness.runs.request import Request
@@ -17,7 +17,7 @@ PLAN = Ablation(plan="base,tta", variants=(), seeds=(0,), request=Request(preset
 
 
 def saved(plan: Ablation, root: Path) -> set[str]:
-    PlanRecord(plan, Store(root)).save([Row(planned) for planned in plan.cells])
+    PlanRecord(plan, Store(root)).save([Row(one) for one in expand(plan.plan, rows(plan.plan, ()), plan.seeds)])
     return {path.name for path in (root / "plans").iterdir()}
 
 

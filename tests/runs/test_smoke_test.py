@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from trainings import cell_of
 
+from harness.component import Component
 from harness.errors import RequestError
 from harness.runs.cell import run_cell
 from harness.runs.smoke_test import smoke_test
