@@ -1,0 +1,1 @@
+from harness.testing.variants import VariantContract as VariantContract
