@@ -159,7 +159,7 @@ def changed_terms(
         if rest:
             deeper.setdefault(one, {})[rest] = value
             continue
-        kind = find(wanted, one)
+        kind = type(value) if isinstance(value, Component) else find(wanted, one)
         short = kind.shorthand
         bare = isinstance(value, int | float) or (isinstance(value, str) and is_number(value))
         if short and bare:
@@ -179,7 +179,7 @@ def changed_terms(
             check_component(f"{path}.{one}", made, wanted)
             found[one] = made
     for one, changes in deeper.items():
-        kind = find(wanted, one)
+        kind = type(found[one]) if one in found else find(wanted, one)
         if one not in found:
             neutral = {f.name: f.metadata.get("neutral") for f in dataclasses.fields(kind)}
             if all(

@@ -61,7 +61,9 @@ class EncoderForecaster(nn.Module):
     ) -> None:
         super().__init__()
         last = len(widths) - 1
-        self.patch, self.channels = patch, channels
+        self.patch, self.channels, self.widths = patch, channels, tuple(widths)
+        slots = {"cell": cell, "skip": skip, "bottleneck": bottleneck, "head": head}
+        self.names = {slot: one.name for slot, one in slots.items() if one is not None}
         pixels = channels * patch**2
 
         def path(place: str, in_channels: int, out_channels: int, *, needed: bool = True) -> nn.Module:
@@ -102,34 +104,58 @@ class EncoderForecaster(nn.Module):
                         parameter.mul_(gain)
 
     def forward(self, frames_BTCHW: Tensor, horizon: int) -> Tensor:
-        """Predicts `horizon` >= 1 frames of any number >= 1. H and W must be multiples of `architecture.stride`."""
+        """Predicts `horizon` >= 1 frames of any number >= 1. H and W must be multiples of the configuration's `stride`."""
         _check_frames(frames_BTCHW, horizon, self.patch * 2 ** len(self.down))
         features = inputs = F.pixel_unshuffle(frames_BTCHW.transpose(0, 1), self.patch)
         states = []
         for level, layer in enumerate(self.encoder):
             if level:
                 features = _each_frame(self.down[level - 1], features)
-            features, state = _around(self.encoder_skip[level], features, layer(features))
+            ran = self._ran(layer(features), features.shape, level)
+            features, state = self._around(self.encoder_skip[level], features, ran)
             states.append(state)
-        deepest = self.encoder[-1]
-        features, _ = deepest(None, states[-1], steps=horizon)
+        rolled = self.encoder[-1](None, states[-1], steps=horizon)
+        features, _ = self._ran(rolled, (horizon, *features.shape[1:]), len(self.encoder) - 1)
         if self.bottleneck is not None:
-            features = self.bottleneck(features.transpose(0, 1)).transpose(0, 1)
+            deep = features.transpose(0, 1)
+            features = self._checked("bottleneck", self.bottleneck(deep), deep.shape).transpose(0, 1)
         for level in reversed(range(len(self.forecaster))):
             features = _each_frame(self.up[level], features)
             ran = self.forecaster[level](features, states[level], constant=states[level][0])
-            features, _ = _around(self.forecaster_skip[level], features, ran)
-        return F.pixel_shuffle(self.head(features, inputs), self.patch).transpose(0, 1)
+            features, _ = self._around(self.forecaster_skip[level], features, self._ran(ran, features.shape, level))
+        folded = self._checked("head", self.head(features, inputs), (horizon, *inputs.shape[1:]))
+        return F.pixel_shuffle(folded, self.patch).transpose(0, 1)
+
+    def _checked(self, slot: str, found: object, wanted: Sequence[int]) -> Tensor:
+        """What a slot's module gave. Raises RequestError unless it is a tensor of the shape that the slot is to give."""
+        if isinstance(found, Tensor) and found.shape == torch.Size(wanted):
+            return found
+        gave = tuple(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        name = self.names[slot]
+        raise RequestError(f"the module of architecture.{slot}={name} gave {gave}; wanted a tensor of shape {tuple(wanted)}")
+
+    def _ran(self, found: Any, shape_TBCHW: Sequence[int], level: int) -> tuple[Tensor, State]:
+        """What a layer gave for an input of that shape."""
+        if not isinstance(found, tuple) or len(found) != 2:
+            name = self.names["cell"]
+            raise RequestError(
+                f"the module of architecture.cell={name} gave a {type(found).__name__}; wanted a tuple (outputs, state)"
+            )
+        steps, batch, _, height, width = shape_TBCHW
+        wanted = (steps, batch, self.widths[level], height, width)
+        return self._checked("cell", found[0], wanted), found[1]
+
+    def _around(self, path: nn.Module, inputs_TBCHW: Tensor, ran: tuple[Tensor, State]) -> tuple[Tensor, State]:
+        outputs, state = ran
+        if isinstance(path, NoPath):
+            return ran
+        frames = outputs.flatten(0, 1)
+        return outputs + self._checked("skip", path(inputs_TBCHW.flatten(0, 1)), frames.shape).view_as(outputs), state
 
 
 def _each_frame(module: Callable[[Tensor], Tensor], frames_TBCHW: Tensor) -> Tensor:
     each: Tensor = module(frames_TBCHW.flatten(0, 1))
     return each.view(*frames_TBCHW.shape[:2], *each.shape[1:])
-
-
-def _around(path: nn.Module, inputs_TBCHW: Tensor, ran: tuple[Tensor, State]) -> tuple[Tensor, State]:
-    outputs, state = ran
-    return (outputs if isinstance(path, NoPath) else outputs + _each_frame(path, inputs_TBCHW)), state
 
 
 def _check_frames(frames_BTCHW: Tensor, horizon: int, stride: int) -> None:
