@@ -1,6 +1,65 @@
-"""An ablation benchmarking harness for spatiotemporal prediction: plans, seeds, intervals, and reports from raw records."""
+"""An ablation benchmarking harness for spatiotemporal prediction: plans, seeds, intervals, and reports from raw records.
+
+What the command line does, in the same words; see docs/library.md:
+
+    import harness
+
+    found = harness.ablate(variants=["attention"], seeds=3, preset="tiny", store="artifacts")
+    found.frame()     # a row for each run and metric
+    found.verdicts()  # each variant against base
+
+Importing this module imports neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.component import Component as Component
+    from harness.component import Shape as Shape
+    from harness.component import setting as setting
+    from harness.component import slot_field as slot_field
+    from harness.experiment import Experiment as Experiment
+    from harness.library import ablate as ablate
+    from harness.library import compare as compare
+    from harness.library import open_store as open_store
+    from harness.library import report as report
+    from harness.library import run as run
+    from harness.library import study as study
+    from harness.results import Result as Result
+    from harness.results import Results as Results
+    from harness.variant import Variant as Variant
 
 __version__ = "0.1.0"
 
 REVISIONS = {"training": 2, "prediction": 1}
 """Revisions of what decides a number, by concern: raised when code changes it. A component and a metric have their own."""
+
+_PLACES = {
+    **dict.fromkeys(("Component", "Shape", "setting", "slot_field"), "component"),
+    **dict.fromkeys(("ablate", "compare", "open_store", "report", "run", "study"), "library"),
+    **dict.fromkeys(("Result", "Results"), "results"),
+    "Experiment": "experiment",
+    "Variant": "variant",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}; it has {', '.join(sorted(_PLACES))}")
+    return getattr(import_module(f"harness.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})
+
+
+class CallableModule(ModuleType):
+    """A module named as a function of the library: `harness.study(...)` works, and so does `from harness.study import Study`."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Calls the library's function."""
+        return getattr(import_module("harness.library"), self.__name__.rpartition(".")[2])(*arguments, **options)

@@ -17,7 +17,7 @@ from harness.component import Component, Find, make, value_of
 from harness.errors import RequestError, unknown
 from harness.experiment import Experiment, check_setting
 from harness.notation import Call, argument_text, call_text, parse_calls, shown, split_outside
-from harness.registry import Components, Plugins, source_digest
+from harness.registry import Components, Plugin, Plugins, source_digest
 from harness.tree import components_in, record_of
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -40,11 +40,10 @@ class Claim:
 class Variant:
     """One idea: a name, a line, a source, and the changes that it makes to an experiment.
 
-    `changes` maps config paths ('architecture.skip') to values: plain ones, a component (see `harness.component.Component`) or its
-    text. An empty mapping is the base. `sizes` maps a preset's name to changes that replace those of `changes` there: a network has
-    a size for each preset. That the paths exist is checked when a plugin is loaded.
-
-    Raises RequestError for a name that is not lower-case letters, digits, '-' and '_' (at most 64).
+    `changes` maps config paths ('architecture.skip') to values: plain ones, or a component (see
+    `harness.component.Component`) or its text. An empty mapping is the base. `sizes` maps a preset's name to changes that
+    replace those of `changes` there: a network has a size for each preset. Raises RequestError for a name that is not
+    lower-case letters, digits, '-' and '_' (at most 64). That the paths exist is checked when a plugin is loaded.
     """
 
     name: str
@@ -73,7 +72,7 @@ class Variant:
 
     @property
     def is_network(self) -> bool:
-        """Whether it replaces the network or its cell; the plan `networks` takes such variants, and no other by default."""
+        """Whether it replaces the network or its cell: the plan `networks` is made of these, and no other plan by default."""
         return not {"architecture", "architecture.cell"}.isdisjoint(self.changes)
 
     @property
@@ -186,7 +185,7 @@ def dosed(variant: Variant, arguments: Mapping[str, object], find: Find) -> Vari
 
 
 def _own_settings(variant: Variant, find: Find) -> dict[str, list[tuple[Component | None, object]]]:
-    """The settings that a variant's changes bring, by path: (component, value) in every size; None for a plain value's."""
+    """The settings that a variant's changes bring: path -> (component, value) in every size; for plain ones, without component."""
     found: dict[str, list[tuple[Component | None, object]]] = {}
     for changes in (variant.changes, *variant.sizes.values()):
         for path, value in changes.items():
@@ -267,6 +266,42 @@ class Variants(Plugins):
         super().__init__("harness.variants", Variant, files=files, third_party=third_party)
         self.components = Components(files=self.files, third_party=third_party)
         self.components.more = self._components
+        self._given: dict[str, Plugin] = {}
+        self._kinds: list[str] = []
+
+    def add(self, *given: Variant | type[Component]) -> None:
+        """Makes variants and component classes of this session known, in place of installed ones of the same name.
+
+        Raises RequestError for one that cannot be used; see `check_session` for classes that no file defines.
+        """
+        for one in given:
+            kinds = one.components if isinstance(one, Variant) else (one,)
+            for kind in kinds:
+                self.components.check(kind)
+                check_session(kind)
+            self.components.add(kinds)
+            self._kinds += [kind.name for kind in kinds if _in_session(kind)]
+            if isinstance(one, Variant):
+                one.check()
+                self._given[one.name] = Plugin(one.name, "this session", one)
+
+    @property
+    def of_session(self) -> list[str]:
+        """The names of what `add` made known."""
+        return [*self._given, *self._kinds]
+
+    @property
+    def names(self) -> list[str]:
+        """All names, of plugins that fail to load too."""
+        return sorted({*super().names, *self._given})
+
+    def plugin(self, name: str) -> Plugin:
+        """The plugin of that name, loaded. Raises RequestError, with the closest name, when there is none."""
+        return self._given.get(name) or super().plugin(name)
+
+    def module(self, name: str) -> str:
+        """The module that provides a plugin; '' for one of this session."""
+        return "" if name in self._given else super().module(name)
 
     def check(self, value: Variant) -> None:
         """Raises RequestError when a change of the variant cannot be made."""
@@ -300,6 +335,23 @@ class Variants(Plugins):
 
     def _components(self) -> Iterable[type[Component]]:
         return [kind for plugin in self if plugin.error is None for kind in plugin.value.components]
+
+
+def check_session(kind: type[Component]) -> None:
+    """Refuses a class of a notebook or a prompt that declares no revision: nobody could tell results of its versions apart.
+
+    The code of such a class is in no file that a digest could follow.
+    """
+    if _in_session(kind) and "revision" not in vars(kind):
+        raise RequestError(
+            f"component {kind.name!r} is defined in this session, so changes of its code cannot be seen; add "
+            f"`revision: ClassVar[int] = 1` to the class {kind.__name__}, and raise it whenever you change what it computes"
+        )
+
+
+def _in_session(kind: type[Component]) -> bool:
+    """Whether no other process could import the class, nor a digest follow its code."""
+    return kind.__module__ == "__main__" or source_digest(kind.__module__) is None
 
 
 def _own(module: str) -> bool:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, Interrupted
 from harness.options import RunOptions
 from harness.runs.request import Request
+
+if TYPE_CHECKING:
+    from harness.system.progress import Progress
+    from harness.variant import Variants
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,13 @@ class Job:
         return run_job(self)
 
 
-def run_job(job: Job) -> Done:
-    """Runs one job in this process. An error becomes part of the answer."""
+def run_job(job: Job, variants: Variants | None = None, shown: Callable[[str], Progress] | None = None) -> Done:
+    """Runs one job in this process. An error becomes part of the answer.
+
+    Args:
+        variants: the variants that the job may name; the installed ones and those of its plugin files if not given.
+        shown: makes the display of a training from its title.
+    """
     from harness.runs.cell import run_cell, train_cell
     from harness.runs.context import Context
     from harness.store import Store
@@ -63,11 +74,12 @@ def run_job(job: Job) -> Done:
 
     run_id = ""
     try:
-        cell, source = job.request.cell(Variants(files=job.plugins, third_party=job.third_party), job.variant, job.seed)
+        installed = variants or Variants(files=job.plugins, third_party=job.third_party)
+        cell, source = job.request.cell(installed, job.variant, job.seed)
         run_id = cell.run_id
         context = Context(
             device=job.request.device,
-            progress=(lambda title: PlainLines(title, every=30.0)) if job.quiet else progress,
+            progress=shown or ((lambda title: PlainLines(title, every=30.0)) if job.quiet else progress),
         )
         store = Store(job.store)
         if not job.evaluate:

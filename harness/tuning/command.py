@@ -25,14 +25,18 @@ GROUP = "harness.studies"
 
 
 def run_study(
-    asked: StudyRequest, store: Store, note: Callable[[str], None], executors: Executors = Processes
+    asked: StudyRequest,
+    store: Store,
+    note: Callable[[str], None],
+    executors: Executors = Processes,
+    variants: Variants | None = None,
 ) -> dict[str, Any]:
     """Runs the study, or one for each variant; returns the document of `harness study --json`.
 
     Raises RequestError, HarnessError or Interrupted, and loses nothing that was finished.
     """
     study: Study = Plugins(GROUP, Study, files=asked.plugins, third_party=asked.third_party).get(asked.study)
-    variants = Variants(files=asked.plugins, third_party=asked.third_party)
+    variants = variants or Variants(files=asked.plugins, third_party=asked.third_party)
     names = (
         [plugin.name for plugin in variants if plugin.error is None]
         if asked.each

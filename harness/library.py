@@ -1,0 +1,322 @@
+"""The command line's work as functions: the same words, objects instead of text, exceptions instead of exit codes.
+
+Every function raises RequestError for a request that is wrong, HarnessError when the work failed, and Interrupted when it was
+told to stop with its state saved (`harness.errors`). Cells that the store has are not trained again. Reached as `harness.run` and
+so on, so that importing `harness` alone imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.component import Component
+from harness.errors import HarnessError, RequestError
+from harness.options import RunOptions
+from harness.results import Result, Results
+from harness.variant import Variant, Variants
+
+if TYPE_CHECKING:
+    from harness.executors.protocol import Executors
+    from harness.report import Difference
+    from harness.runs.request import Request
+    from harness.store import Store
+    from harness.system.progress import Progress
+
+Named = str | Variant
+"""A variant: its text ('residual+attention(heads=1)'), or the object itself."""
+
+
+def run(
+    variant: Named = "base",
+    *,
+    preset: str | None = None,
+    seed: int = 0,
+    settings: Mapping[str, object] | None = None,
+    store: str | Path | None = None,
+    components: Iterable[type[Component]] = (),
+    plugins: Iterable[str | Path] = (),
+    device: str = "auto",
+    digits: str | Path | None = None,
+    force: bool = False,
+    progress: bool = True,
+    options: RunOptions | None = None,
+) -> Result:
+    """Trains and tests one variant, or answers from the store when it is finished; `harness run`.
+
+    Args:
+        variant: its text, or a Variant.
+        preset: paper, cpu or tiny; by default paper on a GPU, else cpu.
+        settings: config path -> value: a plain one, a component or its text.
+        store: the folder of runs; by default HARNESS_STORE, else artifacts.
+        components: classes that `settings` and `variant` name and no package provides.
+        plugins: Python files with variants and components.
+        digits: folder of MNIST's files; by default HARNESS_DIGITS, or what `harness data fetch` downloaded, or generated digits.
+        force: train again; the old run is kept.
+        progress: report progress on stderr.
+    """
+    from harness.runs.cell import run_cell
+    from harness.runs.context import Context
+
+    variants = _variants([variant], components, settings, plugins)
+    request = _request(preset, device, digits, settings)
+    cell, source = request.cell(variants, _text(variant), seed)
+    context = Context(
+        device=request.device,
+        force=force,
+        progress=_shown(progress),
+        note=_note(progress),
+    )
+    outcome = run_cell(cell, _store(store), source, options or RunOptions(), context)
+    record = outcome.result | {"changes": list(cell.changes), "experiment": cell.experiment.to_dict()}
+    return Result(record, outcome.path, outcome.cached, outcome.resumed, variants)
+
+
+def ablate(
+    variants: Sequence[Named] | str | None = None,
+    *,
+    plan: str = "add-one",
+    seeds: int | Sequence[int] = 3,
+    equal: str = "steps",
+    sweep: Mapping[str, Sequence[object]] | None = None,
+    preset: str | None = None,
+    settings: Mapping[str, object] | None = None,
+    store: str | Path | None = None,
+    components: Iterable[type[Component]] = (),
+    plugins: Iterable[str | Path] = (),
+    device: str = "auto",
+    digits: str | Path | None = None,
+    workers: int = 1,
+    progress: bool = True,
+    options: RunOptions | None = None,
+) -> Results:
+    """Runs a plan of variants and seeds; `harness ablate`.
+
+    Args:
+        variants: texts, such as "attention(heads=8)", or Variants; by default those of the plan.
+        plan: add-one, leave-one-out, factorial, networks, a-a, or compositions separated by commas.
+        seeds: how many, or which.
+        equal: steps, seconds, flops or parameters; see `harness ablate --help`.
+        sweep: config path -> values: arms are every variant with every value.
+        workers: cells at the same time, in processes of their own. With 1, cells run in this process, one after the other; only
+            there can they use classes of this session.
+
+    Other arguments are those of `run`. Raises HarnessError when a cell failed; what finished is in the store.
+    """
+    from harness.ablation.plan import Ablation, parse_seeds, plan_variants, swept
+    from harness.ablation.runner import Runner
+    from harness.notation import argument_text
+
+    given = None if variants is None else [variants] if isinstance(variants, str) else list(variants)
+    known = _variants(given or (), components, settings, plugins)
+    texts = None if given is None else ",".join(map(_text, given))
+    sweeps = [f"{path}={','.join(argument_text(one) for one in values)}" for path, values in (sweep or {}).items()]
+    chosen = plan_variants(plan, texts, sweeps, known)
+    request = _request(preset, device, digits, settings)
+    ablation = Ablation(
+        plan=swept(chosen, sweeps) if sweeps else plan,
+        variants=chosen,
+        seeds=parse_seeds(str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds)) + ","),
+        request=request,
+        match=equal,
+        plugins=_files(plugins),
+        options=options or RunOptions(),
+        workers=workers,
+    )
+    opened = _store(store)
+    executors = _executors(workers, known, progress)
+    runner = Runner(ablation, opened, _note(progress), executors, known)
+    rows = runner.run()
+    missing = [f"{row.planned.label} seed {row.planned.seed}: {row.error}" for row in rows if row.status != "finished"]
+    if missing:
+        raise HarnessError(f"{len(missing)} of {len(rows)} cells are missing ({missing[0]}); call again to continue")
+    found = [_read(opened, str(row.cell.run_id), known, row.planned.label) for row in rows if row.cell is not None]
+    return Results(found, runner.left_out, one_table=True)
+
+
+def study(
+    name: str,
+    variant: Named = "base",
+    *,
+    trials: int = 20,
+    preset: str | None = None,
+    settings: Mapping[str, object] | None = None,
+    store: str | Path | None = None,
+    components: Iterable[type[Component]] = (),
+    plugins: Iterable[str | Path] = (),
+    device: str = "auto",
+    digits: str | Path | None = None,
+    workers: int = 1,
+    progress: bool = True,
+    options: RunOptions | None = None,
+    **search: Any,
+) -> dict[str, Any]:
+    """Searches the settings of a study with Optuna; `harness study`. Returns the document of `harness study --json`.
+
+    Args:
+        name: loss-weights, learning-rate, or another package's.
+        trials: finished and pruned trials in all.
+        search: further fields of `harness.tuning.request.StudyRequest`: sampler, pruner, confirm, seeds_per_trial, ...
+    """
+    from harness.tuning.command import run_study
+    from harness.tuning.request import StudyRequest
+
+    known = _variants([variant], components, settings, plugins)
+    try:
+        request = StudyRequest(
+            study=name,
+            variant=_text(variant),
+            trials=trials,
+            request=_request(preset, device, digits, settings),
+            plugins=_files(plugins),
+            options=options or RunOptions(),
+            workers=workers,
+            **search,
+        )
+    except TypeError as error:
+        raise RequestError(f"study: {error}") from None
+    return run_study(request, _store(store), _note(progress), _executors(workers, known, progress), known)
+
+
+def report(
+    store: str | Path | None = None, out: str | Path | None = None, *, margin: float | None = None, name: str = "ablation"
+) -> Path:
+    """Writes tables, plots and the page of a store into the folder `out` (default: report/ in the store); `harness report`.
+
+    Returns the path of the page.
+    """
+    from harness.registry import Plugins
+    from harness.report import Report
+
+    chosen: Report = Plugins("harness.reports", Report).get(name)
+    opened = _store(store)
+    folder = opened.root / "report" if out is None else Path(out)
+    if out is None and folder.is_symlink():
+        raise RequestError(f"{folder} is a link, which may lead out of the store; remove it, or name the folder with out")
+    return chosen.build(opened, Variants(), folder, **chosen.options(chosen.build, margin=margin))[0]
+
+
+def compare(a: str | Path, b: str | Path, *, margin: float | None = None, name: str = "ablation") -> Difference:
+    """What changed beyond noise between two stores or reports; `harness compare`. `.regressed` says whether something got worse."""
+    from harness.registry import Plugins
+    from harness.report import Report
+
+    chosen: Report = Plugins("harness.reports", Report).get(name)
+    if chosen.compare is None:
+        raise RequestError(f"report {name!r} cannot compare; choose another with name")
+    return chosen.compare(Path(a), Path(b), Variants(), **chosen.options(chosen.compare, margin=margin))
+
+
+def open_store(
+    path: str | Path | None = None,
+    *,
+    variants: Iterable[Variant] = (),
+    components: Iterable[type[Component]] = (),
+    plugins: Iterable[str | Path] = (),
+) -> Results:
+    """The finished runs of a store. `harness.open_store(path)["3f2a"]` is the run whose id begins so.
+
+    Args:
+        variants: Variants of this session that made runs of this store.
+        components: the same for classes: a run's `experiment` and `model()` need them.
+
+    Raises RequestError when there is no such folder.
+
+    >>> import tempfile
+    >>> len(open_store(tempfile.mkdtemp()))
+    0
+    """
+    from harness.store.status import scan
+
+    store = _store(path)
+    if not store.root.is_dir():
+        raise RequestError(f"there is no store {store.root}; make runs with harness.run or harness.ablate")
+    known = _variants(list(variants), components, None, plugins)
+    finished = [one for one in scan(store) if one.status == "finished" and not one.superseded]
+    return Results([_result(store, one.record, one.result or {}, known) for one in finished])
+
+
+def _read(store: Store, run_id: str, variants: Variants, label: str) -> Result:
+    from harness.store.store import Run
+
+    run = Run(store.part("runs") / run_id)
+    record, result = run.read("experiment.json"), run.read("result.json")
+    return _result(store, record, result | {"variant": label}, variants)
+
+
+def _result(store: Store, record: Mapping[str, Any], result: Mapping[str, Any], variants: Variants) -> Result:
+    whole = dict(result) | {"changes": record.get("changes", []), "experiment": record.get("experiment", {})}
+    return Result(whole, store.root / "runs" / str(whole["run_id"]), cached=True, variants=variants)
+
+
+def _store(given: str | Path | None) -> Store:
+    from harness.runs.request import store_root
+    from harness.store import Store as Opened
+
+    return Opened(store_root(None if given is None else Path(given)))
+
+
+def _request(preset: str | None, device: str, digits: str | Path | None, settings: Mapping[str, object] | None) -> Request:
+    from harness.runs.request import Request as Made
+    from harness.system.devices import choose_device
+
+    chosen = choose_device(device)
+    default = "paper" if chosen.startswith("cuda") else "cpu"
+    return Made(
+        preset=preset or default,
+        device=chosen,
+        digits=None if digits is None else Path(digits),
+        settings=dict(settings or {}),
+    )
+
+
+def _files(plugins: Iterable[str | Path]) -> tuple[Path, ...]:
+    return tuple(Path(one) for one in plugins)
+
+
+def _variants(
+    given: Iterable[Named],
+    components: Iterable[type[Component]],
+    settings: Mapping[str, object] | None,
+    plugins: Iterable[str | Path],
+) -> Variants:
+    """The installed variants with what this call brings: Variants, classes, and components among the settings."""
+    from harness.tree import components_in
+
+    known = Variants(files=_files(plugins))
+    found = [kind for value in (settings or {}).values() for kind in components_in(value)]
+    known.add(*dict.fromkeys([*components, *found]))
+    known.add(*(one for one in given if isinstance(one, Variant)))
+    return known
+
+
+def _text(variant: Named) -> str:
+    return variant.text if isinstance(variant, Variant) else variant
+
+
+def _executors(workers: int, known: Variants, progress: bool) -> Executors:
+    from harness.executors.here import Here
+    from harness.executors.processes import Processes
+
+    if workers == 1:
+        return lambda slots: Here(known, _shown(progress))
+    if known.of_session:
+        raise RequestError(
+            f"workers={workers}: {', '.join(known.of_session)} of this session cannot travel to other processes; leave workers "
+            "out, or put them into a file and name it in plugins"
+        )
+    return Processes
+
+
+def _note(progress: bool) -> Callable[[str], None]:
+    from harness.system.console import note
+
+    return note if progress else lambda text: None
+
+
+def _shown(progress: bool) -> Callable[[str], Progress]:
+    from harness.system.progress import Silent
+    from harness.system.progress import progress as shown
+
+    return shown if progress else lambda title: Silent()
