@@ -120,9 +120,10 @@ def unknown_setting(path: str, kind: type) -> RequestError:
     same = [new for old, new in RENAMED.items() if old.endswith(f".{name}")] or [
         one for one in known if one.endswith(f".{name}")
     ]
-    same.sort(key=lambda one: -difflib.SequenceMatcher(None, path, one).ratio())
-    close = list(dict.fromkeys(same)) or difflib.get_close_matches(path, known, n=1)
-    hint = f" did you mean {' or '.join(map(repr, close[:4]))}?" if close else ""
+    near = difflib.get_close_matches(path, same, n=1, cutoff=0.8) or same
+    close = near or difflib.get_close_matches(path, [*known, *RENAMED], n=1)
+    found = list(dict.fromkeys(RENAMED.get(one, one) for one in close))[:4]
+    hint = f" did you mean {' or '.join(map(repr, found))}?" if found else ""
     names = [f.name for f in dataclasses.fields(kind)]
     return RequestError(f"unknown setting {path!r};{hint} known: {', '.join(names)}; `harness list settings` explains all")
 

@@ -12,7 +12,7 @@ from trees import OTHER, SETTINGS, TINY, Toy
 from harness.changes import RENAMED
 from harness.errors import RequestError
 from harness.experiment import BUDGETS
-from harness.runs.request import flatten_tables
+from harness.notation import flatten
 from variants.attention import SpatialAttention
 
 
@@ -29,7 +29,7 @@ def test_text_toml_and_json_give_the_same_value(path: str) -> None:
     value = OTHER[path]
     section, _, name = path.rpartition(".")
     plain = list(value) if isinstance(value, tuple) else value
-    from_toml = flatten_tables(tomllib.loads(f"[{section}]\n{name} = {json.dumps(plain)}"))[path]
+    from_toml = flatten(tomllib.loads(f"[{section}]\n{name} = {json.dumps(plain)}"))[path]
     given = [
         as_text(value),
         f" {as_text(value)} " if not isinstance(value, str) else value,

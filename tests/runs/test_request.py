@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RequestError
+from harness.notation import flatten
 from harness.presets import preset
-from harness.runs.request import Request, flatten_tables, parse_settings, read_config, resolve, run_command, store_root
+from harness.runs.request import Request, parse_settings, read_config, resolve, run_command, store_root
 from harness.variant import Variants
 
 VARIANTS = Variants(third_party=False)
@@ -87,7 +88,7 @@ def test_tables_of_a_config_are_paths(tmp_path: Path) -> None:
     }
     made = Request(preset="tiny", config=config).experiment(VARIANTS, "base").training
     assert (made.steps, made.optimizer.name, made.optimizer.others.name, made.optimizer.others.lr) == (5, "muon", "sgd", 0.5)
-    assert flatten_tables({"a": {"b": {"c": 1}}, "d": 2}) == {"a.b.c": 1, "d": 2}
+    assert flatten({"a": {"b": {"c": 1}}, "d": 2}) == {"a.b.c": 1, "d": 2}
 
 
 def test_settings_are_read_once_each() -> None:
