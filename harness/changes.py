@@ -22,7 +22,7 @@ from harness.component import (
     value_of,
 )
 from harness.errors import RequestError
-from harness.notation import parse_call, shown
+from harness.notation import LONGEST_PATH, parse_call, shown
 
 GENERATED = "moving-mnist"
 
@@ -46,7 +46,9 @@ def claim_of(path: str, value: object) -> str:
 
 
 def in_todays_paths(path: str, value: object) -> list[tuple[str, object]]:
-    """A change of the first edition in today's paths."""
+    """A change of the first edition in today's paths. Raises RequestError for what cannot be a path."""
+    if len(path) > LONGEST_PATH or not path.isprintable():
+        raise RequestError(f"{shown(path)} is no path of a setting; write one such as training.steps")
     if path == "data.frames":
         return [("data", GENERATED)] if value == GENERATED else [("data", "frames"), ("data.path", value)]
     return [(RENAMED.get(path, path), value)]

@@ -18,6 +18,7 @@ may be slots themselves. This module does not import torch, so that `harness lis
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import operator
 import types
@@ -312,7 +313,11 @@ def make_many(path: str, value: object, wanted: str, find: Find) -> tuple[Compon
     if not isinstance(value, list | tuple):
         raise RequestError(f"{path} is {shown(value)}; it takes components separated by commas")
     made = [make(f"{path}.{getattr(one, 'name', '')}".rstrip("."), one, wanted, find) for one in value]
-    return in_order(one for one in made if one is not None)
+    found = in_order(one for one in made if one is not None)
+    for one, other in itertools.pairwise(found):
+        if one.name == other.name:
+            raise RequestError(f"{path} names {one.name} twice; name it once")
+    return found
 
 
 def in_order(components: Iterable[Component]) -> tuple[Component, ...]:

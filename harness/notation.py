@@ -10,6 +10,8 @@ from harness.errors import RequestError
 
 MOST_CHARACTERS = 4096
 """Of the text of one component."""
+LONGEST_PATH = 200
+"""Characters of a setting's path, or of a name."""
 DEEPEST = 16
 """Components inside components."""
 
@@ -113,7 +115,7 @@ class _Reader:
     def _call(self, depth: int) -> Call:
         self._next()
         name = self._word("(),=[]'\" \t\n")
-        if not name or not all(one.isalnum() or one in "-_" for one in name):
+        if not 0 < len(name) <= LONGEST_PATH or not all(one.isalnum() or one in "-_" for one in name):
             raise self._error("expected a component's name")
         return Call(name, self._arguments(depth) if self._next() == "(" else {})
 
@@ -124,7 +126,8 @@ class _Reader:
         found: dict[str, Any] = {}
         while self._next() != ")":
             name = self._word("(),=[]'\" \t\n")
-            if not all(part.isidentifier() for part in name.split(".")) or self._next() != "=":
+            known = len(name) <= LONGEST_PATH and all(part.isidentifier() for part in name.split("."))
+            if not known or self._next() != "=":
                 raise self._error("expected field=value")
             if name in found:
                 raise RequestError(f"{shown(self.text)} gives {name} twice; give it once")

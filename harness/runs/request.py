@@ -16,7 +16,7 @@ from harness.changes import RENAMED
 from harness.data.source import Source, open_source
 from harness.errors import RequestError
 from harness.experiment import BUDGETS, Experiment
-from harness.notation import differences, flatten, unflatten
+from harness.notation import differences, flatten, shown, unflatten
 from harness.presets import preset
 from harness.store import Cell
 from harness.system.devices import resolve_precision
@@ -46,9 +46,9 @@ def parse_settings(texts: Iterable[str]) -> dict[str, object]:
         path, equals, value = text.partition("=")
         path = path.strip()
         if not equals or not path:
-            raise RequestError(f"--set {text!r}; write path=value, such as training.steps=800")
+            raise RequestError(f"--set {shown(text)}; write path=value, such as training.steps=800")
         if path in found:
-            raise RequestError(f"--set {path} is given twice ({found[path]!r} and {value!r}); give it once")
+            raise RequestError(f"--set {shown(path)} is given twice ({shown(found[path])} and {shown(value)}); give it once")
         found[path] = value.strip()
     return found
 

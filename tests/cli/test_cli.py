@@ -185,7 +185,7 @@ def test_dry_run_resolves_and_counts_and_writes_nothing(harness: Command, tmp_pa
     assert (document["variant"], document["params"] > 0, document["flops_per_sequence"] > 0) == ("residual+tta", True, True)
     assert document["experiment"]["training"]["steps"] == 32
     assert document["experiment"]["training"]["precision"] == "float32"
-    assert document["experiment"]["architecture"]["skip"]["type"] == "variants.residual.ProjectedSkip"
+    assert document["experiment"]["architecture"]["skip"]["name"] == "residual"
     text = harness(*words, "--store", tmp_path / "store")
     assert "parameters" in text.out
     assert "training.steps = 32" in text.out
@@ -206,7 +206,8 @@ def test_a_config_file_comes_before_settings_and_the_seed_option_after(harness: 
     config.write_text("[training]\nsteps = 9\nmax_lr = 0.5\nseed = 4\n[architecture]\nwidths = [8, 8]\n")
     words = ("run", "--dry-run", "--preset", "tiny", "--config", config, "--set", "training.max_lr=0.25", "--json")
     experiment = harness(*words, "--seed", 5).document["experiment"]
-    assert experiment["training"] | {"steps": 9, "max_lr": 0.25, "seed": 5} == experiment["training"]
+    assert experiment["training"] | {"steps": 9, "seed": 5} == experiment["training"]
+    assert experiment["training"]["optimizer"]["lr"] == 0.25
     assert experiment["architecture"]["widths"] == [8, 8]
 
 
@@ -228,22 +229,23 @@ def test_a_value_that_was_not_finite_is_shown_as_none(harness: Command, store: P
         ("--variant atention", "unknown variant 'atention'; did you mean 'attention'? installed: "),
         ("--variant residual+", "name variants joined by '+'"),
         ("--preset tny", "unknown preset 'tny'; did you mean 'tiny'? known: cpu, paper, tiny"),
-        ("--set training.max_lrr=1", "did you mean 'training.max_lr'?"),
-        ("--set max_lr=1", "did you mean 'training.max_lr'?"),
-        ("--set training.max_lr", "write path=value, such as training.max_lr=2e-3"),
+        ("--set training.max_lrr=1", "did you mean 'training.optimizer.lr'?"),
+        ("--set max_lr=1", "did you mean 'training.optimizer.lr'?"),
+        ("--set training.optimizer.lrr=1", "'adamw' has no setting 'lrr'; did you mean 'lr'? known: lr, weight_decay"),
+        ("--set training.max_lr", "write path=value, such as training.steps=800"),
         ("--set =3", "write path=value"),
-        ("--set training.max_lr=fast", "training.max_lr is 'fast'; it must be a number"),
+        ("--set training.max_lr=fast", "training.optimizer.lr is 'fast'; it must be a number"),
         ("--set training.batch_size=0", "training.batch_size is 0; it must be at least 1"),
         ("--set data.horizon=0", "data.horizon is 0; it must be at least 1"),
         ("--set training.steps=1 --set training.steps=2", "given twice"),
         ("--set training.steps=1 --set training.epochs=2", "both set"),
         ("--set training.epochs=inf", "finite"),
         ("--set training.precision=float16", "float16 needs CUDA"),
-        ("--set architecture.skip=residual", "choose it with --variant"),
+        ("--seed 0 --set training.seed=4", "the seed is given twice, as 0 and by --set training.seed=4; give it once"),
         ("--set data.canvas=17", "17x17 pixels; this architecture needs multiples of 4"),
         ("--set data.canvas=8", "at least 11x11"),
         ("--set data.frames=nowhere.npy", "nowhere.npy does not exist"),
-        ("--set data.frames=", "data.frames is empty"),
+        ("--set data.frames=", "data.path is empty; name a .npy or .npz file"),
         ("--variant attention --set architecture.widths=4,6", "must be a multiple of 4"),
         ("--seed -1", "training.seed is -1; it must be at least 0"),
         ("--seed one", "'--seed'"),
@@ -272,7 +274,10 @@ def test_a_wrong_request_gets_one_clear_line_and_exit_code_2(
     ("words", "said"),
     [
         ("nosuch", "No such command 'nosuch'; see `harness --help`"),
-        ("list everything", "unknown list 'everything'; choices: presets, reports, runs, settings, studies, variants"),
+        (
+            "list everything",
+            "unknown list 'everything'; choices: components, presets, reports, runs, settings, studies, variants",
+        ),
         ("show ffff", "no run with the id 'ffff'"),
         ("show", "Missing argument"),
         ("predict ffff", "no run with the id 'ffff'"),
@@ -291,7 +296,7 @@ def test_conflicting_variants_are_refused_by_name(harness: Command, unharmed: Pa
         )
     words = ("run", "--preset", "tiny", "--plugin", tmp_path / "early.py", "--plugin", tmp_path / "late.py")
     answer = harness(*words, "--variant", "late+early", "--store", unharmed, "--json")
-    refused(answer, "'early' and 'late' both change 'training.max_lr'")
+    refused(answer, "'early' and 'late' both change 'training.optimizer.lr'")
 
 
 def test_cuda_without_cuda_is_refused(harness: Command, unharmed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,17 +309,122 @@ def test_cuda_without_cuda_is_refused(harness: Command, unharmed: Path, monkeypa
 def test_a_config_that_is_no_config_is_refused(harness: Command, unharmed: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     for content, said in [
-        (b"training = 3", "'training' is not a section"),
+        (b"training = 3", "training is a section; set what is in it: seed, batch_size"),
+        (b"steps = 800", "unknown setting 'steps'; did you mean 'training."),
         (b"[training\n", "is not TOML"),
         (b"\xff\xfe", "is not TOML"),
         (b"[training]\nsteps = 1979-05-27", "training.steps is"),
         (b"[train]\nsteps = 1", "unknown setting 'train.steps'; did you mean 'training.steps'?"),
-        (b"[architecture.skip]\ntype = 'os.system'", "a slot takes a frozen dataclass"),
+        (b"[architecture.skip]\ntype = 'os.system'", "architecture.skip is empty, so architecture.skip.type does not exist"),
+        (b"[architecture.skip]\nname = 'os.system'", "expected a component's name"),
         (b"#" * (2**20 + 1), "larger than 1 MiB"),
     ]:
         config.write_bytes(content)
         refused(harness("run", "--preset", "tiny", "--config", config, "--store", unharmed, "--json"), said)
     refused(harness("run", "--preset", "tiny", "--config", tmp_path, "--store", unharmed, "--json"), "Is a directory")
+
+
+DEEP = "attention(heads=" * 20 + "4" + ")" * 20
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("architecture.bottleneck=attention(heads=", "expected a value, found the end"),
+        ("architecture.bottleneck=attention(heads", "expected field=value, found the end"),
+        ("architecture.bottleneck=attention(heads=4))", "expected the end, found ')'"),
+        ("architecture.bottleneck=attention(heads='4)", "a quotation without an end"),
+        ("architecture.bottleneck=attention(4)", "expected field=value"),
+        ("architecture.bottleneck=(heads=4)", "expected a component's name"),
+        ("architecture.bottleneck=attention,attention", "2 components; 1 at most"),
+        ("architecture.bottleneck=attention(heads=1, heads=2)", "gives heads twice; give it once"),
+        ("architecture.bottleneck=attention(heads=0)", "architecture.bottleneck.heads is 0; it must be at least 1"),
+        ("architecture.bottleneck=attention(heds=1)", "'attention' has no setting 'heds'; did you mean 'heads'?"),
+        (
+            "architecture.bottleneck=attention(heads=attention(heads=4))",
+            "a plain setting; it takes a value, not a component",
+        ),
+        ("architecture.bottleneck=attnetion", "unknown component 'attnetion'; did you mean 'attention'?"),
+        ("architecture.bottleneck=adamw", "unknown component 'adamw'; for architecture.bottleneck: attention"),
+        ("architecture.bottleneck.heads=4", "architecture.bottleneck is empty"),
+        ("architecture.botleneck=attention", "did you mean 'bottleneck'?"),
+        ("architecture.bottleneck.inner.deeper=1", "architecture.bottleneck is empty"),
+        ("nowhere=attention", "unknown setting 'nowhere'"),
+        ("training.optimizer=muon(others=adamw(lr=x))", "training.optimizer.others.lr is 'x'; it must be a number"),
+        ("training.optimizer=none", "training.optimizer is empty; choose one"),
+        ("training.steps=attention(heads=1)", "training.steps is 'attention(heads=1)'; it must be a whole number"),
+        ("loss=mse,mse", "loss names mse twice; name it once"),
+        ("loss.nothing=0.5", "unknown component 'nothing'"),
+        (f"architecture.bottleneck={DEEP}", "nests components more than 16 deep"),
+        (f"architecture.bottleneck={'x' * 10_000}", "a component of 10,000 characters; at most 4,096"),
+        (f"training.steps={'9' * 10_000}", "training.steps is '9999"),
+        (f"{'x' * 10_000}=1", "is no path of a setting"),
+        ("architecture.bottle\nneck=attention", "is no path of a setting"),
+        (f"training.steps={'x' * 10_000}", "it must be a whole number"),
+        (f"architecture.bottleneck=attention({'x' * 4000}=1)", "expected field=value"),
+        (f"architecture.bottleneck={'x' * 4000}", "expected a component's name"),
+        ("architecture.bottleneck=__import__('os').mkdir('executed')", "expected"),
+        ("architecture.bottleneck=attention(heads=__import__('os').mkdir('executed'))", "expected"),
+        ("architecture=os.mkdir(executed)", "expected a component's name"),
+        ("training.steps=__import__('os').mkdir('executed')", "it must be a whole number"),
+        ("training.freeze=[__import__('os').mkdir('executed')]", "executed"),
+    ],
+    ids=lambda text: text[:60],
+)
+def test_bad_components_get_one_line_and_nothing_is_evaluated(
+    harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = harness("run", "--preset", "tiny", "--json", "--store", tmp_path / "store", "--set", setting)
+    refused(answer, said)
+    assert len(answer.err.splitlines()) == 1
+    assert len(answer.err) < 1000
+    assert not (tmp_path / "executed").exists()
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_components_are_chosen_by_name_call_and_table(harness: Command, tmp_path: Path) -> None:
+    def planned(*words: object) -> dict[str, Any]:
+        answer = harness("run", "--dry-run", "--preset", "tiny", "--store", tmp_path, "--json", *words)
+        assert answer.code == 0, answer.err
+        return dict(answer.document["experiment"])
+
+    config = tmp_path / "config.toml"
+    called = planned("--set", "training.optimizer=lion(lr=0.25, beta1=0.5)")
+    assert called["training"]["optimizer"] | {"name": "lion", "lr": 0.25, "beta1": 0.5} == called["training"]["optimizer"]
+    words = [f"training.optimizer{end}" for end in ("=lion", ".lr=0.25", ".beta1=0.5")]
+    assert planned(*(part for word in words for part in ("--set", word))) == called
+    config.write_text('[training.optimizer]\nname = "lion"\nlr = 0.25\nbeta1 = 0.5\n')
+    assert planned("--config", config) == called
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes())  # as some editors save it
+    assert planned("--config", config) == called
+    config.write_text('[training]\noptimizer = "lion(lr=0.25, beta1=0.5)"\n')
+    assert planned("--config", config) == called
+    chosen = planned("--set", "architecture=convlstm-stack")
+    assert chosen["architecture"]["name"] == "convlstm-stack"
+    config.write_text('architecture = "convlstm-stack"\n')
+    assert planned("--config", config) == chosen
+    assert planned("--seed", 4, "--set", "training.seed=4") == planned("--seed", 4)
+
+
+def test_a_plan_refuses_a_seed_beside_its_own(harness: Command, tmp_path: Path) -> None:
+    words = ("ablate", "--plan", "base", "--seeds", "2", "--preset", "tiny", "--dry-run", "--store", tmp_path)
+    refused(harness(*words, "--set", "training.seed=4"), "the seed is given twice, as 0 and by --set training.seed=4")
+
+
+def test_components_are_listed_one_row_a_field(harness: Command) -> None:
+    rows = harness("list", "components", "--json", "--no-plugins").document["components"]
+    (muon,) = (row for row in rows if row["name"] == "muon")
+    assert (muon["slot"], muon["error"]) == ("training.optimizer", None)
+    (steps,) = (one for one in muon["fields"] if one["name"] == "steps")
+    assert steps == {"name": "steps", "default": 5, "range": "at least 1, at most 20", "meaning": "Newton-Schulz iterations"}
+    header, *lines = harness("list", "components", "--no-plugins").out.splitlines()
+    assert header.split() == ["slot", "name", "field", "default", "range", "meaning", "origin"]
+    assert len(lines) == sum(max(1, len(row["fields"])) for row in rows)
+    (line,) = (line for line in lines if line.split()[1:3] == ["muon", "steps"])
+    assert line.startswith("training.optimizer")
+    for words in (" 5 ", "at least 1, at most 20", "Newton-Schulz iterations", muon["origin"]):
+        assert words in line
 
 
 # --- digits and frames
@@ -578,7 +688,8 @@ def test_every_list_is_pure_json_on_request_and_a_table_otherwise(harness: Comma
     for what, names in {
         "variants": {"base", "residual", "attention", "curriculum", "tta"},
         "presets": set(PRESETS),
-        "settings": {"training.max_lr", "data.canvas"},
+        "settings": {"training.optimizer.lr", "data.canvas"},
+        "components": {"attention", "adamw", "moving-mnist"},
         "runs": {run.run_id for run in Store(unharmed).runs()},
         "studies": set(),
         "reports": set(),
@@ -712,7 +823,8 @@ def test_help_lists_and_cached_answers_do_not_import_torch(tiny_store: Path) -> 
     code = """
 import sys
 from harness.cli.app import main
-for words in (["--help"], ["list", "variants"], ["list", "runs"], ["list", "settings"], ["run", "--preset", "tiny", "--json"]):
+lists = [["list", what] for what in ("variants", "components", "runs", "settings")]
+for words in (["--help"], *lists, ["run", "--preset", "tiny", "--json"]):
     try:
         main(words)
     except SystemExit as ended:
