@@ -90,8 +90,9 @@ def print_result(record: dict[str, Any]) -> None:
         ("repeat last frame", record["baselines"]["repeat_last"]),
         ("blank frame", record["baselines"]["blank"]),
     ]
-    names = ("ssim", "ssim_article", "ssim_openstl", "mse", "mae", "psnr")
-    cells = [[label, *(figure(metrics[name], 3 if "ssim" in name else 2) for name in names)] for label, metrics in rows]
+    names = list(record["metrics"])
+    coarse = ("mse", "mae", "psnr")
+    cells = [[label, *(figure(metrics[name], 2 if name in coarse else 3) for name in names)] for label, metrics in rows]
     print_table(["test", *names], cells)
     say(
         f"{record['params']:,} parameters · {describe_steps(training)}"

@@ -6,11 +6,15 @@ not import torch.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from harness.evaluation.metrics import BUILT_IN, Metric
 from harness.evaluation.metrics.errors import PSNR_CAP
 from harness.evaluation.metrics.ssim import SMALLEST_CANVAS
+from harness.tree import identity_of
 
-__all__ = ["CONVENTIONS", "HEADLINE", "METRICS", "PSNR_CAP", "SMALLEST_CANVAS"]
+__all__ = ["CONVENTIONS", "HEADLINE", "METRICS", "PSNR_CAP", "SMALLEST_CANVAS", "describe_metrics", "outdated_metrics"]
 
 HEADLINE = "ssim"
 """The metric that selects checkpoints and heads every table."""
@@ -24,3 +28,30 @@ CONVENTIONS: dict[str, str] = {
     **{name: metric.convention for name, metric in METRICS.items()},
 }
 """What goes into a record beside its numbers. `version` is raised whenever a metric's value would change."""
+
+
+def describe_metrics(metrics: Iterable[Metric]) -> dict[str, dict[str, Any]]:
+    """What a record says of each metric, by name: its identity, and what a table needs where its plugin is not installed."""
+    return {
+        metric.name: {
+            "identity": identity_of(metric),
+            "title": metric.title,
+            "higher_is_better": metric.higher_is_better,
+            "lowest": metric.lowest,
+            "highest": metric.highest,
+            "unit": metric.unit,
+            "convention": metric.convention,
+        }
+        for metric in metrics
+    }
+
+
+def outdated_metrics(result: Mapping[str, Any], more: Iterable[Metric]) -> list[str]:
+    """Names of the metrics, built in and `more`, that a result lacks or has by other code or with other settings.
+
+    A record from before metrics had revisions says nothing of them: it has the built-in ones at revision 1.
+    """
+    recorded = {name: {"identity": {"name": name}} for name in result["metrics"]} | result.get("measured", {})
+    return [
+        metric.name for metric in (*BUILT_IN, *more) if recorded.get(metric.name, {}).get("identity") != identity_of(metric)
+    ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.component import Find
+from harness.evaluation.conventions import outdated_metrics
 from harness.experiment import Experiment
 from harness.store import REDO, Cell, DamagedRecord, Run, Store, validated
 
@@ -38,7 +39,10 @@ class Outcome:
 
 
 def finished(store: Store, cell: Cell) -> Outcome | None:
-    """The cell's result when the store has all of it. Raises DamagedRecord when a part is missing or damaged."""
+    """The cell's result when the store has all of it. Raises DamagedRecord when a part is missing or damaged.
+
+    A result that lacks a metric, or has it by other code, is no answer: its checkpoint is to be tested again.
+    """
     run = store.run(cell)
     result = run.read_or_none("result.json")
     if result is None:
@@ -50,7 +54,7 @@ def finished(store: Store, cell: Cell) -> Outcome | None:
     outcome = Outcome(result | {"variant": cell.variant, "preset": cell.preset}, run.path, cached=True)
     with validated(run.path / "result.json"):
         outcome.record()
-    return outcome
+        return None if outdated_metrics(result, cell.experiment.metrics) else outcome
 
 
 def stored_experiment(store: Store, run: Run, find: Find) -> Experiment:

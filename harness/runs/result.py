@@ -9,9 +9,10 @@ import torch
 
 from harness.data.source import Source
 from harness.evaluation.baselines import BASELINES
-from harness.evaluation.conventions import CONVENTIONS, HEADLINE
+from harness.evaluation.conventions import CONVENTIONS, HEADLINE, describe_metrics, outdated_metrics
 from harness.evaluation.cost import flops_per_sequence, frames_per_second
 from harness.evaluation.evaluate import evaluate
+from harness.evaluation.metrics import BUILT_IN
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.model.build import count_parameters, use_reference
 from harness.model.graphs import graphed
@@ -33,9 +34,13 @@ def evaluate_cell(
 ) -> dict[str, Any]:
     """Tests the cell's checkpoint, and the baselines on the same sequences; writes and returns the result.
 
+    Metrics that an earlier test of the same checkpoint measured beside these are kept.
     With `options.auto_batch` as many sequences at once as fit into memory.
     """
     device, experiment = torch.device(context.device), cell.experiment
+    if (earlier := run.read_or_none("result.json")) is not None:
+        lacking = ", ".join(outdated_metrics(earlier, experiment.metrics))
+        context.note(f"{cell.variant} seed {cell.seed}: testing its checkpoint again for {lacking}; nothing is trained")
     size = experiment.training.batch_size
     micro_batches = MicroBatcher(size, options.auto_batch, lambda text: context.note(f"testing {cell.variant!r}: {text}"))
     model = use_reference(load_model(experiment, source.shape, training.check(summary), device), options.reference)
@@ -43,6 +48,7 @@ def evaluate_cell(
     scores = evaluate(
         {"model": network, **BASELINES},
         source.test(size, device),
+        (*BUILT_IN, *experiment.metrics),
         shown=experiment.data.input_frames,
         horizon=experiment.data.horizon,
         views=experiment.inference.views,
@@ -77,12 +83,26 @@ def evaluate_cell(
         "digits": source.digits,
         "test_digest": source.test_digest(),
         "conventions": CONVENTIONS,
+        "measured": describe_metrics((*BUILT_IN, *experiment.metrics)),
         "training_key": cell.training_key,
         "revisions": cell.record()["revisions"],
     }
     sequences = {HEADLINE: scores["model"].per_sequence(HEADLINE)}
+    if earlier is not None:
+        _keep(earlier, result)
     run.write("experiment.json", cell.record())
     run.write("environment.json", environment(context.device))
     run.write("sequences.json", sequences)  # apart from the result, which is read often and stays small
     run.write("result.json", result)
     return run.read("result.json")
+
+
+def _keep(earlier: Mapping[str, Any], result: dict[str, Any]) -> None:
+    """Adds the metrics of an earlier result that this one lacks."""
+    for name in earlier.get("measured", {}).keys() - result["measured"].keys():
+        result["measured"][name] = earlier["measured"][name]
+        for field in ("metrics", "metrics_per_frame"):
+            result[field][name] = earlier[field][name]
+        for field in ("baselines", "baselines_per_frame"):
+            for baseline in result[field]:
+                result[field][baseline][name] = earlier[field][baseline][name]

@@ -19,6 +19,7 @@ from harness.component import Component
 from harness.data.source import Source
 from harness.errors import RequestError
 from harness.evaluation.evaluate import evaluate
+from harness.evaluation.metrics import BUILT_IN
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.experiment import Experiment
 from harness.model.build import build_model
@@ -173,6 +174,7 @@ class _Rehearsal:
                 evaluate(
                     {"model": model},
                     [frames],
+                    (*BUILT_IN, *self.experiment.metrics),
                     shown=self.shown,
                     horizon=self.horizon,
                     views=self.experiment.inference.views,

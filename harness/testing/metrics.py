@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from harness.evaluation.metrics.metric import Metric
 from harness.testing.components import noise
 
 
@@ -29,6 +30,7 @@ class MetricContract:
         assert metric.convention.strip()
         assert "\n" not in metric.convention
         assert metric.revision >= 1
+        assert isinstance(metric, Metric)
         assert metric.highest is None or metric.lowest < metric.highest
 
     def test_counts_every_frame_by_itself(self) -> None:

@@ -15,7 +15,7 @@ from harness.ablation.plan import REFERENCE
 from harness.evaluation.conventions import HEADLINE
 from reports.analysis import settings
 from reports.analysis.comparisons import MARGIN, Comparison, Estimate, compare_all, estimate
-from reports.analysis.records import RunRecord
+from reports.analysis.records import MetricInfo, RunRecord
 from reports.analysis.settings import FILES, SEED
 from reports.analysis.words import compact, distinct, number, shorten
 
@@ -106,6 +106,15 @@ class Group:
     def seeds(self) -> list[int]:
         """Every seed that any row has."""
         return sorted({seed for method in self.methods for seed in method.runs})
+
+    @property
+    def more_metrics(self) -> list[MetricInfo]:
+        """The metrics beside the built-in ones, where every run that has one computed it alike."""
+        found: dict[str, set[MetricInfo]] = {}
+        for run in self.runs:
+            for one in run.measured:
+                found.setdefault(one.name, set()).add(one)
+        return [next(iter(same)) for _, same in sorted(found.items()) if len(same) == 1]
 
     @property
     def devices(self) -> list[str]:

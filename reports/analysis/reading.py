@@ -21,7 +21,7 @@ from harness.evaluation.conventions import METRICS
 from harness.store import DamagedRecord, Folder, Run, Store, Training
 from harness.store.status import Standing, scan
 from reports.analysis import records
-from reports.analysis.records import BASELINES, PlannedCell, PlanRecord, Records, RunRecord, Trouble
+from reports.analysis.records import BASELINES, MetricInfo, PlannedCell, PlanRecord, Records, RunRecord, Trouble
 from reports.analysis.words import real
 
 DATA_FILE = "data.json"
@@ -73,10 +73,17 @@ class _Fields:
         return _float(value)
 
     def numbers(self) -> dict[str, float]:
-        return {name: self.number(name) for name in self.body if name in METRICS}
+        return {name: self.number(name) for name in self.body}
 
     def series(self) -> dict[str, tuple[float, ...]]:
-        return {name: tuple(_float(one) for one in self.get(name, list)) for name in self.body if name in METRICS}
+        return {name: tuple(_float(one) for one in self.get(name, list)) for name in self.body}
+
+    def metric(self, name: str) -> MetricInfo:
+        """What a run recorded of its metric `name`."""
+        texts = {field: self.get(field, str) for field in ("title", "unit", "convention")}
+        highest = None if self.body.get("highest") is None else self.number("highest")
+        better = self.get("higher_is_better", bool)
+        return MetricInfo(name=name, higher_is_better=better, lowest=self.number("lowest"), highest=highest, **texts)
 
     def texts(self) -> dict[str, str]:
         return {str(key): str(value) for key, value in self.body.items()}
@@ -175,6 +182,7 @@ def _read_run(store: Store, one: Standing, environments: dict[str, dict[str, str
     numbers: dict[str, Any] = {
         name: result.part(part).number(field) for part, fields in _NUMBERS.items() for name, field in fields.items()
     }
+    measured = _Fields(result.body.get("measured", {}), f"{run.run_id}/result.json: measured")
     return RunRecord(
         run_id=run.run_id,
         training_key=key,
@@ -183,6 +191,7 @@ def _read_run(store: Store, one: Standing, environments: dict[str, dict[str, str
         settings=records.settings_of(made.body),
         identity=made.part("identity").texts(),
         revision=str(made.part("revisions").body.get("training")),
+        measured=tuple(measured.part(name).metric(name) for name in measured.body if name not in METRICS),
         test_digest=result.get("test_digest", str),
         digits=result.part("digits").texts(),
         conventions=result.part("conventions").texts(),
@@ -200,6 +209,9 @@ def _run_from_document(run: _Fields) -> RunRecord:
     found |= {name: run.part(name).texts() for name in ("identity", "digits", "conventions", "facts")}
     found |= {name: run.number(name) for fields in _NUMBERS.values() for name in fields}
     stopped = bool(run.body.get("stopped_early"))
+    found["measured"] = tuple(
+        one.metric(one.get("name", str)) for one in (run.parts("measured") if "measured" in run.body else ())
+    )
     return RunRecord(settings=run.get("settings", dict), stopped_early=stopped, **found, **_common(run, run, "per_frame"))
 
 

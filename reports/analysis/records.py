@@ -17,6 +17,24 @@ BASELINES = {"blank": "blank frame", "repeat_last": "repeat last frame"}
 
 
 @dataclass(frozen=True, kw_only=True)
+class MetricInfo:
+    """A metric as a run recorded it, so that its plugin need not be installed; fields as in `harness.evaluation.metrics.Metric`."""
+
+    name: str
+    title: str
+    higher_is_better: bool
+    lowest: float
+    highest: float | None
+    unit: str
+    convention: str
+
+    @property
+    def direction(self) -> str:
+        """'higher' or 'lower': which way is better."""
+        return "higher" if self.higher_is_better else "lower"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """One finished run. Times in seconds, memory in bytes; NaN where a number is missing or not finite.
 
@@ -57,6 +75,8 @@ class RunRecord:
     gpu_reserved: float
     host_peak: float
     facts: dict[str, str] = field(default_factory=dict)
+    measured: tuple[MetricInfo, ...] = ()
+    """The metrics beside the built-in ones."""
 
     def metric(self, name: str) -> float:
         """The test metric of that name; NaN when the run has none."""
@@ -138,4 +158,4 @@ def _plain(value: Any) -> Any:
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    return _plain(vars(value)) if isinstance(value, PlannedCell) else value
+    return _plain(vars(value)) if isinstance(value, PlannedCell | MetricInfo) else value

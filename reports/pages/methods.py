@@ -12,14 +12,24 @@ from reports import cells
 from reports.analysis.comparisons import Comparison, Estimate
 from reports.analysis.groups import Group, Method, difference_title
 from reports.analysis.power import MINIMUM_SEEDS
-from reports.analysis.records import BASELINES, RunRecord
+from reports.analysis.records import BASELINES, MetricInfo, RunRecord
 from reports.analysis.settings import loss_kind
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import counted, shorten
 from reports.cells import NONE, Column, counts, names, table, words
 from reports.page import Table, Value
 
-DECIMALS = {name: 4 if info.unit == "" else 2 for name, info in METRICS.items()}
+_Info = Metric | MetricInfo
+
+
+def _infos(group: Group) -> list[_Info]:
+    return [*METRICS.values(), *group.more_metrics]
+
+
+def _decimals(info: _Info) -> int:
+    return 2 if info.unit else 4
+
+
 ARTICLE_LOSSES = {"MSE": "~0.78", "SSIM": "~0.83", "MSE + SSIM": "0.85+"}
 """The SSIM that the article states for its losses (section 3)."""
 ARTICLE_TOGETHER = "0.87"
@@ -116,19 +126,19 @@ def metrics(group: Group, id_: str, title: str) -> Table:
     """Every metric of every method: mean over seeds and interval."""
     columns = [METHOD]
     baselines = {key: {"method": Value(words_)} for key, words_ in BASELINES.items()}
-    for info in METRICS.values():
+    for info in _infos(group):
         mean, spread = _metric(info)
         columns += [mean, spread]
         for key, row in baselines.items():
-            row[mean.heading] = cells.figure(group.baseline(key).get(info.name), DECIMALS[info.name])
+            row[mean.heading] = cells.figure(group.baseline(key).get(info.name), _decimals(info))
     note = "How each metric is computed is said below, under 'How it was done'."
     return table(id_, title, columns, group.methods, note, more=list(baselines.values()))
 
 
-def _metric(info: Metric) -> tuple[Column[Method], Column[Method]]:
+def _metric(info: _Info) -> tuple[Column[Method], Column[Method]]:
     arrow = "higher is better" if info.higher_is_better else "lower is better"
     unit = {"dB": "dB, "}.get(info.unit, "per frame, " if info.unit else "")
-    digits = DECIMALS[info.name]
+    digits = _decimals(info)
     return (
         Column(f"{info.title} ({unit}{arrow})", lambda method: cells.mean(method.estimate(info.name), digits)),
         Column(f"{info.title}, 95% interval", lambda method: cells.spread(method.estimate(info.name), digits)),
@@ -179,10 +189,10 @@ def _mean(method: Method, attribute: str, factor: float = 1.0) -> float:
 def seeds(group: Group, id_: str, title: str) -> Table:
     """Every run: all metrics and costs."""
 
-    def measured(info: Metric) -> Column[tuple[Method, RunRecord]]:
+    def measured(info: _Info) -> Column[tuple[Method, RunRecord]]:
         def of(row: tuple[Method, RunRecord]) -> Value:
             value = row[1].metric(info.name)
-            return cells.figure(value, DECIMALS[info.name]) if math.isfinite(value) else Value("not finite")
+            return cells.figure(value, _decimals(info)) if math.isfinite(value) else Value("not finite")
 
         return Column(info.title, of)
 
@@ -190,7 +200,7 @@ def seeds(group: Group, id_: str, title: str) -> Table:
         names("method", lambda row: row[0].label),
         counts("seed", lambda row: row[1].seed),
         words("run", lambda row: row[1].run_id),
-        *map(measured, METRICS.values()),
+        *map(measured, _infos(group)),
         Column("validation SSIM", lambda row: cells.figure(row[1].validation_ssim, 4)),
         Column("steps", lambda row: cells.figure(row[1].steps, 0)),
         Column("best step", lambda row: cells.figure(row[1].best_step, 0)),

@@ -8,7 +8,7 @@ from typing import Any
 from harness.evaluation.conventions import METRICS
 from harness.evaluation.metrics import Metric
 from harness.variant import Variants
-from reports.analysis.records import RunRecord, Trouble
+from reports.analysis.records import MetricInfo, RunRecord, Trouble
 from reports.analysis.words import MOST_LISTED, distinct, shorten
 from reports.cells import NONE, Column, counts, names, table, words
 from reports.page import Table
@@ -26,20 +26,20 @@ def troubles(found: Sequence[Trouble], id_: str, title: str) -> Table:
     return table(id_, title, columns, found)
 
 
-def conventions(id_: str, title: str, recorded: Mapping[str, str]) -> Table:
+def conventions(id_: str, title: str, recorded: Mapping[str, str], more: Sequence[MetricInfo] = ()) -> Table:
     """What each metric means, as the runs recorded it."""
 
-    def values(info: Metric) -> str:
+    def values(info: Metric | MetricInfo) -> str:
         return f"from {info.lowest:g}" if info.highest is None else f"{info.lowest:g} to {info.highest:g}"
 
-    columns: list[Column[Metric]] = [
+    columns: list[Column[Metric | MetricInfo]] = [
         words("metric", lambda info: info.title),
         words("better", lambda info: info.direction),
         words("range", values),
         words("unit", lambda info: info.unit or "none"),
         words("what is computed", lambda info: recorded.get(info.name, info.convention)),
     ]
-    return table(id_, title, columns, METRICS.values(), f"All metrics: {recorded.get('values', NONE)}.")
+    return table(id_, title, columns, [*METRICS.values(), *more], f"All metrics: {recorded.get('values', NONE)}.")
 
 
 def sources(variant_names: Sequence[str], variants: Variants, id_: str, title: str) -> Table:

@@ -290,7 +290,7 @@ def _method(result: Analysis, found: Records, variants: Variants) -> Section:
         paragraphs.append(f"Some runs were made from code with uncommitted changes ({'; '.join(dirty[:5])}).")
     parts = sorted({part for run in runs for part in names_in(run.variant)})
     made = (
-        provenance.conventions("conventions", "Metrics", main.first.conventions),
+        provenance.conventions("conventions", "Metrics", main.first.conventions, main.more_metrics),
         provenance.versions(runs, "provenance", "Data, versions and devices"),
         provenance.sources(parts, variants, "sources", "Sources of the variants"),
     )

@@ -15,6 +15,8 @@ from safetensors.torch import save_file
 
 from harness.component import Component, Shape
 from harness.evaluation.metrics import BUILT_IN
+from harness.evaluation.metrics.csi import CriticalSuccessIndex
+from harness.evaluation.metrics.sharpness import Sharpness
 from harness.model.build import build_model
 from harness.presets import preset
 from harness.registry import Components
@@ -45,6 +47,7 @@ SUITES: dict[str, type[ComponentContract]] = {
         *(FeedingContract, StartContract),
     )
 }
+METRICS = (*BUILT_IN, CriticalSuccessIndex(), Sharpness())
 FOLDER = Path(tempfile.mkdtemp(prefix="harness-contract-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 STACK = {"layers": 2, "hidden": 4, "kernel": 3, "patch": 2}
@@ -132,7 +135,7 @@ globals().update({suite.__name__: suite for suite in ENROLLED.values()})
 globals().update(
     {
         f"TestMetric{metric.name.title()}": type(f"TestMetric{metric.name}", (MetricContract,), {"component": metric})
-        for metric in BUILT_IN
+        for metric in METRICS
     }
 )
 for suite in (*SUITES.values(), MetricContract):

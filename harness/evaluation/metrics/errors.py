@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from harness.evaluation.metrics.metric import FrameMean
 
@@ -21,19 +21,19 @@ def _errors(prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class _Error(FrameMean):
-    higher_is_better: bool = False
-    lowest: float = 0.0
-    highest: float | None = None
+    higher_is_better: ClassVar[bool] = False
+    lowest: ClassVar[float] = 0.0
+    highest: ClassVar[float | None] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MSE(_Error):
     """Squared error, summed over a frame."""
 
-    name: str = "mse"
-    title: str = "MSE"
-    unit: str = "squared intensity, summed over a frame's pixels"
-    convention: str = "sum of squared errors over a frame's pixels and channels; as OpenSTL, but predictions are clamped"
+    name: ClassVar[str] = "mse"
+    title: ClassVar[str] = "MSE"
+    unit: ClassVar[str] = "squared intensity, summed over a frame's pixels"
+    convention = "sum of squared errors over a frame's pixels and channels; as OpenSTL, but predictions are clamped"
 
     def values(self, prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
         """The sum of each frame, (N,)."""
@@ -44,10 +44,10 @@ class MSE(_Error):
 class MAE(_Error):
     """Absolute error, summed over a frame."""
 
-    name: str = "mae"
-    title: str = "MAE"
-    unit: str = "intensity, summed over a frame's pixels"
-    convention: str = "sum of absolute errors over a frame's pixels and channels; as OpenSTL, but predictions are clamped"
+    name: ClassVar[str] = "mae"
+    title: ClassVar[str] = "MAE"
+    unit: ClassVar[str] = "intensity, summed over a frame's pixels"
+    convention = "sum of absolute errors over a frame's pixels and channels; as OpenSTL, but predictions are clamped"
 
     def values(self, prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
         """The sum of each frame, (N,)."""
@@ -58,12 +58,12 @@ class MAE(_Error):
 class PSNR(_Error):
     """Peak signal-to-noise ratio."""
 
-    name: str = "psnr"
-    title: str = "PSNR"
-    higher_is_better: bool = True
-    highest: float | None = PSNR_CAP
-    unit: str = "dB"
-    convention: str = f"10 log10(1 / mean squared error) of each frame, at most {PSNR_CAP:g} dB, then the mean over frames"
+    name: ClassVar[str] = "psnr"
+    title: ClassVar[str] = "PSNR"
+    higher_is_better: ClassVar[bool] = True
+    highest: ClassVar[float | None] = PSNR_CAP
+    unit: ClassVar[str] = "dB"
+    convention = f"10 log10(1 / mean squared error) of each frame, at most {PSNR_CAP:g} dB, then the mean over frames"
 
     def values(self, prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
         """PSNR of each frame, dB, (N,)."""

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.component import Component
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric(ABC):
+class Metric(Component):
     """How predictions are judged: counts of every frame, which add up, and what their sums give.
 
     A mean over frames counts a value and 1 (see `FrameMean`). A ratio of sums, such as a critical success index, counts its
     numerator and its denominator. Letters in names: B sequences, T frames, C channels, H height, W width, K counts.
+
+    A metric decides no weights and no prediction, so adding one, or raising its `revision`, changes no key: a stored run that
+    lacks it is tested again with its checkpoint.
     """
 
-    name: str
+    slot: ClassVar[str] = "metrics"
+    name: ClassVar[str]
     """The key in results."""
-    title: str
+    title: ClassVar[str]
     """The heading of a column or axis."""
-    higher_is_better: bool
-    lowest: float
+    higher_is_better: ClassVar[bool]
+    lowest: ClassVar[float]
     """The smallest possible value."""
-    highest: float | None
+    highest: ClassVar[float | None]
     """The largest possible value; None: bounded by the frame's size alone."""
-    unit: str = ""
+    unit: ClassVar[str] = ""
     """The unit; empty for a pure number."""
-    convention: str
-    """Exactly what is computed, in one line."""
-    revision: int = 1
-    """Raised when a change of the code changes values."""
+
+    @property
+    @abstractmethod
+    def convention(self) -> str:
+        """Exactly what is computed, in one line."""
 
     @property
     def direction(self) -> str:

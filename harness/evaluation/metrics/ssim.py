@@ -6,7 +6,7 @@ On the same frames the conventions differ by more than the effects that an ablat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from harness.errors import RequestError
 from harness.evaluation.metrics.metric import FrameMean
@@ -22,9 +22,9 @@ _UNIFORM = (1 / 7,) * 7
 
 @dataclass(frozen=True, kw_only=True)
 class _SSIM(FrameMean):
-    higher_is_better: bool = True
-    lowest: float = -1.0
-    highest: float | None = 1.0
+    higher_is_better: ClassVar[bool] = True
+    lowest: ClassVar[float] = -1.0
+    highest: ClassVar[float | None] = 1.0
 
     def counts(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
         """As any mean's. Raises RequestError for frames smaller than the window."""
@@ -41,9 +41,9 @@ class _SSIM(FrameMean):
 class SSIM(_SSIM):
     """The convention of pytorch-msssim, which also trains (see `harness.training.losses.ssim_loss`)."""
 
-    name: str = "ssim"
-    title: str = "SSIM"
-    convention: str = (
+    name: ClassVar[str] = "ssim"
+    title: ClassVar[str] = "SSIM"
+    convention = (
         "Gaussian window 11x11, sigma 1.5, data range 1, valid positions, mean over map and channels (pytorch-msssim)"
     )
 
@@ -61,11 +61,9 @@ class SSIM(_SSIM):
 class SSIMArticle(_SSIM):
     """The convention of the article's code."""
 
-    name: str = "ssim_article"
-    title: str = "SSIM (article)"
-    convention: str = (
-        "Gaussian window 11x11, sigma 1.5, data range 1, zero 'same' padding, mean over the full map and channels"
-    )
+    name: ClassVar[str] = "ssim_article"
+    title: ClassVar[str] = "SSIM (article)"
+    convention = "Gaussian window 11x11, sigma 1.5, data range 1, zero 'same' padding, mean over the full map and channels"
 
     def values(self, prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
         """SSIM of each frame, (N,)."""
@@ -78,11 +76,9 @@ class SSIMArticle(_SSIM):
 class SSIMOpenSTL(_SSIM):
     """The convention of OpenSTL."""
 
-    name: str = "ssim_openstl"
-    title: str = "SSIM (OpenSTL)"
-    convention: str = (
-        "uniform window 7x7, data range 2, sample covariance, valid positions (scikit-image's default up to 0.19)"
-    )
+    name: ClassVar[str] = "ssim_openstl"
+    title: ClassVar[str] = "SSIM (OpenSTL)"
+    convention = "uniform window 7x7, data range 2, sample covariance, valid positions (scikit-image's default up to 0.19)"
 
     def values(self, prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
         """SSIM of each frame, (N,)."""
