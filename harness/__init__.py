@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from harness.library import ablate as ablate
     from harness.library import compare as compare
     from harness.library import open_store as open_store
-    from harness.library import report as report  # type: ignore[assignment]
+    from harness.library import report as report
     from harness.library import run as run
-    from harness.library import study as study  # type: ignore[assignment]
+    from harness.library import study as study
     from harness.results import Result as Result
     from harness.results import Results as Results
     from harness.variant import Variant as Variant

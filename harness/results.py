@@ -145,7 +145,7 @@ class Results(Sequence["Result"]):
         """Means over seeds, for a notebook."""
         table = self.frame().pivot_table("value", "variant", "metric", sort=False)
         table.insert(0, "seeds", self.frame().groupby("variant")["seed"].nunique())
-        return str(table.to_html(float_format="%.4f"))
+        return str(table.to_html(float_format="{:.4f}".format))
 
     def __repr__(self) -> str:
         return f"<{len(self.runs)} runs of {', '.join(dict.fromkeys(one.variant for one in self.runs)) or 'nothing'}>"

@@ -187,7 +187,7 @@ def _own_settings(variant: Variant, find: Find) -> dict[str, list[tuple[Componen
     found: dict[str, list[tuple[Component | None, object]]] = {}
     for changes in (variant.changes, *variant.sizes.values()):
         for path, value in changes.items():
-            for at, one in [(f"{path}.{one.name}", one) for one in value] if _terms(value) else [(path, value)]:
+            for at, one in [(f"{path}.{one.name}", one) for one in _terms(value)] or [(path, value)]:
                 component = one if isinstance(one, Component) else _from_text(path, one, find)
                 if component is None:
                     found.setdefault(at, []).append((None, one))
@@ -197,8 +197,9 @@ def _own_settings(variant: Variant, find: Find) -> dict[str, list[tuple[Componen
     return found
 
 
-def _terms(value: object) -> bool:
-    return isinstance(value, tuple) and bool(value) and all(isinstance(one, Component) for one in value)
+def _terms(value: object) -> list[Component]:
+    """The components of a change that holds several."""
+    return [one for one in value if isinstance(one, Component)] if isinstance(value, tuple) else []
 
 
 def _from_text(path: str, value: object, find: Find) -> Component | None:

@@ -21,23 +21,22 @@ def response(group: Group, path: str, curves: Curves, id_: str) -> Figure:
     with canvas.draw(6.4, 4.2) as (plot, (axes,)):
         for index, (name, points) in enumerate(shown):
             rows = [(dose, method.estimate()) for dose, method in points.items()]
-            rows = [(dose, one) for dose, one in rows if one.mean is not None and not one.excluded]
-            errors = [
-                (0.0, 0.0) if one.low is None or one.high is None else (one.mean - one.low, one.high - one.mean)
-                for _, one in rows
-                if one.mean is not None
+            drawn = [(dose, one.mean, one) for dose, one in rows if one.mean is not None and not one.excluded]
+            spreads = [
+                (0.0, 0.0) if one.low is None or one.high is None else (mean - one.low, one.high - mean)
+                for _, mean, one in drawn
             ]
             axes.errorbar(
-                [dose for dose, _ in rows],
-                [one.mean for _, one in rows],
-                yerr=[[low for low, _ in errors], [high for _, high in errors]] if rows else None,
+                [dose for dose, _, _ in drawn],
+                [mean for _, mean, _ in drawn],
+                yerr=[[low for low, _ in spreads], [high for _, high in spreads]],
                 marker=MARKERS[index % len(MARKERS)],
                 linestyle=DASHES[index % len(DASHES)],
                 color=f"C{index}",
                 capsize=3,
                 label=label(name),
             )
-            for dose, one in rows:
+            for dose, _, one in drawn:
                 interval = cells.spread(one, 4).text
                 words.append(
                     f"{label(name)} at {dose:g}: {cells.mean(one, 4).text} {'' if interval == cells.NONE else interval}".strip()
