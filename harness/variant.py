@@ -187,7 +187,8 @@ def _own_settings(variant: Variant, find: Find) -> dict[str, list[tuple[Componen
     found: dict[str, list[tuple[Component | None, object]]] = {}
     for changes in (variant.changes, *variant.sizes.values()):
         for path, value in changes.items():
-            for at, one in [(f"{path}.{one.name}", one) for one in _terms(value)] or [(path, value)]:
+            parts: list[tuple[str, object]] = [(f"{path}.{one.name}", one) for one in _terms(value)]
+            for at, one in parts or [(path, value)]:
                 component = one if isinstance(one, Component) else _from_text(path, one, find)
                 if component is None:
                     found.setdefault(at, []).append((None, one))
