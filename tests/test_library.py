@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -35,11 +34,11 @@ class Declared(Undeclared):
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def session(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classes of this file are those of a notebook."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules[__name__])
     for kind in (Undeclared, Declared):
         monkeypatch.setattr(kind, "__module__", "__main__")
-    return
 
 
 def test_importing_the_library_imports_nothing_heavy() -> None:
