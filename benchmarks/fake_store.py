@@ -68,7 +68,7 @@ def cell(variant: str, seed: int, preset: str = "cpu", settings: Mapping[str, ob
     variants = _variants()
     composition = variants.compose(variant)
     experiment = request.experiment(variants, variant, seed)
-    return Cell(composition.name, preset, experiment, IDENTITY, tuple(sorted(composition.changes)))
+    return Cell(composition.name, preset, experiment, IDENTITY, tuple(sorted(composition.at(preset))))
 
 
 _INSTALLED: list[Variants] = []
@@ -88,7 +88,7 @@ def write_run(root: Path, made: Cell, fake: Fake = Fake()) -> str:
     parts = [part for part in made.variant.split("+") if part in EFFECTS]
     ssim = BASE_SSIM + sum(EFFECTS[part] for part in parts) - 0.004 * max(0, len(parts) - 1)
     ssim += shared + rng.normal(0.0, 0.003)
-    ssim -= 0.05 * (experiment.loss.ssim == 0) + 0.02 * abs(math.log10(experiment.training.max_lr / 5e-3))
+    ssim -= 0.05 * (experiment.get("loss.ssim") is None) + 0.02 * abs(math.log10(experiment.training.optimizer.lr / 5e-3))
     ssim = ssim if fake.ssim is None else fake.ssim
     seconds = BASE_SECONDS * math.prod(TIMES[part] for part in parts) * (1 + rng.normal(0, 0.02))
     seconds = seconds if fake.seconds is None else fake.seconds
@@ -144,7 +144,7 @@ def write_run(root: Path, made: Cell, fake: Fake = Fake()) -> str:
         "test_digest": fake.test_digest,
         "conventions": CONVENTIONS,
         "training_key": made.training_key,
-        "numerics": record["numerics"],
+        "revisions": record["revisions"],
     }
     environment = {
         "harness": "0.1.0",
@@ -233,8 +233,8 @@ def compositions(names: Sequence[str] = tuple(EFFECTS)) -> list[str]:
 
 
 LOSSES: tuple[dict[str, object], ...] = (
-    {"loss.mse": 1.0, "loss.ssim": 0.0, "loss.ssim_from": 0.0, "loss.ssim_ramp": 0.0},
-    {"loss.mse": 0.0, "loss.ssim": 1.0, "loss.ssim_from": 0.0, "loss.ssim_ramp": 0.0},
+    {"loss.mse": 1.0, "loss.ssim": "none"},
+    {"loss.mse": "none", "loss.ssim": 1.0, "loss.ssim.start": 0.0, "loss.ssim.ramp": 0.0},
     {"loss.mse": 0.5, "loss.ssim": 0.5},
 )
 RATES: tuple[dict[str, object], ...] = (

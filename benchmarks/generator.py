@@ -23,8 +23,9 @@ import loop_reference
 import torch
 
 from harness.data import load_digits
+from harness.data.draws import generator
+from harness.data.movement import render, sample_trajectories
 from harness.data.moving_mnist import MovingMnist as Data
-from harness.data.moving_mnist import generator, render, sample_trajectories
 
 BATCHES = 8
 """Batches of one turn."""

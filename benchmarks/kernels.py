@@ -65,13 +65,14 @@ def main() -> None:
             return
         rows.append({"part": part, "what": what, "ms": took, "flops_per_second": flops / took * 1e3 if flops else None})
 
-    model = build_model(experiment.architecture, 1, 0)
+    source = open_source(data)
+    model = build_model(experiment.architecture, source.shape, 0)
     sizes: dict[str, int] = {}
     for name, layer in cells(model):
         size = data.canvas // experiment.architecture.patch // 2 ** int(name[-1])
         sizes[name] = size
         inputs = 0 if layer.input_weight is None else layer.input_weight.shape[1]
-        for source, channels, count in (("state", layer.channels, batch), ("input", inputs, batch * data.horizon)):
+        for read, channels, count in (("state", layer.channels, batch), ("input", inputs, batch * data.horizon)):
             for used in sorted({channels, channels + 1, -(-(channels + 1) // 8) * 8}):
                 for layout in LAYOUTS:
                     frames = torch.randn(count, used, size, size, device=device, dtype=kind).to(
@@ -79,12 +80,11 @@ def main() -> None:
                     )
                     weight = torch.randn(4 * layer.channels, used, layer.kernel, layer.kernel, device=device, dtype=kind)
                     weight = weight.to(memory_format=LAYOUTS[layout])
-                    convolutions(row, f"{name} {source}, {used} channels, {layout}", frames, weight)
+                    convolutions(row, f"{name} {read}, {used} channels, {layout}", frames, weight)
     for name, layer in cells(model):
         gates = torch.randn(batch, 4 * layer.channels, sizes[name], sizes[name], device=device, dtype=kind)
         gates = gates.to(memory_format=torch.channels_last)
         pointwise_parts(row, name, gates)
-    source = open_source(data, None)
     stepper = Stepper(next(one for one in CONTENDERS if one.name == "fast"), model, experiment, device)
     feed = partial(source.train_batch, 0, 0, batch, data.horizon, device)
     if isinstance(stepper.network, Graphed):

@@ -62,6 +62,4 @@ class CallableModule(ModuleType):
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Calls the library's function."""
-        from harness import library
-
-        return getattr(library, self.__name__.rpartition(".")[2])(*arguments, **options)
+        return getattr(import_module("harness.library"), self.__name__.rpartition(".")[2])(*arguments, **options)

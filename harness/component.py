@@ -18,12 +18,11 @@ may be slots themselves. This module does not import torch, so that `harness lis
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import operator
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, Union
@@ -75,14 +74,17 @@ def setting(
     return result
 
 
-def slot_field(default: T, doc: str, *, takes: str = "", many: bool = False, neutral: object = MISSING) -> T:
+def slot_field(
+    default: T, doc: str, *, takes: str = "", many: bool = False, neutral: object = MISSING, shared: bool = False
+) -> T:
     """A field that holds a component (or None), or with `many` a tuple of components of different names.
 
     Args:
         takes: the slot that its components are made for; the field's own path if not given.
         neutral: as for `setting`: None, or the name of a component all of whose fields stand at their neutral values.
+        shared: as for `setting`.
     """
-    metadata = {"doc": doc, "neutral": neutral, "decides": TRAINING, "shared": False, "slot": takes, "many": many}
+    metadata = {"doc": doc, "neutral": neutral, "decides": TRAINING, "shared": shared, "slot": takes, "many": many}
     result: T = field(default=default, metadata=metadata)
     return result
 
@@ -121,6 +123,11 @@ class Component(Node):
     """To be raised when its numerics change: results of the old code are then no longer answers."""
     shorthand: ClassVar[str] = ""
     """The field that a bare number sets where several components share a slot (`loss.ssim=0.3`)."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its fields by name, for a module that takes them as keywords."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     @property
     def _path(self) -> str:
@@ -295,7 +302,9 @@ def make_many(path: str, value: object, wanted: str, find: Find) -> tuple[Compon
     Raises RequestError as `make` does.
     """
     if isinstance(value, str):
-        value = [] if value.strip().lower() in ("", "none") else parse_calls(value)
+        text = value.strip()
+        text = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+        value = [] if text.strip().lower() in ("", "none") else parse_calls(text)
     if isinstance(value, Mapping):
         value = [
             {"name": key} | dict(one) if isinstance(one, Mapping) else one for key, one in value.items() if one is not None
@@ -321,95 +330,3 @@ def field_of(path: str, kind: type, name: str) -> dataclasses.Field[Any]:
     error = unknown("setting", name, names)
     _, _, rest = str(error).partition(";")
     raise RequestError(f"{path}: {what} {name!r};{rest or ' it has none'}")
-
-
-# --- to records and keys
-
-
-def record_of(value: object) -> Any:
-    """Plain JSON values: a component becomes its name, its revision where that is not 1, and its fields."""
-    if isinstance(value, Node):
-        record: dict[str, Any] = {}
-        if isinstance(value, Component):
-            record["name"] = value.name
-            if value.revision != 1:
-                record["revision"] = value.revision
-        for f in dataclasses.fields(value):
-            one = getattr(value, f.name)
-            many = is_slot(f) and f.metadata["many"]
-            record[f.name] = {part.name: _without_name(record_of(part)) for part in one} if many else record_of(one)
-        return record
-    if isinstance(value, tuple):
-        return [record_of(one) for one in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def _without_name(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key != "name"}
-
-
-def identity_of(value: Node, decides: Iterable[str] = (TRAINING,)) -> dict[str, Any]:
-    """What of a node goes into keys: its record without what stands at its neutral value, and with a file's content for its path.
-
-    Args:
-        decides: only settings that decide one of these.
-    """
-    wanted = tuple(decides)
-    record: dict[str, Any] = {}
-    if isinstance(value, Component):
-        record["name"] = value.name
-        if value.revision != 1:
-            record["revision"] = value.revision
-    for f in dataclasses.fields(value):
-        one = getattr(value, f.name)
-        neutral = f.metadata.get("neutral", MISSING)
-        if isinstance(one, Node) and not is_slot(f):
-            plain: Any = identity_of(one, wanted)
-        elif is_slot(f):
-            if f.metadata["many"]:
-                plain = {part.name: _without_name(identity_of(part, wanted)) for part in one}
-                if not plain and neutral is not MISSING:
-                    continue
-            else:
-                plain = identity_of(one, wanted) if one is not None else None
-                if neutral is not MISSING and plain == (neutral if neutral is None else {"name": neutral}):
-                    continue
-        elif f.metadata.get("decides", TRAINING) not in wanted or (neutral is not MISSING and one == neutral):
-            continue
-        else:
-            plain = content_digest(one) if isinstance(one, Path) else record_of(one)
-        record[f.name] = plain
-    return record
-
-
-def content_digest(path: Path) -> str:
-    """SHA-256 of a file's content, which stands for its path in keys. Raises RequestError when it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    except (OSError, ValueError) as error:
-        raise RequestError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-
-
-def walk(node: Node, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any], Any, Any]]:
-    """Every setting and slot below a node, as (path, field, declared type, value), in the order of declaration."""
-    for f in dataclasses.fields(node):
-        path, value = f"{prefix}{f.name}", getattr(node, f.name)
-        yield path, f, hints(type(node))[f.name], value
-        if isinstance(value, Node):
-            yield from walk(value, f"{path}.")
-        elif is_slot(f) and f.metadata["many"]:
-            for part in value:
-                yield from walk(part, f"{path}.{part.name}.")
-
-
-def components_in(node: object) -> Iterator[type[Component]]:
-    """The types of a component and of all components inside it."""
-    if isinstance(node, Component):
-        yield type(node)
-    if isinstance(node, Node):
-        for f in dataclasses.fields(node):
-            yield from components_in(getattr(node, f.name))
-    elif isinstance(node, tuple):
-        for one in node:
-            yield from components_in(one)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from harness.changes import RENAMED, changed, changed_terms, check_field, in_todays_paths, unknown_setting
 from harness.component import (
     EVALUATION,
     Component,
@@ -21,36 +22,20 @@ from harness.component import (
     coerce,
     field_of,
     hints,
-    identity_of,
-    in_order,
     is_slot,
-    make,
-    make_many,
-    record_of,
     setting,
     slot_field,
     value_of,
 )
 from harness.errors import RequestError
 from harness.notation import shown
+from harness.tree import identity_of, record_of
 
 VIEWS = ("identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-GENERATED = "moving-mnist"
 MOST = 10**9
 """Counts beyond this are a slip of the keyboard."""
 BUDGETS = ("steps", "epochs", "seconds")
-
-RENAMED = {
-    "architecture.forget_bias": "architecture.cell.forget_bias",
-    "loss.l1": "loss.mae",
-    "loss.ssim_from": "loss.ssim.start",
-    "loss.ssim_ramp": "loss.ssim.ramp",
-    "training.max_lr": "training.optimizer.lr",
-    "training.weight_decay": "training.optimizer.weight_decay",
-    "training.pct_start": "training.schedule.pct_start",
-}
-"""Paths of the first edition that still mean something, and their successors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +130,11 @@ class Experiment(Node):
             find: (slot, name) -> the component's class; the installed ones if not given.
 
         Raises RequestError for an unknown path, component or field, or a value of the wrong type or range.
+
+        >>> from harness.presets import preset
+        >>> changed = preset("tiny").replace({"architecture.bottleneck": "attention(heads=2)", "loss.ssim": 0.5})
+        >>> changed.get("architecture.bottleneck.heads"), changed.get("loss.ssim.weight"), changed.get("data.canvas")
+        (2, 0.5, 16)
         """
         if find is None:
             from harness.registry import components
@@ -152,14 +142,14 @@ class Experiment(Node):
             find = components().find
         current: dict[str, object] = {}
         for path, value in changes.items():
-            for new, one in _current(path, value):
+            for new, one in in_todays_paths(path, value):
                 if new in current:
                     raise RequestError(f"{path} sets {new}, which is set as well; give one of them")
                 current[new] = one
         if any(current.get(f"training.{name}") is not None for name in BUDGETS):
             current = {f"training.{name}": None for name in BUDGETS} | current
-        changed: Experiment = _changed(self, "", current, find)
-        return changed
+        made: Experiment = changed(self, "", current, find)
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; see `harness.component.record_of`."""
@@ -220,95 +210,6 @@ class Experiment(Node):
         }
 
 
-def claim_of(path: str, value: object) -> str:
-    """The path that a change of a variant claims: that of today, and of a bare weight the term's weight alone."""
-    path = RENAMED.get(path, path)
-    bare = isinstance(value, int | float) or (isinstance(value, str) and _is_number(value))
-    return f"{path}.weight" if path.startswith("loss.") and path.count(".") == 1 and bare else path
-
-
-def _current(path: str, value: object) -> list[tuple[str, object]]:
-    """A change of the first edition in today's paths."""
-    if path == "data.frames":
-        return [("data", GENERATED)] if value == GENERATED else [("data", "frames"), ("data.path", value)]
-    return [(RENAMED.get(path, path), value)]
-
-
-def _changed(node: Any, prefix: str, changes: Mapping[str, object], find: Find) -> Any:
-    kind = type(node)
-    own: dict[str, object] = {}
-    below: dict[str, dict[str, object]] = {}
-    for path, value in changes.items():
-        name, dot, rest = path.partition(".")
-        if dot and not rest:
-            raise unknown_setting(f"{prefix}{path}", hints(kind).get(name))
-        if isinstance(node, Component) and path == "name":
-            continue  # the component itself was chosen by it, see `_chosen`
-        field_of(f"{prefix}{path}", kind, name) if isinstance(node, Component) else _section_field(
-            f"{prefix}{path}", kind, name
-        )
-        if rest:
-            below.setdefault(name, {})[rest] = value
-        else:
-            own[name] = value
-    made: dict[str, Any] = {}
-    for name in dict.fromkeys([*own, *below]):
-        f = field_of(f"{prefix}{name}", kind, name)
-        path, value = f"{prefix}{name}", getattr(node, name)
-        nested = below.get(name, {})
-        if is_slot(f) and f.metadata["many"]:
-            made[name] = _changed_terms(path, value, own, name, nested, f.metadata["slot"] or path, find)
-            continue
-        if isinstance(value, Node) and not is_slot(f):
-            if name in own:
-                raise RequestError(
-                    f"{path} is a section; set what is in it: {', '.join(x.name for x in dataclasses.fields(value))}"
-                )
-            made[name] = _changed(value, f"{path}.", nested, find)
-            continue
-        if is_slot(f) and "name" in nested and name not in own:  # a table of a TOML file
-            own[name] = nested["name"]
-        if name in own:
-            value = _shared(value, value_of(path, kind, name, own[name], find), own[name])
-        if nested:
-            if not is_slot(f):
-                raise RequestError(f"{path} is a plain setting; {path}.{next(iter(nested))} does not exist")
-            if value is None:
-                raise RequestError(
-                    f"{path} is empty, so {path}.{next(iter(nested))} does not exist; choose a component for it first"
-                )
-            value = _changed(value, f"{path}.", nested, find)
-        made[name] = value
-    return dataclasses.replace(node, **made) if made else node
-
-
-def _section_field(path: str, kind: type, name: str) -> None:
-    """Raises RequestError, with the nearest paths, for a setting that a section does not have."""
-    if name in {f.name for f in dataclasses.fields(kind)}:
-        return
-    raise unknown_setting(path, kind)
-
-
-def unknown_setting(path: str, kind: type | None = None) -> RequestError:
-    """The error for a path that does not exist."""
-    import difflib
-
-    from harness.registry import components
-
-    known = [
-        *components().settings(),
-        *(f"{one.where}.{f.name}" for one in (Training, Inference) for f in dataclasses.fields(one)),
-    ]
-    name = path.rpartition(".")[2]
-    same = [new for old, new in RENAMED.items() if old.endswith(f".{name}")] or [
-        one for one in known if one.endswith(f".{name}")
-    ]
-    close = list(dict.fromkeys(same)) or difflib.get_close_matches(path, known, n=1)
-    hint = f" did you mean {' or '.join(map(repr, close[:4]))}?" if close else ""
-    names = [f.name for f in dataclasses.fields(kind if dataclasses.is_dataclass(kind) else Experiment)]
-    return RequestError(f"unknown setting {path!r};{hint} known: {', '.join(names)}; `harness list settings` explains all")
-
-
 def check_setting(path: str, value: object) -> None:
     """Raises RequestError when no experiment can have such a path, or a component is not made for it.
 
@@ -318,104 +219,26 @@ def check_setting(path: str, value: object) -> None:
 
     path = RENAMED.get(path, path)
     name, _, rest = path.partition(".")
-    _section_field(path, Experiment, name)
+    check_field(path, Experiment, name)
     f = field_of(path, Experiment, name)
     if is_slot(f) and f.metadata["many"] and rest and "." not in rest and not isinstance(value, Component):
-        _changed_terms(name, (), {}, name, {rest: value}, name, components().find)
+        changed_terms(name, (), {}, name, {rest: value}, name, components().find)
     if path in {kind.slot for kind in components().classes()} and not isinstance(value, str | Mapping | None):
-        check_component(path, value, path)
+        for one in value if isinstance(value, tuple | list) else (value,):
+            check_component(path, one, path)
     known = components().settings()
-    if rest and not isinstance(value, Component) and name in ("data", "architecture"):
-        if not any(path == one or path.startswith(f"{one}.") for one in known):
-            raise unknown_setting(path)
+    below_slot = rest and not isinstance(value, Component) and name in ("data", "architecture")
+    if below_slot and not any(path == one or path.startswith(f"{one}.") for one in known):
+        raise unknown_setting(path, Experiment)
     section = {"training": Training, "inference": Inference}.get(name)
     if section is not None and rest:
         name, _, below = rest.partition(".")
-        _section_field(path, section, name)
+        check_field(path, section, name)
         f = field_of(path, section, name)
         if not below and not is_slot(f):
             coerce(path, value, hints(section)[name])
     if isinstance(value, Component) and not (value.slot == path or f"{value.slot}.{value.name}" == path):
         raise RequestError(f"{path} is {shown(value)}, which is made for the slot {value.slot!r}")
-
-
-def _shared(old: Any, new: Any, given: object) -> Any:
-    """The new component of a slot, with the values that stay whatever stands there."""
-    if old is None or new is None or isinstance(given, Component) or type(old) is type(new):
-        return new
-    named = set()
-    if isinstance(given, str) and "(" in given:
-        from harness.notation import parse_call
-
-        named = set(parse_call(given).arguments)
-    theirs = {f.name for f in dataclasses.fields(old) if f.metadata.get("shared")}
-    stay = {f.name: getattr(old, f.name) for f in dataclasses.fields(new) if f.name in theirs - named}
-    return dataclasses.replace(new, **stay)
-
-
-def _changed_terms(
-    path: str,
-    terms: tuple[Any, ...],
-    own: Mapping[str, object],
-    name: str,
-    nested: Mapping[str, object],
-    wanted: str,
-    find: Find,
-) -> tuple[Component, ...]:
-    """The components of a slot that holds several, changed one by one: `loss.ssim=0.3`, `loss.ssim.start=0.2`, `loss.ssim=none`."""
-    if name in own:
-        terms = make_many(path, own[name], wanted, find)
-    found = {term.name: term for term in terms}
-    order = sorted(nested.items(), key=lambda item: item[0].count("."))
-    deeper: dict[str, dict[str, object]] = {}
-    for key, value in order:
-        one, _, rest = key.partition(".")
-        if rest:
-            deeper.setdefault(one, {})[rest] = value
-            continue
-        kind = find(wanted, one)
-        short = kind.shorthand
-        bare = isinstance(value, int | float) or (isinstance(value, str) and _is_number(value))
-        if short and bare:
-            number = value_of(f"{path}.{one}.{short}", kind, short, value, find)
-            made: Component | None = (
-                dataclasses.replace(found[one], **{short: number}) if one in found else kind(**{short: number})
-            )
-        elif isinstance(value, str) and value.lower() not in ("none", "null") and not value.startswith(one):
-            raise RequestError(
-                f"{path}.{one} is {shown(value)}; give its {short or 'call'}, such as {path}.{one}=0.1, or none"
-            )
-        else:
-            made = make(f"{path}.{one}", value, wanted, find)
-        if made is None or (short and getattr(made, short) == 0):
-            found.pop(one, None)
-        else:
-            check_component(f"{path}.{one}", made, wanted)
-            found[one] = made
-    for one, changes in deeper.items():
-        kind = find(wanted, one)
-        if one not in found:
-            neutral = {f.name: f.metadata.get("neutral") for f in dataclasses.fields(kind)}
-            if all(
-                key in neutral and coerce(key, value, hints(kind)[key]) == neutral[key] for key, value in changes.items()
-            ):
-                continue  # what is not there does not start later
-            if not kind.shorthand or kind.shorthand not in changes:
-                raise RequestError(
-                    f"{path}.{one} is not there, so {path}.{one}.{next(iter(changes))} does not exist; add it first, such as "
-                    f"{path}.{one}={'0.1' if kind.shorthand else kind.name}"
-                )
-            found[one] = kind()
-        found[one] = _changed(found[one], f"{path}.{one}.", changes, find)
-    return in_order(found.values())
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def canonical_json(value: object) -> str:

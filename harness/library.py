@@ -282,7 +282,7 @@ def _variants(
     plugins: Iterable[str | Path],
 ) -> Variants:
     """The installed variants with what this call brings: Variants, classes, and components among the settings."""
-    from harness.component import components_in
+    from harness.tree import components_in
 
     known = Variants(files=_files(plugins))
     found = [kind for value in (settings or {}).values() for kind in components_in(value)]

@@ -202,6 +202,8 @@ def unflatten(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def call_text(value: Any) -> str:
     """A value of a record as `--set` takes it: a component as its call, a list in brackets, None as none."""
+    if isinstance(value, Mapping) and "name" not in value:  # several components by name
+        return f"[{', '.join(call_text({'name': name} | dict(one)) for name, one in value.items())}]"
     if isinstance(value, Mapping):
         fields = ", ".join(f"{key}={argument_text(one)}" for key, one in value.items() if key not in ("name", "revision"))
         return f"{value['name']}({fields})" if fields else str(value["name"])
@@ -225,11 +227,15 @@ def differences(record: Any, start: Any, path: str = "") -> Iterator[tuple[str, 
     if isinstance(record, Mapping) and isinstance(start, Mapping) and record.get("name") == start.get("name"):
         for key in dict.fromkeys([*record, *start]):
             below = f"{path}.{key}".lstrip(".")
-            if key in record or isinstance(
-                start[key], Mapping
-            ):  # a term that is gone; other fields belong to other versions
+            gone = "name" not in record and isinstance(start.get(key), Mapping)  # a term; fields belong to other versions
+            if key in record or gone:
                 yield from differences(record.get(key), start.get(key), below)
     elif isinstance(record, Mapping) and "name" not in record:  # a term that was added
         yield from ((f"{path}.{key}", call_text(value)) for key, value in record.items())
-    elif record != start and {"name": record} != start and (record is not None or start != {}):
+    elif record != start and not _alike(record, start) and not _alike(start, record):
         yield path, call_text(record)
+
+
+def _alike(flat: Any, tree: Any) -> bool:
+    """Whether a value says of a tree what `flatten` leaves of it: a component without fields is its name, no terms are nothing."""
+    return {"name": flat} == tree or (flat is None and tree == {})

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
-from harness.component import Component, Find, components_in, make, record_of, value_of
+from harness.changes import RENAMED, claim_of
+from harness.component import Component, Find, make, value_of
 from harness.errors import RequestError, unknown
-from harness.experiment import RENAMED, Experiment, check_setting, claim_of
+from harness.experiment import Experiment, check_setting
 from harness.notation import Call, argument_text, call_text, parse_calls, shown, split_outside
 from harness.registry import Components, Plugin, Plugins, source_digest
+from harness.tree import components_in, record_of
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -187,8 +189,7 @@ def _own_settings(variant: Variant, find: Find) -> dict[str, list[tuple[Componen
     found: dict[str, list[tuple[Component | None, object]]] = {}
     for changes in (variant.changes, *variant.sizes.values()):
         for path, value in changes.items():
-            parts: list[tuple[str, object]] = [(f"{path}.{one.name}", one) for one in _terms(value)]
-            for at, one in parts or [(path, value)]:
+            for at, one in _terms(path, value) or [(path, value)]:
                 component = one if isinstance(one, Component) else _from_text(path, one, find)
                 if component is None:
                     found.setdefault(at, []).append((None, one))
@@ -198,9 +199,10 @@ def _own_settings(variant: Variant, find: Find) -> dict[str, list[tuple[Componen
     return found
 
 
-def _terms(value: object) -> list[Component]:
-    """The components of a change that holds several."""
-    return [one for one in value if isinstance(one, Component)] if isinstance(value, tuple) else []
+def _terms(path: str, value: object) -> list[tuple[str, object]]:
+    """The components of a list of them, each at its path; none for any other value."""
+    parts = [(f"{path}.{one.name}", one) for one in value if isinstance(one, Component)] if isinstance(value, tuple) else []
+    return [*parts]
 
 
 def _from_text(path: str, value: object, find: Find) -> Component | None:

@@ -18,16 +18,17 @@ from harness.errors import Interrupted
 from harness.evaluation.views import predict
 from harness.model import fused
 from harness.model import pointwise as plain
-from harness.model.build import build_model
+from harness.model.build import build_model, use_reference
 from harness.model.graphs import WARM_UPS, Graphed
 from harness.options import RunOptions
 from harness.presets import preset
 from harness.runs.cell import run_cell
 from harness.runs.context import Context
-from harness.runs.request import Request
+from harness.runs.request import Request, resolve
 from harness.store import Cell, Store
-from harness.system.devices import choose_device, resolve
+from harness.system.devices import choose_device
 from harness.system.precision import exact_float32
+from harness.system.progress import Silent, Status
 from harness.training import loop
 from harness.training.build import build_loss
 from harness.training.checkpoint import load_model
@@ -68,12 +69,13 @@ def test_the_device_is_found_and_16_bits_are_chosen() -> None:
 
 @pytest.mark.parametrize("variant", ["base", "residual+attention"])
 def test_the_network_that_trains_equals_the_oracle_on_the_cpu(variant: str) -> None:
-    architecture = INSTALLED.compose(variant).apply(preset("tiny")).architecture
-    reference = build_model(architecture, 1, seed=0).use_reference()
+    cell, source = cell_of(variant)
+    architecture = cell.experiment.architecture
+    reference = use_reference(build_model(architecture, source.shape, seed=0))
     with torch.no_grad():
         for index, parameter in enumerate(reference.parameters()):
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index)), alpha=0.05)
-    fast = build_model(architecture, 1, seed=0)
+    fast = build_model(architecture, source.shape, seed=0)
     fast.load_state_dict(reference.state_dict())
     fast = fast.to(CUDA).to(memory_format=torch.channels_last)
     frames = torch.rand(2, 3, 1, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -94,7 +96,7 @@ def test_initial_weights_and_batches_are_those_of_the_cpu() -> None:
     cell, source = cell_of()
     architecture = cell.experiment.architecture
     torch.cuda.manual_seed_all(5)
-    ours, theirs = (build_model(architecture, 1, 3).to(device).cpu().state_dict() for device in (CUDA, "cpu"))
+    ours, theirs = (build_model(architecture, source.shape, 3).to(device).cpu().state_dict() for device in (CUDA, "cpu"))
     assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
     assert torch.equal(source.train_batch(0, 7, 16, 3, CUDA).cpu(), source.train_batch(0, 7, 16, 3, "cpu"))
     for there, here in zip(source.test(3, CUDA), source.test(3, "cpu"), strict=True):
@@ -138,7 +140,7 @@ def test_a_cell_runs_to_its_result_and_predicts_the_same_from_its_checkpoint(tmp
     path = training.path / str(training.read("training.json")["checkpoint"])
     frames = next(iter(source.test(4, "cpu")))[:, :3]
     predictions = [
-        predict(load_model(cell.experiment, 1, path, device), frames.to(device), 3).cpu()
+        predict(load_model(cell.experiment, source.shape, path, device), frames.to(device), 3).cpu()
         for device in (CUDA, torch.device("cpu"))
     ]
     torch.testing.assert_close(*predictions, rtol=0, atol=2e-2)  # TF32 on the GPU
@@ -151,7 +153,7 @@ def test_replayed_passes_equal_those_that_are_launched(variant: str, precision: 
     shown, horizon, loss = 3, cell.experiment.data.horizon, build_loss(cell.experiment)
     architecture = cell.experiment.architecture
     plain, under = (
-        build_model(architecture, 1, 0).to(CUDA).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        build_model(architecture, source.shape, 0).to(CUDA).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for _ in range(2)
     )
     notes: list[str] = []
@@ -189,7 +191,7 @@ def test_a_replayed_training_is_one_that_is_launched(variant: str, tmp_path: Pat
 
 def test_replayed_predictions_equal_those_that_are_launched() -> None:
     cell, source = cell_of("attention")
-    model = build_model(cell.experiment.architecture, 1, 0).to(CUDA).eval()
+    model = build_model(cell.experiment.architecture, source.shape, 0).to(CUDA).eval()
     notes: list[str] = []
     network = Graphed(model, notes.append)
     batches = [source.train_batch(0, step, 4, 3, CUDA)[:, :3] for step in range(5)]
@@ -214,7 +216,7 @@ def test_a_batch_made_ahead_is_that_of_the_cpu() -> None:
 def test_bench_measures_replayed_steps() -> None:
     cell, source = cell_of()
     frames = source.train_batch(0, 0, 4, 3, CUDA)
-    stepper = Stepper(CONTENDERS[0], build_model(cell.experiment.architecture, 1, 0), cell.experiment, CUDA)
+    stepper = Stepper(CONTENDERS[0], build_model(cell.experiment.architecture, source.shape, 0), cell.experiment, CUDA)
     for _ in range(WARM_UPS + 1):
         stepper.step(lambda: frames)
         stepper.infer(frames[:, :3])
@@ -256,7 +258,8 @@ def test_a_network_uses_the_fused_kernels(precision: torch.dtype, monkeypatch: p
     def fallback(*_: Any) -> None:
         raise AssertionError("the plain code was used")
 
-    model = build_model(preset("tiny").architecture, 1, seed=0).to(CUDA).to(memory_format=torch.channels_last)
+    cell, source = cell_of()
+    model = build_model(cell.experiment.architecture, source.shape, seed=0).to(CUDA).to(memory_format=torch.channels_last)
     assert fused.ready(CUDA, precision)  # the trial itself uses the plain code
     for name in ("lstm_update", "lstm_cell", "lstm_update_backward"):
         monkeypatch.setattr(plain, name, fallback)

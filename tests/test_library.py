@@ -52,7 +52,7 @@ def test_importing_the_library_imports_nothing_heavy() -> None:
 
 def test_every_public_name_is_there_and_others_are_answered_with_them() -> None:
     assert {"run", "ablate", "study", "report", "compare", "open_store", "Experiment", "setting"} <= set(dir(harness))
-    assert all(getattr(harness, name) for name in dir(harness))
+    assert all(hasattr(harness, name) for name in dir(harness))
     with pytest.raises(AttributeError, match="it has .*ablate"):
         harness.ablat  # noqa: B018
 

@@ -12,7 +12,8 @@ from harness.errors import RequestError
 from harness.registry import Plugins
 from harness.variant import Variants
 
-BUILT_IN = ["attention", "base", "curriculum", "residual", "tta"]
+NETWORKS = ["convgru", "convlstm-stack", "phydnet", "predrnn", "predrnn-pp", "predrnn-v2", "simvp", "simvp-incepu", "tau"]
+BUILT_IN = sorted(["attention", "base", "curriculum", "residual", "tta", *NETWORKS])
 GROUP = "harness.variants"
 Install = Callable[..., Path]
 
@@ -66,7 +67,7 @@ def test_no_plugins_still_takes_the_files_that_were_named(tmp_path: Path) -> Non
         (
             FINE.format(name="mine").replace("loss.l1", "loss.l7"),
             "acme:MINE",
-            "unknown component 'l7'; for loss: mae, mse, ssim",
+            "unknown component 'l7'; for loss: bce, gradient-difference, mae, mse, ssim, temporal-difference",
         ),
         (
             FINE.format(name="mine").replace("0.1", "'x'"),
@@ -132,9 +133,7 @@ def test_a_package_cannot_take_the_place_of_a_built_in_variant(fake_distribution
 def test_a_name_that_is_not_installed_is_answered_with_the_closest_one() -> None:
     with pytest.raises(RequestError) as refused:
         Variants(third_party=False).get("atention")
-    assert str(refused.value) == (
-        "unknown variant 'atention'; did you mean 'attention'? installed: attention, base, curriculum, residual, tta"
-    )
+    assert str(refused.value) == (f"unknown variant 'atention'; did you mean 'attention'? installed: {', '.join(BUILT_IN)}")
 
 
 @pytest.mark.parametrize("text", ["", "+", "residual+", "+tta", "residual++tta", " "])
@@ -188,8 +187,10 @@ def test_a_file_may_import_a_variant_to_build_on_it(file: Callable[..., Path]) -
 
 def test_a_component_of_a_file_can_be_read_back_from_a_record(file: Callable[..., Path]) -> None:
     path = file(
-        "from dataclasses import dataclass\nfrom typing import ClassVar\nfrom harness.component import Component\nfrom harness.variant import Variant\n"
-        "@dataclass(frozen=True)\nclass Late(Component):\n    slot: ClassVar[str] = 'training.curriculum'\n    name: ClassVar[str] = 'late'\n    start: int = 1\n"
+        "from dataclasses import dataclass\nfrom typing import ClassVar\n"
+        "from harness.component import Component\nfrom harness.variant import Variant\n"
+        "@dataclass(frozen=True)\nclass Late(Component):\n    slot: ClassVar[str] = 'training.curriculum'\n"
+        "    name: ClassVar[str] = 'late'\n    start: int = 1\n"
         "    def horizon(self, progress, full): return full\n"
         "V = Variant(name='late', summary='s', source='t', changes={'training.curriculum': Late()})\n"
     )
@@ -209,7 +210,10 @@ def test_a_component_of_a_file_can_be_read_back_from_a_record(file: Callable[...
         ("import sys; sys.exit('bye')", "SystemExit: bye"),
         ("x = 3", "defines no Variant at module level"),
         ("\0", "null bytes"),
-        (FINE.format(name="mine").replace("loss.l1", "loss.l7"), "unknown component 'l7'; for loss: mae, mse, ssim"),
+        (
+            FINE.format(name="mine").replace("loss.l1", "loss.l7"),
+            "unknown component 'l7'; for loss: bce, gradient-difference, mae, mse, ssim, temporal-difference",
+        ),
     ],
 )
 def test_a_broken_file_is_listed_with_its_error_and_stops_nothing_else(
@@ -230,7 +234,7 @@ def test_asking_for_a_variant_of_a_broken_file_says_why_it_is_not_there(file: Ca
     with pytest.raises(RequestError) as refused:
         Variants(files=[path], third_party=False).compose("mine")
     assert f"plugin file {path} failed to load: ZeroDivisionError: division by zero" in str(refused.value)
-    assert "installed: attention, base, curriculum, residual, tta;" in str(refused.value)
+    assert f"installed: {', '.join(BUILT_IN)};" in str(refused.value)
 
 
 def test_what_a_plugin_prints_goes_to_stderr(

@@ -14,7 +14,10 @@ from harness.errors import RequestError
 from harness.presets import preset
 from harness.variant import CompositionError, Variant, Variants, compose, describe
 
-BUILT_IN = [plugin.value for plugin in Variants(third_party=False)]
+EVERY = [plugin.value for plugin in Variants(third_party=False)]
+ARTICLE = ("base", "residual", "attention", "curriculum", "tta")
+BUILT_IN = [one for one in EVERY if one.name in ARTICLE]
+"""The article's, which all compose."""
 TINY = preset("tiny")
 
 
@@ -55,7 +58,7 @@ def test_base_is_neutral_and_leaves_no_name() -> None:
     base = next(one for one in BUILT_IN if one.name == "base")
     assert compose([base]).apply(TINY) == TINY
     assert compose([base]).name == compose([base, base]).name == "base"
-    for one in BUILT_IN:
+    for one in EVERY:
         assert compose([base, one]) == compose([one])
         assert compose([one, base]).name == one.name
 
@@ -85,6 +88,23 @@ def test_equal_and_nested_claims_conflict_and_both_variants_are_named(one: str, 
         assert "'early'" in str(refused.value)
         assert "'late'" in str(refused.value)
         assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("slot_filler", ["attention", "residual", "convgru"])
+@pytest.mark.parametrize("network", ["simvp", "predrnn", "phydnet"])
+def test_a_network_and_what_fills_the_slots_of_another_are_refused_by_name(network: str, slot_filler: str) -> None:
+    with pytest.raises(
+        CompositionError, match=f"'{min(network, slot_filler)}' and '{max(network, slot_filler)}' both change"
+    ):
+        Variants(third_party=False).compose(f"{network}+{slot_filler}")
+
+
+@pytest.mark.parametrize("text", ["convgru+curriculum", "predrnn+tta", "attention+convgru+residual", "curriculum+simvp+tta"])
+def test_networks_compose_with_what_they_do_not_replace(text: str) -> None:
+    variants = Variants(third_party=False)
+    assert variants.compose(text).name == text
+    for name in ("tiny", "cpu", "paper"):
+        variants.compose(text).apply(preset(name), name)
 
 
 def test_claims_that_merely_start_alike_do_not_conflict() -> None:
@@ -132,5 +152,5 @@ def test_a_change_that_only_fits_another_preset_passes_check() -> None:
 
 def test_describing_a_variant_gives_plain_json() -> None:
     odd = variant("odd", loss__mse=0.5, inference__views=("hflip",), data__frames={1, 2}, training__curriculum=None)
-    for one in (*BUILT_IN, odd):
+    for one in (*EVERY, odd):
         assert json.loads(json.dumps(describe(one)))["name"] == one.name

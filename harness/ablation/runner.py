@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from harness.ablation.plan import PARAMETERS_WITHIN, REFERENCE, Ablation, Planned, arms, expand
 from harness.ablation.record import PlanRecord, Row
@@ -13,7 +12,6 @@ from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.executors.processes import Processes
 from harness.executors.protocol import Executors
-from harness.experiment import BUDGETS
 from harness.runs.job import Done, Job
 from harness.runs.outcome import finished
 from harness.runs.request import Request
@@ -102,7 +100,7 @@ class Runner:
                 raise RequestError("--equal flops needs a budget in steps or epochs, not in training.seconds")
             shape = self.source.shape
             ratio = training_flops(base.experiment, shape) / training_flops(cell.experiment, shape)
-            return _with_budget(request, "training.steps", max(1, round(base.experiment.training.steps * ratio)))
+            return request.with_settings({"training.steps": max(1, round(base.experiment.training.steps * ratio))})
         try:
             summary = self.store.training(base).read_or_none("training.json")
         except DamagedRecord:  # its result has the times as well
@@ -110,9 +108,8 @@ class Runner:
         if summary is None:
             return None
         with validated(self.store.training(base).path / "training.json"):
-            return _with_budget(
-                request, "training.seconds", max(0.001, round(summary["seconds"] + summary["warm_up_seconds"], 3))
-            )
+            seconds = round(summary["seconds"] + summary["warm_up_seconds"], 3)
+            return request.with_settings({"training.seconds": max(0.001, seconds)})
 
     def run(self) -> list[Row]:
         """Runs every cell that is not finished. Returns the rows; a cell that fails is a row with an error.
@@ -203,8 +200,3 @@ def _set_status(todo: list[Row], status: str, error: str | None = None) -> None:
     for row in todo:
         row.status, row.error = status, error
     todo.clear()
-
-
-def _with_budget(request: Request, path: str, value: float) -> Request:
-    others = {key: old for key, old in (request.settings or {}).items() if key not in {f"training.{one}" for one in BUDGETS}}
-    return replace(request, settings=others | {path: value})

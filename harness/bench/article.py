@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from harness.model.cell import ConvLSTM, State
 from harness.model.forecaster import EncoderForecaster, NoPath
+from harness.model.heads import Direct
 
 
 class ArticleCell(nn.Module):
@@ -51,13 +52,15 @@ class ArticleForecaster(nn.Module):
 
     def __init__(self, model: EncoderForecaster) -> None:
         super().__init__()
-        if model.bottleneck is not None or not all(isinstance(path, NoPath) for path in model.forecaster_skip):
+        head = model.head
+        filled = model.bottleneck is not None or not all(isinstance(path, NoPath) for path in model.forecaster_skip)
+        if filled or not isinstance(head, Direct):
             raise ValueError("the article's plain reading has no slots: give it a base network")
         self.patch = model.patch
         self.encoder = nn.ModuleList(ArticleCell(_layer(layer)) for layer in model.encoder)
         self.forecaster = nn.ModuleList(ArticleCell(_layer(layer)) for layer in model.forecaster)
         self.widths = [_layer(layer).channels for layer in model.encoder]
-        self.down, self.up, self.head = model.down, model.up, model.head
+        self.down, self.up, self.head = model.down, model.up, head
 
     def forward(self, frames_BTCHW: Tensor, horizon: int) -> Tensor:
         """(B, T, C, H, W) -> (B, horizon, C, H, W)."""
@@ -81,7 +84,7 @@ class ArticleForecaster(nn.Module):
                 features = torch.cat([self.up[level](features), shown[level]], dim=1)
                 states[level] = self.forecaster[level](features, states[level])
                 features = states[level][0]
-            predictions.append(F.pixel_shuffle(self.head(features), self.patch))
+            predictions.append(F.pixel_shuffle(F.conv2d(features, self.head.weight, self.head.bias), self.patch))
         return torch.stack(predictions, dim=1)
 
 

@@ -45,6 +45,8 @@ def list_(
     elif not rows:
         say(f"no runs in {stored.root}" if what == "runs" else f"no {what}")
     else:
+        if what == "components":
+            rows = listing.fields(rows)
         names = dict.fromkeys(name for row in rows for name in row)
         columns = [name for name in names if any(row.get(name) not in (None, "", {}) for row in rows) and name not in _WHY]
         print_table(columns, [[listing.cell(row.get(name)) for name in columns] for row in rows])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.component import is_slot, limits_text, record_of, walk
+from harness.component import is_slot, limits_text
 from harness.errors import RequestError
 from harness.notation import call_text
 from harness.presets import PRESETS, preset
@@ -15,6 +15,7 @@ from harness.registry import Components, Plugins
 from harness.runs.request import run_command, store_root
 from harness.store import DamagedRecord, Store, validated
 from harness.store.status import scan, standing
+from harness.tree import record_of, walk
 from harness.variant import Variants, describe
 
 Row = dict[str, Any]
@@ -52,10 +53,14 @@ def presets() -> list[Row]:
 def settings(preset_name: str = "paper") -> list[Row]:
     """Every path that --set takes at a preset, its value there and what it means."""
     return [
-        {"path": path, "value": call_text(record_of(value)), "range": limits_text(f), "meaning": f.metadata["doc"]}
+        {"path": path, "value": call_text(record_of(value))} | _about(f)
         for path, f, _, value in walk(preset(preset_name))
         if "doc" in f.metadata and not (is_slot(f) and f.metadata["many"])
     ]
+
+
+def _about(f: dataclasses.Field[Any]) -> Row:
+    return {"range": limits_text(f), "meaning": f.metadata.get("doc", "")}
 
 
 def components(registry: Components) -> list[Row]:
@@ -68,15 +73,22 @@ def components(registry: Components) -> list[Row]:
             kind = plugin.value
             row["summary"] = (kind.__doc__ or "").strip().splitlines()[0]
             row["fields"] = [
-                {
-                    "name": f.name,
-                    "default": record_of(f.default),
-                    "range": limits_text(f),
-                    "meaning": f.metadata.get("doc", ""),
-                }
+                {"name": f.name, "default": None if f.default is dataclasses.MISSING else record_of(f.default)} | _about(f)
                 for f in dataclasses.fields(kind)
             ]
         rows.append(row)
+    return rows
+
+
+def fields(components: Iterable[Row]) -> list[Row]:
+    """The rows of `components` with one row a field, for a table; a component without fields has one that says what it does."""
+    rows: list[Row] = []
+    for row in components:
+        for one in row.get("fields") or [{"name": "", "meaning": row.get("summary")}]:
+            default = call_text(one["default"]) if "default" in one else ""
+            about = {"default": default, "range": one.get("range"), "meaning": one["meaning"], "origin": row["origin"]}
+            rows.append({"slot": row["slot"], "name": row["name"], "field": one["name"]} | about)
+        rows[-1]["error"] = row["error"]
     return rows
 
 

@@ -79,7 +79,7 @@ class FileCheck:
 def load_digits(folder: Path | str | None = None) -> Digits:
     """The digits of a folder of IDX files; without one, of the folder in HARNESS_DIGITS; else the embedded 5,000.
 
-    A folder needs `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte` (`.idx3-ubyte` is understood as well), gzipped
+    A folder needs `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte` (`.idx3-ubyte` is accepted as well), gzipped
     or not, 28x28 pixels. Validation is the last 10,000 digits of the training file, or its last sixth if that is less; test
     is the test file. The embedded digits are split by class: the first 400 of each train, 50 validate, the last 50 test.
 

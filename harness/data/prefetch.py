@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 DEVICES = ("cuda",)
-"""Device types that work while the host goes on; on others nothing is made ahead."""
+"""Device types that work while the host continues; on others nothing is made ahead."""
 
 
 class Prefetcher:

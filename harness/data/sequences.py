@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.component import CONTENT, EVALUATION, Component, setting
+from harness.component import CONTENT, EVALUATION, Component, setting, slot_field
+from harness.data.draws import generator
 from harness.data.frames import FrameFile, open_frames
-from harness.data.moving_mnist import MOST, generator
 from harness.data.source import HeldOut, Source
 from harness.errors import RequestError
+from harness.experiment import MOST
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +49,7 @@ class Frames(Component):
     test_sequences: int = setting(
         10_000, "most sequences to test on", at_least=1, at_most=MOST, decides=EVALUATION, shared=True
     )
+    augment: tuple[Any, ...] = slot_field((), "slots: changes to the training batches", many=True, neutral=(), shared=True)
 
     @property
     def total_frames(self) -> int:
@@ -182,7 +184,7 @@ class FileHeldOut:
     @property
     def identity(self) -> str:
         """What the content is called in keys."""
-        return f"file:{self._file.digest}"
+        return f"file:{self._file.digest}:{self._first}-{self._first + self.count}"  # two parts of a file are two data sets
 
     def stored(self, start: int, stop: int) -> NDArray[Any]:
         """Sequences start..stop - 1 as they are stored, (B, T, C, H, W)."""

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.component import Shape
-from harness.data import moving_mnist
+from harness.data.draws import generator
+from harness.system.seeds import derived_seed
 
 if TYPE_CHECKING:
     import torch
@@ -71,14 +72,27 @@ class Source:
         return {"train": self._train.identity, "evaluation": self._test.identity}
 
     def train_batch(self, seed: int, step: int, batch_size: int, horizon: int, device: torch.device | str) -> torch.Tensor:
-        """The training batch of a step: (batch_size, input_frames + horizon, C, H, W), flipped as `data` says.
+        """The training batch of a step: (batch_size, input_frames + horizon, C, H, W), flipped and augmented as `data` says.
 
         It depends on (seed, step, batch_size) and nothing else; a shorter horizon sees the same sequences cut short.
         """
         if not 1 <= horizon <= self.data.horizon:
             raise ValueError(f"horizon {horizon} is not in 1..{self.data.horizon}")
-        rng = moving_mnist.generator(seed, "train", step)
-        return self._train.batch(rng, seed, step, batch_size, self.data.input_frames + horizon, device)
+        rng = generator(seed, "train", step)
+        shown, frames = self.data.input_frames, self.data.input_frames + horizon
+        augmentations = getattr(self.data, "augment", ())
+        if not augmentations:
+            return self._train.batch(rng, seed, step, batch_size, frames, device)
+        import torch
+
+        batch_BTCHW = self._train.batch(rng, seed, step, batch_size, shown + self.data.horizon, device)
+        for one in augmentations:
+            draws = torch.Generator().manual_seed(derived_seed(seed, f"augment/{one.name}/{step}"))
+            if one.inputs_only:
+                batch_BTCHW = torch.cat((one.apply(batch_BTCHW[:, :shown], draws), batch_BTCHW[:, shown:]), dim=1)
+            else:
+                batch_BTCHW = one.apply(batch_BTCHW, draws)
+        return batch_BTCHW[:, :frames].contiguous()
 
     def validation(self, batch_size: int, device: torch.device | str) -> Iterator[torch.Tensor]:
         """The validation sequences in their fixed order, in full length, unflipped, in batches (the last may be smaller)."""

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness.component import Shape
+from harness.system.seeds import derived_seed
 
 if TYPE_CHECKING:
     from harness.component import Component
-
-
-def derived_seed(seed: int, place: object) -> int:
-    """A seed for one place, 0..2**56 - 1: a hash, so that neighbouring seeds and places have nothing to do with each other."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{place}".encode()).digest()[:7])
 
 
 @contextmanager
@@ -38,6 +33,13 @@ def build_model(architecture: Component, shape: Shape, seed: int) -> nn.Module:
     with seeded(seed, "architecture"):
         model: nn.Module = architecture.build(shape, seed)  # type: ignore[attr-defined]
     return model
+
+
+def mark_gates(weights: Iterable[Tensor | None], count: int) -> None:
+    """Says that each weight is `count` matrices, one a gate, along its first dimension: Muon takes them apart."""
+    for weight in weights:
+        if weight is not None:
+            weight.matrices = count  # type: ignore[attr-defined]
 
 
 def use_reference(model: nn.Module, plain: bool = True) -> nn.Module:

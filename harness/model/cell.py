@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.model import fused, pointwise
+from harness.model.build import mark_gates
 
 State = tuple[Tensor, Tensor]
 """Hidden and cell state, each (B, C, H, W)."""
@@ -54,6 +55,7 @@ class ConvLSTM(nn.Module):
             nn.Parameter(torch.empty(gates, constant_channels, kernel, kernel)) if constant_channels else None
         )
         self.bias = nn.Parameter(torch.empty(gates))
+        mark_gates([self.input_weight, self.state_weight, self.constant_weight], 4)
         self.plain = False
         self.reset_parameters()
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import RequestError
+from harness.model.build import mark_gates
 
 
 class Feed(Protocol):
@@ -154,9 +155,9 @@ class STLSTM(nn.Module):
 
     def __init__(self, in_channels: int, hidden: int, kernel: int) -> None:
         super().__init__()
-        self.input = same_convolution(in_channels, 7 * hidden, kernel)
-        self.state = same_convolution(hidden, 4 * hidden, kernel)
-        self.memory = same_convolution(hidden, 3 * hidden, kernel)
+        self.input = same_convolution(in_channels, hidden, kernel, gates=7)
+        self.state = same_convolution(hidden, hidden, kernel, gates=4)
+        self.memory = same_convolution(hidden, hidden, kernel, gates=3)
         self.output = same_convolution(2 * hidden, hidden, kernel)
         self.merge = nn.Conv2d(2 * hidden, hidden, 1, bias=False)
 
@@ -193,9 +194,11 @@ def translate_names(name: str, parts: dict[str, str]) -> str | None:
     return f"cells.{layer}.{parts[part]}.{leaf}" if part in parts else None
 
 
-def same_convolution(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
-    """A convolution that keeps height and width, without a bias."""
-    return nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
+def same_convolution(in_channels: int, out_channels: int, kernel: int, gates: int = 1) -> nn.Conv2d:
+    """A convolution that keeps height and width, without a bias; of `gates` times `out_channels`, as several gates in one."""
+    convolution = nn.Conv2d(in_channels, gates * out_channels, kernel, padding=kernel // 2, bias=False)
+    mark_gates([convolution.weight], gates)
+    return convolution
 
 
 def check_build(name: str, *, kernel: int, patch: int, height: int, width: int) -> None:

@@ -31,6 +31,37 @@ class ConvLSTMCell(Component):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DirectHead(Component):
+    """A 1x1 convolution from the finest features to the frame, linear."""
+
+    slot: ClassVar[str] = "architecture.head"
+    name: ClassVar[str] = "direct"
+
+    def build(self, in_channels: int, out_channels: int) -> nn.Module:
+        """A module (features, inputs) -> frames, time-major: (T, B, in, h, w), (S, B, out, h, w) -> (T, B, out, h, w).
+
+        Frames are folded: `architecture.patch` ** 2 pixels of each channel are channels. The inputs are the S frames shown.
+        """
+        from harness.model.heads import Direct
+
+        return Direct(in_channels, out_channels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastFrameResidual(Component):
+    """The last input frame plus a correction, a 1x1 convolution of the finest features that starts at zero."""
+
+    slot: ClassVar[str] = "architecture.head"
+    name: ClassVar[str] = "last-frame-residual"
+
+    def build(self, in_channels: int, out_channels: int) -> nn.Module:
+        """As `DirectHead.build`."""
+        from harness.model.heads import LastFramePlus
+
+        return LastFramePlus(in_channels, out_channels)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EncoderForecasterConfig(Component):
     """The article's encoder-forecaster. `widths` lists the encoder from fine to coarse; the forecaster mirrors all but the last."""
 
@@ -48,6 +79,7 @@ class EncoderForecasterConfig(Component):
     cell: Any = slot_field(ConvLSTMCell(), "slot: the recurrent layers", neutral="convlstm")
     skip: Any = slot_field(None, "slot: a path around every recurrent layer that has a layer before it", neutral=None)
     bottleneck: Any = slot_field(None, "slot: a module on the deep features that the forecaster reads", neutral=None)
+    head: Any = slot_field(DirectHead(), "slot: from the finest features, and the input frames, to frames", neutral="direct")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,8 +92,9 @@ class EncoderForecasterConfig(Component):
         for kernel in (*self.kernels, self.forecaster_kernel):
             if kernel % 2 == 0:
                 raise RequestError(f"architecture kernel {kernel} is even; 'same' padding needs odd kernels")
-        if self.cell is None:
-            raise RequestError("architecture.cell is empty; choose one, such as convlstm")
+        for slot, example in (("cell", "convlstm"), ("head", "direct")):
+            if getattr(self, slot) is None:
+                raise RequestError(f"architecture.{slot} is empty; choose one, such as {example}")
 
     @property
     def stride(self) -> int:
@@ -72,4 +105,4 @@ class EncoderForecasterConfig(Component):
         """The network with its initial weights. Each part has its own seed, so variants that share a part start equal there."""
         from harness.model.forecaster import EncoderForecaster
 
-        return EncoderForecaster(self, shape.channels, seed)
+        return EncoderForecaster(shape.channels, seed=seed, **self.settings)

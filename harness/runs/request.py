@@ -12,9 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.changes import RENAMED
 from harness.data.source import Source, open_source
 from harness.errors import RequestError
-from harness.experiment import BUDGETS, RENAMED, Experiment
+from harness.experiment import BUDGETS, Experiment
 from harness.notation import differences, flatten, unflatten
 from harness.presets import preset
 from harness.store import Cell
@@ -53,7 +54,7 @@ def parse_settings(texts: Iterable[str]) -> dict[str, object]:
 
 
 def read_config(path: Path) -> dict[str, object]:
-    """Settings from a TOML file with the sections of an experiment ([training], [loss], ...). Raises RequestError."""
+    """Settings from a TOML file with the tables of an experiment ([training], [training.optimizer], ...). Raises RequestError."""
     try:
         with open(path, "rb") as file:
             text = file.read(MAX_CONFIG_BYTES + 1)
@@ -62,21 +63,10 @@ def read_config(path: Path) -> dict[str, object]:
     if len(text) > MAX_CONFIG_BYTES:
         raise RequestError(f"config {path} is larger than 1 MiB; it is not a config file")
     try:
-        content = tomllib.loads(text.decode())
+        content = tomllib.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, a number of thousands of digits, nested too deep
         raise RequestError(f"config {path} is not TOML: {str(error)[:200]}") from None
-    for section, values in content.items():
-        if not isinstance(values, dict):
-            raise RequestError(f"config {path}: {section!r} is not a section; write [training] and below it steps = 800")
-    return flatten_tables(content)
-
-
-def flatten_tables(content: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """Tables inside tables as dotted paths: `[training.optimizer]` and below it `name = "adamw"`."""
-    found: dict[str, object] = {}
-    for name, value in content.items():
-        found |= flatten_tables(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
+    return flatten(content)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,18 +82,28 @@ class Request:
     def experiment(self, variants: Variants, text: str, seed: int | None = None) -> Experiment:
         """The resolved experiment: preset, then config file, then the variants' changes, then settings: the last one wins.
 
-        A budget in epochs of data whose size only its files tell stays one.
+        A budget in epochs of data whose size only its files tell stays one. Raises RequestError when the settings have another
+        seed than `seed`.
         """
+        settings = self.settings or {}
         find = variants.components.find
         experiment = preset(self.preset).replace(self.config or {}, find)
         composition = variants.compose(text)
-        for path in {RENAMED.get(one, one) for one in self.settings or {}}:
+        for path in {RENAMED.get(one, one) for one in settings}:
             if any(path in one.dose for one in composition.variants):
                 raise RequestError(f"{path} is set by {composition.name!r} and by --set; give one of them")
-        experiment = composition.apply(experiment, self.preset, find).replace(self.settings or {}, find)
+        experiment = composition.apply(experiment, self.preset, find).replace(settings, find)
         if seed is not None:
+            if SEED in settings and experiment.training.seed != seed:
+                raise RequestError(f"the seed is given twice, as {seed} and by --set {SEED}={settings[SEED]}; give it once")
             experiment = experiment.replace({SEED: seed}, find)
         return resolve(experiment, self.device)
+
+    def with_settings(self, settings: Mapping[str, object]) -> Request:
+        """The request with these settings on top; a budget among them takes the place of every other."""
+        gone = _BUDGET if _BUDGET & settings.keys() else frozenset()
+        own = {path: value for path, value in (self.settings or {}).items() if path not in gone}
+        return replace(self, settings=own | dict(settings))
 
     def cell(
         self, variants: Variants, text: str, seed: int | None = None, source: Source | None = None

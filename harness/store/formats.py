@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.changes import GENERATED, RENAMED
 from harness.errors import HarnessError
-from harness.experiment import GENERATED, RENAMED
 
 FORMAT = 3
 REDO = "its run's command sets it aside and makes it again"

@@ -21,12 +21,13 @@ from harness.evaluation.cost import forget_peak, peak_memory
 from harness.evaluation.evaluate import evaluate
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.experiment import Experiment
-from harness.model.build import build_model, derived_seed, use_reference
+from harness.model.build import build_model, use_reference
 from harness.model.graphs import Graphed, graphed
 from harness.options import RunOptions
 from harness.store import Training
 from harness.system.precision import torch_switches
 from harness.system.progress import Progress, Status
+from harness.system.seeds import derived_seed
 from harness.system.signals import stop_signals
 from harness.training.build import build_loss, build_optimizer, build_schedule
 from harness.training.checkpoint import State, Stateful, best_name, on_device, resume, save_checkpoint, write_best

@@ -79,8 +79,8 @@ class Lion(Component):
 class Muon(Component):
     """Momentum made orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon) for weights of two and more dimensions.
 
-    A convolution's weight is flattened to (out, in * height * width); the gates of a recurrent layer are matrices apart. Biases,
-    gains and the head are left to `others`.
+    A convolution's weight is flattened to (out, in * height * width); the gates of a recurrent layer are matrices of their own
+    (`harness.model.build.mark_gates`). Biases, gains and the head are left to `others`.
     """
 
     slot: ClassVar[str] = "training.optimizer"
@@ -103,7 +103,7 @@ class Muon(Component):
         from harness.training.matrix_optimizers import MuonOptimizer, Together
 
         given = list(named_parameters)
-        ours = [parameter for name, parameter in given if parameter.ndim >= 2 and not name.startswith("head.")]
+        ours = [one for name, one in given if one.numel() > max(one.shape, default=1) and not name.startswith("head.")]
         taken = set(map(id, ours))
         rest = [(name, parameter) for name, parameter in given if id(parameter) not in taken]
         if not ours:

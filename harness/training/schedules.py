@@ -62,6 +62,9 @@ def one_cycle(
     Returns:
         (learning rate, beta1).
 
+    >>> [round(one_cycle(step, 10, max_lr=1.0, pct_start=0.5)[0], 3) for step in (0, 4, 9)]
+    [0.04, 1.0, 0.0]
+
     Raises:
         RequestError: total is below 1, or pct_start is not between 0 and 1.
     """

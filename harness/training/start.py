@@ -85,7 +85,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise RequestError(f"cannot read the weights {path}: {str(error).splitlines()[0][:200]}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise RequestError(f"cannot read the weights {path}: {reason}") from None
     except Exception as error:  # torch's own UnpicklingError for anything that is not plain weights
         raise RequestError(f"{path} holds more than plain weights, which is not loaded: {type(error).__name__}") from None
     for key in ("state_dict", "model"):  # how training programs wrap them

@@ -155,7 +155,33 @@ def forward_backward(
     scale: float,
     use_truth_BT: Tensor | None = None,
 ) -> Tensor:
-    """Predicts from the `shown` first frames, adds the gradients of `scale` times the loss; returns the loss, float32.
+    """Adds the gradients of `scale` times the loss; returns the loss, float32."""
+    found = loss_of(
+        network,
+        frames_BTCHW,
+        shown=shown,
+        horizon=horizon,
+        progress=progress,
+        loss=loss,
+        precision=precision,
+        use_truth_BT=use_truth_BT,
+    )
+    (found * scale).backward()  # type: ignore[no-untyped-call]
+    return found.detach()
+
+
+def loss_of(
+    network: nn.Module,
+    frames_BTCHW: Tensor,
+    *,
+    shown: int,
+    horizon: int,
+    progress: float,
+    loss: LossFunction,
+    precision: str,
+    use_truth_BT: Tensor | None = None,
+) -> Tensor:
+    """The loss of what the network predicts from the `shown` first frames, float32.
 
     A network's own `auxiliary_loss`, which it sets in its forward pass, is part of the loss.
     """
@@ -172,8 +198,7 @@ def forward_backward(
     auxiliary = getattr(network, "auxiliary_loss", None)
     if auxiliary is not None:
         found = found + auxiliary.float()
-    (found * scale).backward()  # type: ignore[no-untyped-call]
-    return found.detach()
+    return found
 
 
 def apply_schedule(

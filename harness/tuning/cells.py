@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.data.source import Source
 from harness.executors.protocol import Task
-from harness.experiment import BUDGETS, Experiment
+from harness.experiment import Experiment
 from harness.runs.job import Job
-from harness.runs.request import Request
+from harness.runs.request import SEED, Request
 from harness.store import Cell, DamagedRecord, Store, validated
 from harness.tuning.request import StudyRequest
 from harness.variant import Variants
@@ -80,10 +80,7 @@ class StoreCells:
 
     def make(self, settings: Mapping[str, object], seed: int) -> TrialCell:
         """The cell of the user's request with these settings on top."""
-        own = dict(self.asked.request.settings or {})
-        if any(f"training.{name}" in settings for name in BUDGETS):
-            own = {path: value for path, value in own.items() if path not in {f"training.{name}" for name in BUDGETS}}
-        request = replace(self.asked.request, settings=own | dict(settings))
+        request = self.asked.request.with_settings({**settings, SEED: seed})
         cell, self._source = request.cell(self.variants, self.variant, seed, self._source)
         return TrialCell(cell, request)
 

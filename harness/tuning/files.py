@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
+from harness.changes import claim_of
 from harness.errors import HarnessError
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -15,9 +16,12 @@ _KEY = re.compile(r"[A-Za-z0-9_-]+")
 def to_toml(settings: Mapping[str, object], comments: Iterable[str] = ()) -> str:
     """Settings by path ('loss.mse') as TOML with their sections; numbers, text, flags and lists of them."""
     sections: dict[str, dict[str, object]] = {}
-    for path, value in settings.items():
-        section, _, name = path.partition(".")
-        if not (_KEY.fullmatch(section) and _KEY.fullmatch(name)):
+    paths = {claim_of(path, value): value for path, value in settings.items()}  # a table cannot be a number as well
+    for path, value in paths.items():
+        if any(other.startswith(f"{path}.") for other in paths):
+            path = f"{path}.name"
+        section, _, name = path.rpartition(".")
+        if not section or not all(_KEY.fullmatch(part) for part in path.split(".")):
             raise HarnessError(f"{path!r} is no path of a setting")
         sections.setdefault(section, {})[name] = value
     lines = ["# " + "".join(one if one.isprintable() else " " for one in comment) for comment in comments]

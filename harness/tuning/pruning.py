@@ -17,9 +17,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
-    from harness.tuning.cells import Cells
-    from harness.tuning.trials import LiveTrial, Trials
-
 PRUNERS = ("median", "hyperband", "none")
 STARTUP_TRIALS = 5
 
@@ -46,24 +43,3 @@ def make_pruner(name: str, validations: int, seeds: int, objectives: tuple[str, 
             half = -(-validations // 2)
             return pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=half, n_min_trials=3)
         return pruners.HyperbandPruner(min_resource=1, max_resource=validations, reduction_factor=3)
-
-
-def report(trials: Trials, live: LiveTrial, value: float, step: int) -> bool:
-    """Reports a value at a step; returns whether the pruner gives the trial up."""
-    bound = trials.bound
-    if len(bound.asked.objectives) > 1:
-        return False
-    trials.write(lambda: live.trial.report(value, step))
-    return bound.pruner is not None and live.arm is None and trials.patiently(live.trial.should_prune)
-
-
-def report_validations(trials: Trials, live: LiveTrial, cells: Cells, *, prune: bool) -> bool:
-    """Reports what the training has shown since the last call; returns whether the trial is given up."""
-    if trials.bound.pruner is None or len(live.cells) > 1:
-        return False
-    for step, ssim in cells.validations(live.cell):
-        if step > live.reported:
-            live.reported = step
-            if report(trials, live, ssim, step) and prune:
-                return True
-    return False

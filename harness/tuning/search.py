@@ -29,7 +29,6 @@ from harness.system.signals import stop_signals
 from harness.tuning import leftovers, samplers
 from harness.tuning.bound import BoundStudy
 from harness.tuning.cells import Cells
-from harness.tuning.pruning import report, report_validations
 from harness.tuning.record import StudyRecord, counts
 from harness.tuning.request import StudyRequest
 from harness.tuning.storage import Patience, Storage, experiments
@@ -163,7 +162,7 @@ class Search:
             for live in self._live:
                 if live.ticket is None or live.pruned:
                     continue
-                if report_validations(self.trials, live, self.cells, prune=True):
+                if self._report_validations(live, prune=True):
                     live.pruned = True
                     executor.stop(live.ticket)
         if now - self._beaten >= leftovers.HEARTBEAT_SECONDS:
@@ -173,6 +172,17 @@ class Search:
                 self._adopt()
         if now - self._saved >= SAVE_SECONDS:
             self._write()
+
+    def _report_validations(self, live: LiveTrial, *, prune: bool) -> bool:
+        """Reports what the training has shown since the last call; returns whether the trial is given up."""
+        if self.bound.pruner is None or len(live.cells) > 1:
+            return False
+        for step, ssim in self.cells.validations(live.cell):
+            if step > live.reported:
+                live.reported = step
+                if self.trials.report(live, ssim, step) and prune:
+                    return True
+        return False
 
     def _adopt(self) -> None:
         self.leftovers.adopt({live.number for live in self._live})
@@ -289,10 +299,10 @@ class Search:
             except HarnessError as error:
                 self._fail(live, str(error))
                 return
-            report_validations(self.trials, live, self.cells, prune=False)
+            self._report_validations(live, prune=False)
             live.values.append(value)
             live.seconds.append(float(summary.get("seconds") or 0.0) + float(summary.get("warm_up_seconds") or 0.0))
-            if len(live.cells) > 1 and report(self.trials, live, value, len(live.values)):
+            if len(live.cells) > 1 and self.trials.report(live, value, len(live.values)):
                 live.pruned = True
                 break
         self._finish(live)

@@ -209,6 +209,13 @@ class Trials:
 
         self.patiently(tell)
 
+    def report(self, live: LiveTrial, value: float, step: int) -> bool:
+        """Reports a value at a step; returns whether the pruner gives the trial up. Fixed arms and two objectives never do."""
+        if len(self.bound.asked.objectives) > 1:
+            return False
+        self.write(lambda: live.trial.report(value, step))
+        return self.bound.pruner is not None and live.arm is None and self.patiently(live.trial.should_prune)
+
     def give_back(self, trial: optuna.Trial) -> None:
         """Ends a trial that stands for nothing."""
         self.annotate(trial, "given_back", True)

@@ -182,7 +182,7 @@ def _read_run(store: Store, one: Standing, environments: dict[str, dict[str, str
         preset=made.get("preset", str),
         settings=records.settings_of(made.body),
         identity=made.part("identity").texts(),
-        revision=str((made.body.get("revisions") or {}).get("training")),
+        revision=str(made.part("revisions").body.get("training")),
         test_digest=result.get("test_digest", str),
         digits=result.part("digits").texts(),
         conventions=result.part("conventions").texts(),

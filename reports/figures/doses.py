@@ -20,23 +20,23 @@ def response(group: Group, path: str, curves: Curves, id_: str) -> Figure:
     words = []
     with canvas.draw(6.4, 4.2) as (plot, (axes,)):
         for index, (name, points) in enumerate(shown):
-            rows = [(dose, method.estimate()) for dose, method in points.items()]
-            drawn = [(dose, one.mean, one) for dose, one in rows if one.mean is not None and not one.excluded]
-            spreads = [
+            found = [(dose, method.estimate()) for dose, method in points.items()]
+            rows = [(dose, one, one.mean) for dose, one in found if one.mean is not None and not one.excluded]
+            errors = [
                 (0.0, 0.0) if one.low is None or one.high is None else (mean - one.low, one.high - mean)
-                for _, mean, one in drawn
+                for _, one, mean in rows
             ]
             axes.errorbar(
-                [dose for dose, _, _ in drawn],
-                [mean for _, mean, _ in drawn],
-                yerr=[[low for low, _ in spreads], [high for _, high in spreads]],
+                [dose for dose, _, _ in rows],
+                [mean for _, _, mean in rows],
+                yerr=[[low for low, _ in errors], [high for _, high in errors]] if rows else None,
                 marker=MARKERS[index % len(MARKERS)],
                 linestyle=DASHES[index % len(DASHES)],
                 color=f"C{index}",
                 capsize=3,
                 label=label(name),
             )
-            for dose, _, one in drawn:
+            for dose, one, _ in rows:
                 interval = cells.spread(one, 4).text
                 words.append(
                     f"{label(name)} at {dose:g}: {cells.mean(one, 4).text} {'' if interval == cells.NONE else interval}".strip()

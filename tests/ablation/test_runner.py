@@ -116,6 +116,7 @@ def test_the_record_of_a_plan_names_every_cell_and_its_run(finished: Path) -> No
 def test_variants_of_one_seed_share_data_and_the_weights_that_they_have_in_common(finished: Path) -> None:
     import torch
 
+    from harness.component import Shape
     from harness.data.source import open_source
     from harness.model.build import build_model
     from harness.variant import Variants
@@ -124,7 +125,9 @@ def test_variants_of_one_seed_share_data_and_the_weights_that_they_have_in_commo
     base, attention = (request.experiment(variants, name, 1) for name in ("base", "attention"))
     batches = [open_source(e.data).train_batch(e.training.seed, 0, 2, 3, "cpu") for e in (base, attention)]
     assert torch.equal(*batches)
-    plain, other = (build_model(e.architecture, 1, e.training.seed).state_dict() for e in (base, attention))
+    plain, other = (
+        build_model(e.architecture, Shape(1, 16, 16, 3, 3), e.training.seed).state_dict() for e in (base, attention)
+    )
     assert all(torch.equal(plain[name], other[name]) for name in plain)
 
 
@@ -301,13 +304,15 @@ CRASHING = '''
 import os, signal
 from dataclasses import dataclass
 from typing import ClassVar
+from harness.component import Component
 from harness.variant import Variant
 
 @dataclass(frozen=True)
-class Crash:
+class Crash(Component):
     """Kills its own process, as the kernel does when memory runs out."""
 
     slot: ClassVar[str] = "training.curriculum"
+    name: ClassVar[str] = "crash"
 
     def horizon(self, progress, full):
         if progress > 0:

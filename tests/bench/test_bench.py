@@ -13,22 +13,28 @@ from commands import Command
 from harness.bench import quality
 from harness.bench import speed as bench
 from harness.bench.article import ArticleForecaster
+from harness.component import Shape
 from harness.errors import RequestError
 from harness.model.build import build_model
 from harness.presets import preset
 
 
+def shape_of(name: str) -> Shape:
+    data = preset(name).data
+    return Shape(1, data.canvas, data.canvas, data.input_frames, data.horizon)
+
+
 def test_the_articles_literal_network_computes_what_ours_does() -> None:
     for name in ("tiny", "cpu"):
         experiment = preset(name)
-        model = build_model(experiment.architecture, 1, 3)
+        model = build_model(experiment.architecture, shape_of(name), 3)
         frames = torch.rand(2, 3, 1, experiment.data.canvas, experiment.data.canvas)
         with torch.no_grad():
             torch.testing.assert_close(ArticleForecaster(model)(frames, 4), model(frames, 4))
 
 
 def test_the_articles_cell_has_eight_convolutions() -> None:
-    model = ArticleForecaster(build_model(preset("tiny").architecture, 1, 0))
+    model = ArticleForecaster(build_model(preset("tiny").architecture, shape_of("tiny"), 0))
     for cell in (*model.encoder, *model.forecaster):
         assert sum(isinstance(part, torch.nn.Conv2d) for part in cell.modules()) == 8
 
@@ -38,7 +44,7 @@ def test_the_articles_plain_reading_refuses_filled_slots() -> None:
 
     filled = Variants().compose("residual").apply(preset("tiny"))
     with pytest.raises(ValueError, match="no slots"):
-        ArticleForecaster(build_model(filled.architecture, 1, 0))
+        ArticleForecaster(build_model(filled.architecture, shape_of("tiny"), 0))
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +156,6 @@ def test_quality_pairs_both_recipes_on_the_same_seeds(harness: Command) -> None:
 def test_the_articles_recipe_of_preset_cpu_is_that_of_preset_paper() -> None:
     article, paper = preset("cpu").replace(quality.ARTICLE), preset("paper")
     assert article.loss == paper.loss
-    for name in ("max_lr", "pct_start", "weight_decay", "clip_norm"):
+    for name in ("optimizer", "schedule", "clip_norm"):
         assert getattr(article.training, name) == getattr(paper.training, name), name
-    assert (article.architecture.forget_bias, article.architecture.gain) == (0.0, 1.0)
+    assert (article.architecture.cell.forget_bias, article.architecture.gain) == (0.0, 1.0)

@@ -29,6 +29,42 @@ class TestTta(VariantContract):
     variant = "tta"
 
 
+class TestConvGRU(VariantContract):
+    variant = "convgru"
+
+
+class TestConvLSTMStack(VariantContract):
+    variant = "convlstm-stack"
+
+
+class TestPhyDNet(VariantContract):
+    variant = "phydnet"
+
+
+class TestPredRNN(VariantContract):
+    variant = "predrnn"
+
+
+class TestPredRNNV2(VariantContract):
+    variant = "predrnn-v2"
+
+
+class TestPredRNNPP(VariantContract):
+    variant = "predrnn-pp"
+
+
+class TestSimVP(VariantContract):
+    variant = "simvp"
+
+
+class TestSimVPIncepU(VariantContract):
+    variant = "simvp-incepu"
+
+
+class TestTAU(VariantContract):
+    variant = "tau"
+
+
 class TestAllTogether(VariantContract):
     variant = "tta+residual+curriculum+attention"
 

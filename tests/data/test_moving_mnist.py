@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.data.moving_mnist import MovingMnist as Data
-from harness.data.moving_mnist import (
+from harness.data.draws import generator
+from harness.data.movement import (
     Trajectories,
     concatenate,
-    generator,
     render,
     render_bytes,
     render_gather,
@@ -24,6 +23,7 @@ from harness.data.moving_mnist import (
     sample_trajectories,
     walk,
 )
+from harness.data.moving_mnist import MovingMnist as Data
 
 
 def pictures(count: int = 20, size: int = 28) -> np.ndarray:

@@ -109,7 +109,7 @@ def test_generated_frames_saved_to_a_file_are_the_same_test_set(tmp_path: Path) 
     assert torch.equal(collect(stored.test(60, "cpu")), collect(generated.test(60, "cpu")))
     assert torch.equal(collect(stored.validation(60, "cpu")), collect(generated.validation(60, "cpu")))
     assert stored.identity["train"] == generated.identity["train"]
-    assert stored.identity["evaluation"] == "file:" + open_frames(tmp_path / "test.npy").digest
+    assert stored.identity["evaluation"] == f"file:{open_frames(tmp_path / 'test.npy').digest}:0-250"
 
 
 def test_identity_names_the_content_and_needs_no_test_set() -> None:
@@ -132,7 +132,8 @@ def test_the_splits_of_a_file_are_disjoint_and_its_last_tenth_is_for_testing(tmp
     assert sorted(first) == sorted(second) == list(range(32)), "every sequence is seen once before any is seen twice"
     assert first != second
     assert source.digits == {"source": "file", "digest": open_frames(path).digest}
-    assert source.identity == {"train": f"file:{open_frames(path).digest}", "evaluation": f"file:{open_frames(path).digest}"}
+    digest = open_frames(path).digest
+    assert source.identity == {"train": f"file:{digest}", "evaluation": f"file:{digest}:36-40"}
 
 
 def test_long_training_sequences_are_cropped_anywhere_and_held_out_ones_at_the_start(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_an_evaluation_file_changes_nothing_of_the_training(tmp_path: Path) -> N
     path, other = saved(tmp_path / "a.npy", 40, 9, 6, 8), saved(tmp_path / "b.npy", 300, 8, 6, 8)
     alone, judged = open_source(file_data(path)), open_source(file_data(path, evaluation=str(other)))
     assert judged.test_sequences == 250
-    assert judged.identity == {"train": alone.identity["train"], "evaluation": f"file:{open_frames(other).digest}"}
+    assert judged.identity == {"train": alone.identity["train"], "evaluation": f"file:{open_frames(other).digest}:0-250"}
     assert torch.equal(judged.train_batch(0, 0, 9, 3, "cpu"), alone.train_batch(0, 0, 9, 3, "cpu"))
     assert torch.equal(collect(judged.validation(9, "cpu")), collect(alone.validation(9, "cpu")))
 
@@ -198,6 +199,13 @@ def test_files_that_do_not_fit_are_refused(
         data = dataclasses.replace(data, evaluation=str(saved(tmp_path / "evaluation.npy", *evaluation)))
     with pytest.raises(RequestError, match=message):
         open_source(data)
+
+
+def test_two_parts_of_one_file_are_two_test_sets(tmp_path: Path) -> None:
+    path = saved(tmp_path / "frames.npy", 40, 9, 16, 16)
+    tail, whole = (open_source(file_data(path, evaluation=given)) for given in ("", str(path)))
+    assert tail.identity["train"] == whole.identity["train"]
+    assert tail.identity["evaluation"] != whole.identity["evaluation"]
 
 
 def test_an_epoch_of_a_file_is_its_training_sequences(tmp_path: Path) -> None:

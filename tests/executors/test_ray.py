@@ -32,13 +32,15 @@ CRASHING = '''
 import os, signal
 from dataclasses import dataclass
 from typing import ClassVar
+from harness.component import Component
 from harness.variant import Variant
 
 @dataclass(frozen=True)
-class Crash:
+class Crash(Component):
     """Kills its own process, as the kernel does when memory runs out."""
 
     slot: ClassVar[str] = "training.curriculum"
+    name: ClassVar[str] = "crash"
 
     def horizon(self, progress, full):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -32,7 +32,7 @@ def test_a_machine_that_shares_all_runs_the_task(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"versions": ("0.0.1", 77)}, "but version 0.0.1, numerics 77 is needed"),
+        ({"versions": ("0.0.1", 77)}, "but version 0.0.1, training revision 77 is needed"),
         ({"folder": "/nowhere/at/all"}, "cannot enter the folder /nowhere/at/all"),
         ({"mark": Path("/nowhere/store/locks/executor-x")}, "does not see the store /nowhere/store"),
     ],

@@ -35,11 +35,12 @@ from study_cells import AtOnce, Lab  # noqa: E402
 from harness.bench import speed as bench  # noqa: E402
 from harness.cli import listing  # noqa: E402
 from harness.cli.app import main  # noqa: E402
-from harness.data import digits, sequences  # noqa: E402
+from harness.component import Shape  # noqa: E402
+from harness.data import digits, frames  # noqa: E402
 from harness.errors import HarnessError, RequestError  # noqa: E402
 from harness.experiment import canonical_json  # noqa: E402
 from harness.model.build import build_model  # noqa: E402
-from harness.registry import Plugins, Variants  # noqa: E402
+from harness.registry import Plugins  # noqa: E402
 from harness.runs.outcome import finished, stored_experiment  # noqa: E402
 from harness.runs.request import Request, parse_settings, read_config  # noqa: E402
 from harness.store import FORMAT, Folder, Run, Store, Training  # noqa: E402
@@ -49,6 +50,7 @@ from harness.system.secrets import public_url, without_secrets  # noqa: E402
 from harness.training import checkpoint  # noqa: E402
 from harness.tuning.files import to_toml  # noqa: E402
 from harness.tuning.storage import open_storage  # noqa: E402
+from harness.variant import Variants  # noqa: E402
 from reports.analysis import reading, stores  # noqa: E402
 from reports.exports.csv import to_csv  # noqa: E402
 from reports.exports.latex import to_latex  # noqa: E402
@@ -59,6 +61,7 @@ from reports.pages import folder, sections  # noqa: E402
 
 VARIANTS = Variants(third_party=False)
 CPU = torch.device("cpu")
+SHAPE = Shape(channels=1, height=16, width=16, input_frames=3, horizon=3)
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def _files(place: Path) -> Iterator[Reader]:
     arrays = [unit, unit.astype(np.float16), byte, np.asfortranarray(unit), np.array([{}], object), unit.astype("c16")]
 
     def open_frames(path: Path) -> object:
-        file = sequences.open_frames(path)
+        file = frames.open_frames(path)
         return file.read([0]), file.digest
 
     read_frames = _of_file(place / "frames.npy", open_frames)
@@ -166,7 +169,7 @@ def _files(place: Path) -> Iterator[Reader]:
 
     request = Request(preset="tiny", settings={"architecture.widths": "4,8", "architecture.kernels": "3,3"})
     experiment = request.experiment(VARIANTS, "base")
-    model = build_model(experiment.architecture, 1, 0)
+    model = build_model(experiment.architecture, SHAPE, 0)
     optimizer = torch.optim.AdamW(model.parameters())
     (training := Training(place / "trainings" / ("a" * 16))).path.mkdir(parents=True)
     for parameter in model.parameters():
@@ -179,7 +182,7 @@ def _files(place: Path) -> Iterator[Reader]:
     def load(content: bytes) -> object:
         path = training.path / "best.safetensors"
         path.write_bytes(content)
-        return checkpoint.load_model(experiment, 1, path, CPU)
+        return checkpoint.load_model(experiment, SHAPE, path, CPU)
 
     def resume(content: bytes) -> object:
         (training.path / "last.safetensors").write_bytes(content)
@@ -247,7 +250,7 @@ def _records(place: Path) -> Iterator[Reader]:
         errors: list[HarnessError] = []
         for call in (
             lambda: store.training_of(run),
-            lambda: stored_experiment(store, run, VARIANTS.components),
+            lambda: stored_experiment(store, run, VARIANTS.components.find),
             lambda: _show(root, run.run_id),
             lambda: finished(store, made[0]),
             lambda: store.training(made[0]).check(store.training(made[0]).read("training.json")),
@@ -282,6 +285,7 @@ def _records(place: Path) -> Iterator[Reader]:
         name, content = value
         path = {"result.json": run.path / name, "plan": plan, "study": root / "studies" / "s.json"}[name]
         key = {"result.json": f"{run.run_id}/{name}", "plan": f"plans/{plan.name}", "study": "studies/s.json"}[name]
+        before = path.read_bytes() if path.exists() else None
         path.write_bytes(signed(key, content))
         save, canvas.save = canvas.save, stub
         try:
@@ -337,8 +341,7 @@ def _records(place: Path) -> Iterator[Reader]:
         return found
 
     listed = {"files": ["index.html", "tables/a.csv", "../x", "/etc/passwd", "tables/../../x.csv"]}
-    manifest = _of_file(place / "report" / render.MANIFEST, read_manifest)
-    yield Reader("a report's list of files", cases(listed), manifest, 0.02)
+    yield Reader("a report's list of files", cases(listed), read_manifest, 0.02)
 
     holder = {"token": "0" * 32, "kernel": locks.kernel(), "flock": True, "pid": 1, "count": f"{0:012}"}
 

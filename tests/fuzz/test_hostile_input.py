@@ -21,6 +21,7 @@ from harness.errors import HarnessError
 from harness.maintenance.doctor import _records
 from harness.runs.request import read_config
 from harness.store import Folder, Training
+from harness.variant import Variants
 from reports.analysis.reading import read_document
 
 
@@ -147,6 +148,7 @@ def test_what_a_file_claims_is_refused_before_it_is_allocated(bomb: str, tmp_pat
 def test_a_checkpoint_that_claims_more_than_the_network_is_not_loaded(tmp_path: Path) -> None:
     import torch
 
+    from harness.component import Shape
     from harness.runs.request import Request
     from harness.store import DamagedRecord
     from harness.training.checkpoint import load_model
@@ -158,4 +160,4 @@ def test_a_checkpoint_that_claims_more_than_the_network_is_not_loaded(tmp_path: 
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + size)  # the file is as long as it says, and takes no room on the disk
     with pytest.raises(DamagedRecord, match="does not hold this experiment's network"):
-        load_model(experiment, 1, tmp_path / "x.safetensors", torch.device("cpu"))
+        load_model(experiment, Shape(1, 16, 16, 3, 3), tmp_path / "x.safetensors", torch.device("cpu"))

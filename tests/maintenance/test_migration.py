@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,15 +14,20 @@ from typing import Any
 
 import faults as fault_injection
 import pytest
+from commands import Command
 from fake_store import without_sync
 
-from harness.errors import HarnessError
+from harness import REVISIONS
+from harness.component import Component
+from harness.errors import HarnessError, RequestError
+from harness.experiment import canonical_json
 from harness.maintenance import repair
-from harness.maintenance.migration import Migration, rewrite
+from harness.maintenance.migration import Migration, migrate, rewrite
+from harness.runs.request import run_command
 from harness.store import FORMAT, DamagedRecord, Folder, Run, Store, Training
 from harness.system import locks
 
-FORMATS = sorted((Path(__file__).parents[1] / "store" / "formats").iterdir())
+FORMATS = sorted((Path(__file__).parents[1] / "store" / "formats").iterdir())[:2]  # of one pair of keys
 DONE, BEGUN, RUN = "df89dbf6b53523bf", "7b78f12ba87f9bf2", "a514d672809200e8"
 TRAININGS = {DONE: "1" * 16, BEGUN: "2" * 16}
 RUNS = {RUN: "3" * 16}
@@ -208,3 +215,64 @@ def test_a_journal_cannot_name_folders_elsewhere(store: Store, tmp_path: Path) -
     with pytest.raises(DamagedRecord, match="is no folder of a store"):
         migrated(store)
     assert (tmp_path / "victim").exists()
+
+
+# --- what a migration is for
+
+
+def of_today(root: Path, source: Path = FORMATS[-1]) -> Store:
+    """A store of format 2 whose trainings are of today's revision, as the last version of that format wrote them."""
+    shutil.copytree(source, root)
+    for path in root.rglob("experiment.json"):
+        body = json.loads(path.read_text())
+        del body["sha256"]
+        body["numerics"] = REVISIONS["training"]
+        body["sha256"] = hashlib.sha256(canonical_json(body).encode()).hexdigest()
+        path.write_text(json.dumps(body))
+    return Store(root)
+
+
+def test_a_migrated_store_answers_new_requests_without_training(tmp_path: Path, harness: Command, quick: None) -> None:
+    store = of_today(tmp_path / "store")
+    (run,) = store.runs()
+    words = shlex.split(run_command(run.read("experiment.json")))[1:]
+    before = run.read("result.json")["metrics"]
+    assert harness("doctor", "--migrate", "--store", store.root).code == 0
+    answer = harness(*words, "--store", store.root, "--json").document
+    assert answer["cached"]
+    assert answer["metrics"] == before
+    assert harness("doctor", "--migrate", "--store", store.root, "--json").document["repaired"] == []
+
+
+def test_what_an_older_revision_trained_does_not_answer_for_newer_code(
+    tmp_path: Path, harness: Command, quick: None
+) -> None:
+    shutil.copytree(FORMATS[-1], tmp_path / "store")
+    store = Store(tmp_path / "store")
+    (run,) = store.runs()
+    words = shlex.split(run_command(run.read("experiment.json")))[1:]
+    assert harness("doctor", "--migrate", "--store", store.root).code == 0
+    assert not harness(*words, "--store", store.root, "--json").document["cached"]
+
+
+def test_a_store_of_an_older_format_is_read_without_being_migrated(tmp_path: Path, harness: Command) -> None:
+    store = of_today(tmp_path / "store")
+    (run,) = store.runs()
+    assert run.run_id in harness("list", "runs", "--store", store.root).out
+    assert harness("show", run.run_id, "--store", store.root, "--json").document["experiment"]["architecture"]["name"]
+    assert harness("report", "--store", store.root, "--out", tmp_path / "report").code == 0
+    assert harness("compare", store.root, tmp_path / "report").code == 0
+
+
+def test_what_needs_a_plugin_that_is_not_there_is_left_as_it_is(tmp_path: Path) -> None:
+    store = of_today(tmp_path / "store")
+    said: list[str] = []
+
+    def find(slot: str, name: str) -> type[Component]:
+        raise RequestError(f"unknown component {name!r}")
+
+    before = content(store)
+    assert migrate(store, find, said.append) == []
+    assert content(store) == before
+    assert len(said) == 3
+    assert all("is left as it is" in line for line in said)

@@ -21,6 +21,7 @@ from harness.maintenance import repair
 from harness.runs.cell import run_cell
 from harness.runs.request import Request
 from harness.store import FORMAT, DamagedRecord, Folder, NewerFormat, Store, Training
+from harness.variant import Variants
 from reports.analysis.reading import read_store
 
 INSTALLED = Variants(third_party=False)

@@ -12,17 +12,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.component import Component, Shape
 from harness.errors import RequestError
 from harness.evaluation.cost import flops_per_sequence, forward_cost, training_flops
-from harness.experiment import Architecture, Experiment
-from harness.model.build import build_model
+from harness.experiment import Experiment
+from harness.model.build import build_model, count_parameters, use_reference
 from harness.model.cell import ConvLSTM
-from harness.model.forecaster import EncoderForecaster, count_parameters
+from harness.model.encoder_forecaster import ConvLSTMCell, EncoderForecasterConfig
+from harness.model.forecaster import EncoderForecaster
 from harness.presets import preset
-from harness.training.losses import composite_loss
+from harness.training.terms import composite_loss
 from harness.variant import Variants
 
-SMALL = Architecture(widths=(4, 8, 8), kernels=(5, 3, 3), patch=1, forget_bias=0.5)
+SMALL = EncoderForecasterConfig(widths=(4, 8, 8), kernels=(5, 3, 3), patch=1, cell=ConvLSTMCell(forget_bias=0.5))
+TINY = Shape(channels=1, height=16, width=16, input_frames=3, horizon=3)
+PAPER = Shape(channels=1, height=64, width=64, input_frames=10, horizon=10)
 INSTALLED = Variants(third_party=False)
 
 
@@ -56,7 +60,7 @@ def disturbed(model: EncoderForecaster) -> EncoderForecaster:
 @pytest.mark.parametrize(("variant", "millions"), [("base", 8.7), ("residual", 9.1), ("attention", 10.3)])
 def test_has_the_parameters_of_the_article(variant: str, millions: float) -> None:
     with torch.device("meta"):
-        model = EncoderForecaster(experiment(variant, "paper").architecture)
+        model = build_model(experiment(variant, "paper").architecture, PAPER, seed=0)
     assert count_parameters(model) / 1e6 == pytest.approx(millions, rel=0.02)
 
 
@@ -66,7 +70,7 @@ def test_has_the_parameters_of_the_base_where_the_article_says_same(variant: str
 
 
 def test_has_the_layers_of_the_article() -> None:
-    model = build_model(preset("paper").architecture, 1, seed=0)
+    model = build_model(preset("paper").architecture, PAPER, seed=0)
     found: dict[str, tuple[int, ...]] = {}
 
     def record(name: str, layer: ConvLSTM) -> None:
@@ -205,8 +209,8 @@ def test_a_layer_needs_an_input_or_a_state_and_a_step() -> None:
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_the_fast_path_equals_the_oracle_in_outputs_and_gradients(variant: str, horizon: int) -> None:
     architecture = dataclasses.replace(experiment(variant).architecture, widths=(4, 8, 8), kernels=(5, 3, 3), patch=1)
-    fast, reference = (disturbed(build_model(architecture, 2, seed=1)) for _ in range(2))
-    reference.use_reference()
+    fast, reference = (disturbed(build_model(architecture, dataclasses.replace(TINY, channels=2), seed=1)) for _ in range(2))
+    use_reference(reference)
     given = [frames(channels=2).requires_grad_() for _ in range(2)]
     results = [model(shown, horizon) for model, shown in zip((fast, reference), given, strict=True)]
     torch.testing.assert_close(results[0], results[1], rtol=1e-5, atol=1e-5)
@@ -231,8 +235,8 @@ def test_the_fast_path_equals_the_oracle_in_every_type_and_layout(
 ) -> None:
     monkeypatch.setattr("harness.model.cell.CHUNK_BYTES", 2**11)  # parts of less than a step
     architecture = dataclasses.replace(experiment(variant).architecture, widths=(4, 8, 8), kernels=(5, 3, 3), patch=1)
-    fast, reference = (disturbed(build_model(architecture, 2, seed=1)) for _ in range(2))
-    reference.use_reference()
+    fast, reference = (disturbed(build_model(architecture, dataclasses.replace(TINY, channels=2), seed=1)) for _ in range(2))
+    use_reference(reference)
     fast = fast.to(memory_format=layout)  # type: ignore[call-overload]
     given = [frames(channels=2).requires_grad_() for _ in range(2)]
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=kind == torch.bfloat16):
@@ -256,7 +260,7 @@ def test_attentions_fused_product_equals_its_equation(kind: torch.dtype, monkeyp
     def equation(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         return torch.softmax(query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5, dim=-1) @ value
 
-    module = disturbed(build_model(experiment("attention").architecture, 1, seed=1)).bottleneck
+    module = disturbed(build_model(experiment("attention").architecture, TINY, seed=1)).bottleneck
     assert module is not None
     results = []
     for plain in (False, True):
@@ -278,7 +282,7 @@ def test_bfloat16_trains_as_the_oracle_does() -> None:
     tiny = experiment("residual+attention")
     losses = []
     for kind in (torch.bfloat16, torch.float32):
-        model = build_model(tiny.architecture, 1, seed=1).use_reference(kind == torch.float32)
+        model = use_reference(build_model(tiny.architecture, TINY, seed=1), kind == torch.float32)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
         for step in range(8):
             batch = noise(4, 6, 1, 16, 16, seed=step).sigmoid()
@@ -294,7 +298,7 @@ def test_bfloat16_trains_as_the_oracle_does() -> None:
 
 
 def test_a_second_backward_pass_is_refused_and_not_wrong() -> None:
-    model = build_model(SMALL, 1, seed=0)
+    model = build_model(SMALL, TINY, seed=0)
     loss = model(frames(), 2).square().sum()
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="inplace"):
@@ -303,7 +307,7 @@ def test_a_second_backward_pass_is_refused_and_not_wrong() -> None:
 
 def test_a_shorter_horizon_costs_in_proportion() -> None:
     paper = preset("paper")
-    costs = [forward_cost(paper, 1, 64, 64, horizon)[1] for horizon in (1, 2, 5, 10)]
+    costs = [forward_cost(paper, PAPER, horizon)[1] for horizon in (1, 2, 5, 10)]
     step = costs[1] - costs[0]
     assert costs[2] - costs[1] == 3 * step
     assert costs[3] - costs[2] == 5 * step
@@ -316,8 +320,8 @@ def relative_difference(found: Tensor, expected: Tensor) -> float:
 
 def test_the_fast_path_trains_as_the_oracle_does() -> None:
     tiny = experiment("residual+attention")
-    models = [build_model(tiny.architecture, 1, seed=1) for _ in range(2)]
-    models[1].use_reference()
+    models = [build_model(tiny.architecture, TINY, seed=1) for _ in range(2)]
+    use_reference(models[1])
     losses: list[list[float]] = [[], []]
     for model, kept in zip(models, losses, strict=True):
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -330,7 +334,7 @@ def test_the_fast_path_trains_as_the_oracle_does() -> None:
             kept.append(loss.item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert losses[0][-1] < losses[0][0]
-    start = build_model(tiny.architecture, 1, seed=1)
+    start = build_model(tiny.architecture, TINY, seed=1)
     for (name, ours), theirs, first in zip(
         models[0].named_parameters(), models[1].parameters(), start.parameters(), strict=True
     ):
@@ -340,11 +344,11 @@ def test_the_fast_path_trains_as_the_oracle_does() -> None:
 
 
 def test_the_oracle_can_be_left_again() -> None:
-    model = build_model(SMALL, 1, seed=0)
+    model = build_model(SMALL, TINY, seed=0)
     layers = [module for module in model.modules() if isinstance(module, ConvLSTM)]
-    assert model.use_reference() is model
+    assert use_reference(model) is model
     assert all(layer.plain for layer in layers)
-    assert not any(layer.plain for layer in model.use_reference(False).modules() if isinstance(layer, ConvLSTM))
+    assert not any(layer.plain for layer in use_reference(model, False).modules() if isinstance(layer, ConvLSTM))
 
 
 # --- variants against the base
@@ -352,13 +356,13 @@ def test_the_oracle_can_be_left_again() -> None:
 
 @pytest.mark.parametrize("variant", ["residual", "attention", "residual+attention"])
 def test_starts_as_the_base_bit_for_bit(variant: str) -> None:
-    base, other = (build_model(experiment(name).architecture, 1, seed=4) for name in ("base", variant))
+    base, other = (build_model(experiment(name).architecture, TINY, seed=4) for name in ("base", variant))
     with torch.no_grad():
         assert torch.equal(other(frames(), 3), base(frames(), 3))
 
 
 def test_attention_with_its_gates_closed_is_the_base_whatever_its_other_weights() -> None:
-    base, attention = (build_model(experiment(name).architecture, 1, seed=4) for name in ("base", "attention"))
+    base, attention = (build_model(experiment(name).architecture, TINY, seed=4) for name in ("base", "attention"))
     with torch.no_grad():
         for name, parameter in attention.named_parameters():
             if name.startswith("bottleneck."):
@@ -369,7 +373,7 @@ def test_attention_with_its_gates_closed_is_the_base_whatever_its_other_weights(
 
 
 def test_attention_knows_where_a_position_is() -> None:
-    model = disturbed(build_model(experiment("attention").architecture, 1, seed=0))
+    model = disturbed(build_model(experiment("attention").architecture, TINY, seed=0))
     assert model.bottleneck is not None
     features, order = noise(1, 1, 8, 4, 4), torch.randperm(16, generator=torch.Generator().manual_seed(0))
     shuffled = features.flatten(3)[..., order].view_as(features)
@@ -394,7 +398,7 @@ def test_the_residual_refuses_an_even_kernel() -> None:
 
 
 def test_the_residual_adds_the_projected_input_of_each_layer() -> None:
-    model = disturbed(build_model(experiment("residual").architecture, 1, seed=0))
+    model = disturbed(build_model(experiment("residual").architecture, TINY, seed=0))
     projection, layer = model.forecaster_skip[0], model.forecaster[0]
     seen: dict[str, Tensor] = {}
     layer.register_forward_hook(lambda module, given, result: seen.update(input=given[0], output=result[0]))
@@ -402,17 +406,18 @@ def test_the_residual_adds_the_projected_input_of_each_layer() -> None:
     with torch.no_grad():
         model(frames(), 3)
         added = F.conv2d(seen["input"].flatten(0, 1), projection.weight, padding=1)
-    torch.testing.assert_close(seen["head"], seen["output"].flatten(0, 1) + added)
+    torch.testing.assert_close(seen["head"], seen["output"] + added.view_as(seen["output"]))
 
 
 # --- initial weights
 
 
-@dataclass(frozen=True)
-class Own:
+@dataclass(frozen=True, kw_only=True)
+class Own(Component):
     """A component that initialises its module in the ways that authors use."""
 
     slot: ClassVar[str] = "architecture.bottleneck"
+    name: ClassVar[str] = "own"
 
     def build(self, channels: int) -> nn.Module:
         return OwnModule(channels)
@@ -430,34 +435,34 @@ class OwnModule(nn.Module):
 def test_a_component_keeps_the_initial_weights_that_it_chose() -> None:
     architecture = dataclasses.replace(SMALL, bottleneck=Own())
     torch.manual_seed(1)
-    first = build_model(architecture, 1, seed=0)
+    first = build_model(architecture, TINY, seed=0)
     torch.manual_seed(2)
-    second = build_model(dataclasses.replace(architecture, skip=experiment("residual").architecture.skip), 1, seed=0)
+    second = build_model(dataclasses.replace(architecture, skip=experiment("residual").architecture.skip), TINY, seed=0)
     assert not first.get_parameter("bottleneck.last.weight").any()
     for name, parameter in first.named_parameters():
         assert torch.equal(parameter, second.get_parameter(name)), name
 
 
 def test_shared_parts_start_equal_and_seeds_differ() -> None:
-    base = build_model(SMALL, 1, seed=0)
-    deeper = build_model(dataclasses.replace(SMALL, widths=(4, 8, 8, 8), kernels=(5, 3, 3, 3)), 1, seed=0)
+    base = build_model(SMALL, TINY, seed=0)
+    deeper = build_model(dataclasses.replace(SMALL, widths=(4, 8, 8, 8), kernels=(5, 3, 3, 3)), TINY, seed=0)
     same = [name for name, p in base.named_parameters() if p.shape == deeper.get_parameter(name).shape]
     assert len(same) > 15
     assert all(torch.equal(base.get_parameter(name), deeper.get_parameter(name)) for name in same)
-    other = build_model(SMALL, 1, seed=1)
+    other = build_model(SMALL, TINY, seed=1)
     assert not any(torch.equal(p, other.get_parameter(name)) for name, p in base.named_parameters())
     assert not torch.equal(base.get_parameter("up.0.weight")[:4], base.get_parameter("up.1.weight")[:4])
 
 
 def test_building_leaves_the_random_state_alone() -> None:
     before = torch.get_rng_state()
-    build_model(SMALL, 1, seed=0)
+    build_model(SMALL, TINY, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_gain_and_forget_bias_do_what_they_say() -> None:
-    plain = build_model(dataclasses.replace(SMALL, forget_bias=0.0), 1, seed=0)
-    changed = build_model(dataclasses.replace(SMALL, forget_bias=1.5, gain=2.0), 1, seed=0)
+    plain = build_model(dataclasses.replace(SMALL, cell=ConvLSTMCell()), TINY, seed=0)
+    changed = build_model(dataclasses.replace(SMALL, cell=ConvLSTMCell(forget_bias=1.5), gain=2.0), TINY, seed=0)
     torch.testing.assert_close(
         changed.get_parameter("encoder.1.state_weight"), 2 * plain.get_parameter("encoder.1.state_weight")
     )
@@ -473,7 +478,7 @@ def test_gain_and_forget_bias_do_what_they_say() -> None:
 @pytest.mark.parametrize("variant", ["base", "residual+attention"])
 def test_depth_is_configuration(widths: tuple[int, ...], variant: str) -> None:
     architecture = dataclasses.replace(experiment(variant).architecture, widths=widths, kernels=(3,) * len(widths), patch=2)
-    model = disturbed(build_model(architecture, 1, seed=0))
+    model = disturbed(build_model(architecture, TINY, seed=0))
     prediction = model(frames(height=16, width=32), 2)
     assert prediction.shape == (2, 2, 1, 16, 32)
     prediction.square().sum().backward()
@@ -482,7 +487,7 @@ def test_depth_is_configuration(widths: tuple[int, ...], variant: str) -> None:
 
 
 def test_the_output_is_linear_and_not_clamped() -> None:
-    model = build_model(SMALL, 1, seed=0)
+    model = build_model(SMALL, TINY, seed=0)
     with torch.no_grad():
         model.head.bias.fill_(-3.0)
         assert (model(frames(), 1) < -1).all()
@@ -491,11 +496,11 @@ def test_the_output_is_linear_and_not_clamped() -> None:
 @pytest.mark.parametrize("size", [(15, 16), (16, 18), (2, 2)])
 def test_frames_of_odd_size_are_refused_with_what_to_do(size: tuple[int, int]) -> None:
     with pytest.raises(RequestError, match=rf"{size[0]}x{size[1]} pixels.*multiples of 4.*architecture.widths"):
-        build_model(SMALL, 1, seed=0)(frames(height=size[0], width=size[1]), 1)
+        build_model(SMALL, TINY, seed=0)(frames(height=size[0], width=size[1]), 1)
 
 
 def test_other_senseless_calls_are_refused() -> None:
-    model = build_model(SMALL, 1, seed=0)
+    model = build_model(SMALL, TINY, seed=0)
     with pytest.raises(RequestError, match="horizon 0"):
         model(frames(), 0)
     for bad in (frames()[0], frames()[:, :0]):
@@ -535,39 +540,39 @@ def closed_form(widths: tuple[int, ...], kernels: tuple[int, ...], shown: int, h
 def test_operations_of_the_base_are_those_of_its_list_of_layers() -> None:
     paper = preset("paper")
     expected = closed_form((64, 128, 256), (5, 3, 3), 10, 10, 64)
-    assert forward_cost(paper, 1, 64, 64, 10) == (8_713_601, expected)
+    assert forward_cost(paper, PAPER, 10) == (8_713_601, expected)
     assert expected / 1e9 == pytest.approx(159, abs=1)
     small = preset("tiny").replace({"architecture.patch": 1})
-    model = build_model(small.architecture, 1, seed=0)
-    assert flops_per_sequence(model, small, 1, 16, 16) == closed_form((4, 8), (3, 3), 3, 3, 16)
+    model = build_model(small.architecture, TINY, seed=0)
+    assert flops_per_sequence(model, small, TINY) == closed_form((4, 8), (3, 3), 3, 3, 16)
 
 
 def test_operations_of_residual_and_attention_are_counted_on_top() -> None:
-    base = forward_cost(preset("tiny"), 1, 16, 16, 3)[1]
+    base = forward_cost(preset("tiny"), TINY, 3)[1]
     # One projection, 8 -> 4 channels at 8x8 pixels, three predicted frames.
-    assert forward_cost(experiment("residual"), 1, 16, 16, 3)[1] - base == 3 * 2 * 64 * 9 * 8 * 4
+    assert forward_cost(experiment("residual"), TINY, 3)[1] - base == 3 * 2 * 64 * 9 * 8 * 4
     # Two blocks on 16 positions of 8 channels: four products of C x C, two of C x 4C, and both products of attention.
     block = 2 * 16 * (4 * 8 * 8 + 2 * 8 * 32) + 2 * 2 * 16 * 16 * 8
-    assert forward_cost(experiment("attention"), 1, 16, 16, 3)[1] - base == 3 * 2 * block
+    assert forward_cost(experiment("attention"), TINY, 3)[1] - base == 3 * 2 * block
 
 
 @pytest.mark.parametrize("variant", ["base", "attention", "residual+attention"])
 def test_operations_do_not_depend_on_the_device_that_counts(variant: str) -> None:
     chosen = experiment(variant)
-    model = build_model(chosen.architecture, 1, seed=0)
-    assert flops_per_sequence(model, chosen, 1, 16, 16) == forward_cost(chosen, 1, 16, 16, 3)[1]
-    assert flops_per_sequence(model.use_reference(), chosen, 1, 16, 16) >= forward_cost(chosen, 1, 16, 16, 3)[1]
+    model = build_model(chosen.architecture, TINY, seed=0)
+    assert flops_per_sequence(model, chosen, TINY) == forward_cost(chosen, TINY, 3)[1]
+    assert flops_per_sequence(use_reference(model), chosen, TINY) >= forward_cost(chosen, TINY, 3)[1]
 
 
 def test_every_view_is_paid_for() -> None:
     base, tta = experiment("base"), experiment("tta")
-    model = build_model(base.architecture, 1, seed=0)
+    model = build_model(base.architecture, TINY, seed=0)
     views = len(tta.inference.views)
-    assert flops_per_sequence(model, tta, 1, 16, 16) == views * flops_per_sequence(model, base, 1, 16, 16)
+    assert flops_per_sequence(model, tta, TINY) == views * flops_per_sequence(model, base, TINY)
 
 
 def test_a_curriculum_pays_for_the_horizons_that_it_trains() -> None:
-    base = training_flops(experiment("base"), 1, 16, 16)
-    assert base == 3 * 4 * 6 * forward_cost(preset("tiny"), 1, 16, 16, 3)[1]
-    cost = {horizon: forward_cost(preset("tiny"), 1, 16, 16, horizon)[1] for horizon in (2, 3)}
-    assert training_flops(experiment("curriculum"), 1, 16, 16) == 3 * 4 * (3 * cost[2] + 3 * cost[3])
+    base = training_flops(experiment("base"), TINY)
+    assert base == 3 * 4 * 6 * forward_cost(preset("tiny"), TINY, 3)[1]
+    cost = {horizon: forward_cost(preset("tiny"), TINY, horizon)[1] for horizon in (2, 3)}
+    assert training_flops(experiment("curriculum"), TINY) == 3 * 4 * (3 * cost[2] + 3 * cost[3])

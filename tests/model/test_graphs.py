@@ -192,11 +192,11 @@ def test_memory_that_runs_out_takes_the_graphs_along_and_smaller_parts_follow(
 ) -> None:
     loss, calls = build.composite_loss, []
 
-    def limited(prediction: Tensor, target: Tensor, weights: Any) -> Tensor:
+    def limited(prediction: Tensor, target: Tensor, *given: Any) -> Tensor:
         calls.append(len(prediction))
         if len(calls) > 4 and len(prediction) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return loss(prediction, target, weights)
+        return loss(prediction, target, *given)
 
     cell, _ = cell_of({"training.steps": 8}, source=source)
     _, eager = train(cell, source, tmp_path / "eager", no_graphs=True)
@@ -281,7 +281,7 @@ def test_steps_that_are_skipped_leave_no_gradient_behind(source: Source, tmp_pat
 
 def test_the_loss_scale_acts_on_what_is_replayed(source: Source, backend: Backend) -> None:
     cell, _ = cell_of(source=source)
-    model, loss = build_model(cell.experiment.architecture, 1, 0), build.build_loss(cell.experiment)
+    model, loss = build_model(cell.experiment.architecture, source.shape, 0), build.build_loss(cell.experiment)
     network, frames = Graphed(model), source.train_batch(0, 0, 4, 3, CPU)
     norms = []
     for scale in (1.0, 1.0, 1.0, 8.0, 0.5):
@@ -363,7 +363,7 @@ def test_bench_replays_the_fast_path_and_no_other(source: Source, backend: Backe
     experiment = cell_of(source=source)[0].experiment
     frames = source.train_batch(0, 0, 2, 3, CPU)
     for contender in CONTENDERS:
-        stepper = Stepper(contender, build_model(experiment.architecture, 1, 0), experiment, CPU)
+        stepper = Stepper(contender, build_model(experiment.architecture, source.shape, 0), experiment, CPU)
         for _ in range(graphs.WARM_UPS + 1):
             stepper.step(lambda: frames)
             stepper.infer(frames[:, :3])

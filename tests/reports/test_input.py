@@ -10,7 +10,7 @@ import fake_store
 import pytest
 from fake_store import Fake, cell, write_run
 
-from harness import NUMERICS
+from harness import REVISIONS
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import CONVENTIONS
 from harness.store import Folder, Store
@@ -176,7 +176,7 @@ def test_conventions_numerics_digits_and_precision_separate(tmp_path: Path) -> N
     ):
         fill(tmp_path, seeds=(seed,), fake=Fake(overrides=change))
     for run_id in fill(tmp_path, seeds=(20,)):
-        rewrite(tmp_path, run_id, "experiment.json", numerics=99)
+        rewrite(tmp_path, run_id, "experiment.json", revisions={"training": 99, "prediction": 1})
     fill(tmp_path, seeds=(30,), training__precision="bfloat16")
     page = make(tmp_path)
     assert {f"ablation-{number}" for number in (2, 3, 4, 5)} <= ids(page)
@@ -184,7 +184,7 @@ def test_conventions_numerics_digits_and_precision_separate(tmp_path: Path) -> N
     for words in (
         "metric convention of ssim",
         "two sets of digits",
-        f"two numerics revisions: {NUMERICS} and 99",
+        f"two training revisions: {REVISIONS['training']} and 99",
         "training.precision",
     ):
         assert words in named

@@ -156,8 +156,8 @@ class Raw:
             if (
                 one["variant"] == method
                 and one["seed"] in SEEDS
-                and (weights["mse"], weights["ssim"]) == loss
-                and training["max_lr"] == max_lr
+                and tuple(weights.get(name, {}).get("weight", 0.0) for name in ("mse", "ssim")) == loss
+                and training["optimizer"]["lr"] == max_lr
                 and training["seconds"] == budget.get("seconds")
                 and (steps is None or training["steps"] == steps)
             ):
@@ -533,7 +533,7 @@ def variations(rows: dict[str, dict[int, dict]], first: str) -> list[Row]:
 
 
 def trace_losses(raw: Raw, suffix: str) -> list[Row]:
-    ramp = "; SSIM term off for the first 20% of training, then rising over 40%"
+    ramp = "; SSIM off for the first 20% of training, then rising over 40%"
     rows = {
         f"0.7 MSE + 0.3 (1 - SSIM){ramp}": raw.select("base"),
         f"0.5 MSE + 0.5 (1 - SSIM){ramp}": raw.select("base", loss=(0.5, 0.5)),
@@ -592,7 +592,7 @@ def trace_provenance(raw: Raw, suffix: str) -> list[Row]:
     values = {
         "test set": run["test_digest"],
         "digits": f"{run['digits']['source']}: {run['digits']['digest']}",
-        "numerics revision": run["numerics"],
+        "training revision": str(run["revisions"]["training"]),
         "metric conventions, version": run["conventions"]["version"],
         "device": environment["device_name"],
         "code (git)": environment["git"]["commit"][:12],
@@ -903,8 +903,8 @@ def test_every_number_of_the_summary_and_the_facts_is_traced(page: Page, raw: Ra
 def loss_in_words(settings: dict) -> str:
     loss = settings["loss"]
     return (
-        f"{loss['mse']} MSE + {loss['ssim']} (1 - SSIM); SSIM term off for the first {loss['ssim_from']:.0%} of training, "
-        f"then rising over {loss['ssim_ramp']:.0%}"
+        f"{loss['mse']['weight']} MSE + {loss['ssim']['weight']} (1 - SSIM); SSIM off for the first "
+        f"{loss['ssim']['start']:.0%} of training, then rising over {loss['ssim']['ramp']:.0%}"
     )
 
 
@@ -934,8 +934,8 @@ def test_missing_losses_are_named_with_their_command(page: Page) -> None:
     section = next(section for section in page.sections if section.id == "losses")
     assert any("Missing: SSIM." in text for text in section.paragraphs)
     assert section.commands == (
-        "harness ablate --plan base --preset cpu --seeds 0,1,2,3 --set loss.mse=0 --set loss.ssim=1 "
-        "--set loss.ssim_from=0 --set loss.ssim_ramp=0",
+        "harness ablate --plan base --preset cpu --seeds 0,1,2,3 --set loss.mse=none --set loss.ssim=1 "
+        "--set loss.ssim.start=0 --set loss.ssim.ramp=0",
     )
 
 

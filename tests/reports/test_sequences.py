@@ -11,10 +11,13 @@ import pytest
 from PIL import Image
 
 from harness.data.source import open_source
+from harness.errors import RequestError
+from harness.registry import Components
 from harness.runs.cell import run_cell
 from harness.runs.request import Request
 from harness.runs.sample import Sampler
 from harness.store import Run, Store
+from harness.variant import Variants
 from reports.analysis.overview import analyse
 from reports.analysis.reading import read_store
 from reports.figures import sequences
@@ -88,7 +91,12 @@ def test_a_missing_or_damaged_checkpoint_is_named_and_the_others_are_drawn(root:
 
 def test_without_the_plugin_a_method_is_named_and_left_out(root: Path) -> None:
     class Nothing:
-        components: tuple[type, ...] = ()
+        class components:
+            @staticmethod
+            def find(slot: str, name: str) -> type:
+                if name == "attention":
+                    raise RequestError(f"unknown component {name!r}")
+                return Components(third_party=False).find(slot, name)
 
     (group, *_) = analyse(read_store(Store(root))).groups
     drawn, notes = sequences.draw(Store(root), group, Nothing())  # type: ignore[arg-type]

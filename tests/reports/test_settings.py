@@ -8,6 +8,7 @@ import pytest
 from fake_store import cell
 
 from harness.errors import HarnessError
+from harness.registry import Components
 from reports.analysis import settings
 from reports.analysis.records import settings_of
 
@@ -16,8 +17,14 @@ USUAL = settings_of(cell("base", 0).record())
 
 def test_every_path_that_reports_know_is_a_setting() -> None:
     known = {settings.SEED, settings.STEPS, settings.SECONDS, settings.PRECISION, settings.TEST_SEQUENCES}
-    known |= {*settings.RATES.values(), *settings.BUDGET, *settings.FILES, *settings.ARTICLE_LOSSES["MSE"]}
+    known |= {
+        *settings.RATES.values(),
+        *settings.BUDGET,
+        f"{settings.MSE}{settings.WEIGHT}",
+        f"{settings.SSIM}{settings.START}",
+    }
     assert known <= set(USUAL)
+    assert set(Components(third_party=False).settings()) >= settings.FILES
 
 
 @pytest.mark.parametrize("experiment", [None, [], {"training": None}, {"training": {}, "loss": 3}])
@@ -29,10 +36,12 @@ def test_a_record_without_an_experiment_is_damaged(experiment: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "kind", "words"),
     [
-        ({settings.MSE: 1.0, settings.SSIM: 0.0}, "MSE", "1 MSE"),
-        ({settings.MSE: 0.0, settings.SSIM: 1.0, settings.SSIM_FROM: 0.0, settings.SSIM_RAMP: 0.0}, "SSIM", "1 (1 - SSIM)"),
-        ({settings.L1: 1.0}, "other", "1 L1"),
-        ({"loss.new": 2}, "MSE + SSIM", "; loss.new 2"),
+        ({"loss.mse.weight": 1.0, "loss.ssim.weight": 0.0}, "MSE", "1 MSE"),
+        ({"loss.mse.weight": 0.0, "loss.ssim.weight": 1.0}, "SSIM", "1 (1 - SSIM)"),
+        ({"loss.mae.weight": 1.0}, "other", "1 MAE"),
+        ({"loss.focal.weight": 0.5, "loss.focal.gamma": 2}, "other", "0.5 focal; SSIM off for the first 20%"),
+        ({"loss.focal.weight": 0.5, "loss.focal.gamma": 2}, "other", "; loss.focal.gamma 2"),
+        ({"loss.ssim.start": 0.0, "loss.ssim.ramp": 0.0}, "MSE + SSIM", "0.7 MSE + 0.3 (1 - SSIM)"),
     ],
 )
 def test_a_loss_has_a_kind_and_words(changes: dict[str, Any], kind: str, words: str) -> None:
@@ -47,5 +56,5 @@ def test_another_rate_may_take_other_steps_for_as_many_sequences() -> None:
     assert settings.is_rate([settings.BATCH, settings.STEPS], pair)
     assert not settings.is_rate([settings.BATCH, settings.STEPS], [USUAL, pair[1] | {settings.STEPS: 300}])
     assert not settings.is_rate([settings.STEPS], [USUAL, USUAL | {settings.STEPS: None}])
-    assert not settings.is_rate([settings.RATE, settings.MSE], pair)
+    assert not settings.is_rate([settings.RATE, "loss.mse.weight"], pair)
     assert not settings.is_rate([], pair)

@@ -19,7 +19,6 @@ from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted
 from harness.evaluation import cost as measure
 from harness.evaluation import views as inference
-from harness.experiment import Loss
 from harness.options import RunOptions
 from harness.runs.cell import run_cell
 from harness.runs.context import Context
@@ -69,11 +68,11 @@ class Small:
         self.tried: list[int] = []
         loss = build.composite_loss
 
-        def limited(prediction: Tensor, target: Tensor, weights: Loss) -> Tensor:
+        def limited(prediction: Tensor, target: Tensor, *rest: Any) -> Tensor:
             self.tried.append(len(prediction))
             if len(prediction) > most:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
-            return loss(prediction, target, weights)
+            return loss(prediction, target, *rest)
 
         monkeypatch.setattr(build, "composite_loss", limited)
 

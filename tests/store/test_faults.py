@@ -28,6 +28,7 @@ from harness.runs.outcome import Outcome
 from harness.runs.request import Request
 from harness.store import Cell, Store, Training
 from harness.system import signals
+from harness.system.progress import Silent, Status
 from harness.training import loop
 from harness.variant import Variants
 
@@ -227,11 +228,13 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 from torch import nn
+from harness.component import Component
 from harness.variant import Variant
 
 @dataclass(frozen=True)
-class Slow:
+class Slow(Component):
     slot: ClassVar[str] = "architecture.bottleneck"
+    name: ClassVar[str] = "slow"
     def build(self, channels):
         return Sleepy()
 

@@ -16,7 +16,8 @@ from harness.data.source import open_source
 from harness.experiment import Experiment
 from harness.maintenance import repair
 from harness.options import RunOptions
-from harness.store import FORMAT, Store, Training
+from harness.store import FORMAT, DamagedRecord, Folder, Store, Training, formats
+from harness.system.progress import Silent
 from harness.training import loop
 from harness.variant import Variants
 
@@ -46,7 +47,7 @@ def test_all_of_it_is_whole_and_shown(old: Store, harness: Command) -> None:
 def test_what_was_under_way_goes_on_and_is_written_in_the_newest_format(old: Store) -> None:
     (folder,) = (one for one in old.trainings() if not (one.path / "training.json").exists())
     record = folder.read("experiment.json")
-    experiment = Experiment.from_dict(record["experiment"], Variants(third_party=False).components)
+    experiment = Experiment.from_dict(record["experiment"], Variants(third_party=False).components.find)
     source = open_source(experiment.data, None)
     resumed: list[int] = []
 

@@ -18,6 +18,7 @@ from study_cells import AtOnce, Lab
 from harness.errors import HarnessError
 from harness.store import DamagedRecord, Folder, Store, Training
 from harness.tuning.confirm import statistics
+from harness.variant import Variants
 from reports import ablation
 from reports.analysis import reading
 from reports.page import Page

@@ -17,7 +17,9 @@ from harness.runs.request import Request
 from harness.store import Store
 from harness.study import Arm, Float, Study
 from harness.tuning.confirm import confirm, statistics
-from harness.tuning.search import FOLDER, Search
+from harness.tuning.database import FOLDER
+from harness.tuning.request import StudyRequest
+from harness.tuning.search import Search
 from harness.tuning.storage import Storage, open_storage
 
 
@@ -132,7 +134,7 @@ def confirmed_study(root: Path) -> dict[str, Any]:
     """Searches and confirms a study of stub cells in the store `root`; returns the record as it was written."""
     with contextlib.closing(Lab(root)) as lab:
         (search := lab.search(trials=6)).run(AtOnce())  # type: ignore[arg-type]
-        search.confirmed = confirm(search, 3, AtOnce(), statistics())  # type: ignore[arg-type]
+        search.written.confirmed = confirm(search, 3, AtOnce(), statistics())  # type: ignore[arg-type]
         return search.save()
 
 

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from harness.component import Component
 from harness.data.source import Source
 from harness.options import RunOptions
 from harness.runs.request import Request
@@ -75,11 +76,12 @@ class Data:
         return batch if changed is None else changed
 
 
-@dataclass(frozen=True)
-class Noisy:
+@dataclass(frozen=True, kw_only=True)
+class Noisy(Component):
     """A component that draws as it runs, counts as it runs, and ties weights."""
 
     slot: ClassVar[str] = "architecture.bottleneck"
+    name: ClassVar[str] = "noisy"
 
     def build(self, channels: int) -> nn.Module:
         return NoisyModule(channels)

@@ -23,7 +23,6 @@ from typing import Any
 
 import torch
 from faults import fail_each, sites
-from harness.runs.execute import run_cell
 from kills import numbers
 
 from harness.ablation.plan import Ablation
@@ -31,9 +30,15 @@ from harness.ablation.runner import Runner
 from harness.data import digits
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
+from harness.maintenance.migration import rewrite
+from harness.maintenance.repair import repair as repair_store
+from harness.options import RunOptions
+from harness.runs.cell import run_cell
+from harness.runs.context import Context
 from harness.runs.request import Request
 from harness.runs.sample import draw_run
 from harness.store import Store
+from harness.system.progress import Silent, Status
 from harness.tuning import search
 from harness.tuning.command import run_study
 from harness.tuning.request import StudyRequest

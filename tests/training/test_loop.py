@@ -33,11 +33,11 @@ from trainings import (
 from harness.data.source import Source
 from harness.errors import HarnessError, RequestError
 from harness.evaluation import evaluate as evaluation
-from harness.experiment import Loss
 from harness.options import RunOptions
 from harness.runs.cell import run_cell
 from harness.store import Store
 from harness.training import build, checkpoint, loop
+from harness.training.terms import LossTerm
 
 # --- budgets and schedules
 
@@ -89,7 +89,7 @@ def test_one_cycle_is_stepped_every_batch(
     steps: int, source: Source, tmp_path: Path, taken: list[Taken], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
-    cell, _ = cell_of({"training.steps": steps, "training.max_lr": 2e-3}, source=source)
+    cell, _ = cell_of({"training.steps": steps, "training.optimizer.lr": 2e-3}, source=source)
     _, folder = train(cell, source, tmp_path)
     ours = [(one.rate, one.beta1) for one in taken]
     optimizer = torch.optim.SGD(
@@ -125,22 +125,22 @@ def test_the_horizon_of_a_curriculum_reaches_the_batches(source: Source, tmp_pat
 
 
 def test_the_weight_of_ssim_rises_as_configured(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Loss] = []
+    seen: list[dict[str, float]] = []
     loss = build.composite_loss
 
-    def watched(prediction: Tensor, target: Tensor, weights: Loss) -> Tensor:
-        seen.append(weights)
-        return loss(prediction, target, weights)
+    def watched(prediction: Tensor, target: Tensor, terms: tuple[LossTerm, ...], progress: float) -> Tensor:
+        seen.append({term.name: term.weight_at(progress) for term in terms})
+        return loss(prediction, target, terms, progress)
 
     monkeypatch.setattr(build, "composite_loss", watched)
     cell, _ = cell_of({"training.steps": 10, "loss.ssim_from": 0.2, "loss.ssim_ramp": 0.4}, source=source)
     train(cell, source, tmp_path)
-    assert [one.ssim for one in seen] == pytest.approx([0, 0, 0, 0.075, 0.15, 0.225, 0.3, 0.3, 0.3, 0.3])
-    assert {one.mse for one in seen} == {0.7}
+    assert [one["ssim"] for one in seen] == pytest.approx([0, 0, 0, 0.075, 0.15, 0.225, 0.3, 0.3, 0.3, 0.3])
+    assert {one["mse"] for one in seen} == {0.7}
 
 
 def test_training_lowers_the_loss(source: Source, tmp_path: Path) -> None:
-    cell, _ = cell_of({"training.steps": 60, "training.max_lr": 1e-2}, source=source)
+    cell, _ = cell_of({"training.steps": 60, "training.optimizer.lr": 1e-2}, source=source)
     progress = Watched()
     train(cell, source, tmp_path, progress=progress)
     losses = [status.loss for status in progress.statuses if status.loss is not None]
@@ -167,7 +167,7 @@ def test_a_gradient_that_is_not_finite_skips_the_step(
 ) -> None:
     loss = build.composite_loss
     # Zero, with a derivative that is not a number.
-    monkeypatch.setattr(build, "composite_loss", lambda p, t, weights: loss(p, t, weights) + (p * 0).sqrt().sum())
+    monkeypatch.setattr(build, "composite_loss", lambda p, t, *given: loss(p, t, *given) + (p * 0).sqrt().sum())
     cell, _ = cell_of(source=source)
     summary, _ = train(cell, source, tmp_path)
     assert summary["skipped_steps"] == summary["steps"] == 6
@@ -177,7 +177,7 @@ def test_a_gradient_that_is_not_finite_skips_the_step(
 def test_too_many_in_a_row_stop_the_run_with_its_state_kept(source: Source, tmp_path: Path) -> None:
     cell, _ = cell_of({"training.steps": 12, "training.max_skipped": 2, "training.validate_every": 100}, source=source)
     bad = Data(source, poison(0, 1, 3, 4, 5))
-    with pytest.raises(HarnessError, match=r"diverged: the last 3 steps up to step 6.*training.max_lr") as caught:
+    with pytest.raises(HarnessError, match=r"diverged: the last 3 steps up to step 6.*training.optimizer.lr") as caught:
         train(cell, bad, tmp_path)
     folder = Store(tmp_path).training(cell)
     assert str(folder.path) in str(caught.value)
@@ -226,7 +226,7 @@ def test_early_stopping_stops_and_keeps_the_best(
     assert (summary["steps"], summary["stopped_early"]) == (8, True)
     assert (summary["best_step"], summary["validation_ssim"]) == (4, 0.5)
     assert [path.name for path in folder.path.glob("best-*")] == [summary["checkpoint"]] == ["best-00000004.safetensors"]
-    best = checkpoint.load_model(cell.experiment, 1, folder.path / summary["checkpoint"], CPU)
+    best = checkpoint.load_model(cell.experiment, source.shape, folder.path / summary["checkpoint"], CPU)
     assert not best.training
     assert all(torch.equal(kept, then) for kept, then in zip(best.parameters(), taken[3].after, strict=True))
 

@@ -11,8 +11,20 @@ from torch import Tensor
 
 from harness.errors import RequestError
 from harness.evaluation.windows import GAUSSIAN, window_means
-from harness.experiment import Loss
-from harness.training.losses import composite_loss, ssim_loss
+from harness.training.losses import ssim_loss
+from harness.training.terms import (
+    LossTerm,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    StructuralDissimilarity,
+    composite_loss,
+)
+
+Terms = tuple[LossTerm, ...]
+
+
+def terms(mse: float = 0.7, ssim: float = 0.3, mae: float = 0.0) -> Terms:
+    return MeanSquaredError(weight=mse), StructuralDissimilarity(weight=ssim), MeanAbsoluteError(weight=mae)
 
 
 @pytest.fixture(autouse=True)
@@ -92,8 +104,8 @@ def test_leading_dimensions_and_layout_do_not_matter() -> None:
     assert ssim_loss(x[0, 0, 0], y[0, 0, 0]).ndim == 0
 
 
-@pytest.mark.parametrize("weights", [Loss(), Loss(mse=0, ssim=1), Loss(mse=0, ssim=0, l1=1), Loss(mse=1, ssim=0)])
-def test_autocast_changes_neither_value_nor_gradient(weights: Loss) -> None:
+@pytest.mark.parametrize("weights", [terms(), terms(mse=0, ssim=1), terms(mse=0, ssim=0, mae=1), terms(mse=1, ssim=0)])
+def test_autocast_changes_neither_value_nor_gradient(weights: Terms) -> None:
     target = frames(1, 2, 1, 32, 32)
     prediction = frames(1, 2, 1, 32, 32, seed=1).bfloat16()
     value, gradient = value_and_gradient(lambda x: composite_loss(x, target, weights), prediction)
@@ -110,7 +122,7 @@ def test_autocast_changes_neither_value_nor_gradient(weights: Loss) -> None:
 def test_composite_is_the_weighted_sum(mse: float, ssim: float, l1: float) -> None:
     x, y = frames(1, 2, 1, 16, 16), frames(1, 2, 1, 16, 16, seed=1)
     expected = mse * (x - y).square().mean() + ssim * reference(x, y) + l1 * (x - y).abs().mean()
-    found = composite_loss(x, y, Loss(mse=mse, ssim=ssim, l1=l1))
+    found = composite_loss(x, y, terms(mse=mse, ssim=ssim, mae=l1))
     assert found.shape == ()
     assert found.dtype == torch.float32
     assert found.item() == pytest.approx(expected.item(), abs=1e-5)
@@ -122,28 +134,28 @@ def test_a_term_of_weight_zero_is_not_computed(monkeypatch: pytest.MonkeyPatch) 
 
     x, y = frames(1, 1, 1, 16, 16), frames(1, 1, 1, 16, 16, seed=1)
     for name, weights in (
-        ("ssim_loss", Loss(mse=1, ssim=0, l1=1)),
-        ("F.mse_loss", Loss(mse=0, ssim=1, l1=1)),
-        ("F.l1_loss", Loss(mse=1, ssim=1)),
+        ("harness.training.losses.ssim_loss", terms(mse=1, ssim=0, mae=1)),
+        ("torch.nn.functional.mse_loss", terms(mse=0, ssim=1, mae=1)),
+        ("torch.nn.functional.l1_loss", terms(mse=1, ssim=1)),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(f"harness.training.losses.{name}", fail)
+            patch.setattr(name, fail)
             assert composite_loss(x, y, weights).isfinite()
     # Frames that are too small for SSIM can be trained on without it.
-    assert composite_loss(x[..., :8, :8], y[..., :8, :8], Loss(mse=1, ssim=0)).isfinite()
+    assert composite_loss(x[..., :8, :8], y[..., :8, :8], terms(mse=1, ssim=0)).isfinite()
 
 
 def test_a_nan_prediction_gives_nan() -> None:
     x, y = frames(1, 1, 1, 16, 16), frames(1, 1, 1, 16, 16, seed=1)
     x[..., 3, 3] = float("nan")
-    assert composite_loss(x, y, Loss()).isnan()
+    assert composite_loss(x, y, terms()).isnan()
     assert ssim_loss(x, y).isnan()
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(RequestError, match=r"at least 11x11.*\(1, 1, 1, 8, 8\).*loss.ssim=0"):
-        composite_loss(torch.zeros(1, 1, 1, 8, 8), torch.zeros(1, 1, 1, 8, 8), Loss())
-    for loss in (ssim_loss, lambda x, y: composite_loss(x, y, Loss(ssim=0))):
+        composite_loss(torch.zeros(1, 1, 1, 8, 8), torch.zeros(1, 1, 1, 8, 8), terms())
+    for loss in (ssim_loss, lambda x, y: composite_loss(x, y, terms(ssim=0))):
         with pytest.raises(RequestError, match="equal shapes"):
             loss(torch.zeros(1, 2, 1, 16, 16), torch.zeros(1, 1, 1, 16, 16))
 

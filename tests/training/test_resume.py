@@ -137,14 +137,31 @@ def test_a_finished_training_is_not_trained_further(source: Source, tmp_path: Pa
     assert again["checkpoint_sha256"] == first["checkpoint_sha256"]
 
 
-def test_killed_in_mid_training_and_run_again_ends_as_if_nothing_had_been(tmp_path: Path, quick: None) -> None:
-    """`kill -9` leaves no time to save; the same command goes on from the last checkpoint."""
-    settings = {"training.steps": 100, "training.validate_every": 10}
+@pytest.mark.parametrize(
+    ("variant", "more"),
+    [
+        ("curriculum", {}),
+        (
+            "predrnn",
+            {
+                "training.optimizer": "muon",
+                "training.average": "ema",
+                "training.feeding": "reverse-scheduled-sampling",
+            },
+        ),
+    ],
+    ids=["curriculum", "predrnn-muon-ema-feeding"],
+)
+def test_killed_in_mid_training_and_run_again_ends_as_if_nothing_had_been(
+    variant: str, more: dict[str, str], tmp_path: Path, quick: None
+) -> None:
+    """`kill -9` leaves no time to save; the same command resumes from the last checkpoint."""
+    settings: dict[str, object] = {"training.steps": 100, "training.validate_every": 10, **more}
     words = [sys.executable, "-c", "from harness.cli.app import main; main()", "run", "--preset", "tiny", "--json"]
-    words += ["--variant", "curriculum", "--device", "cpu", "--store", str(tmp_path / "killed")]
+    words += ["--variant", variant, "--device", "cpu", "--store", str(tmp_path / "killed")]
     words += [word for path, value in settings.items() for word in ("--set", f"{path}={value}")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    cell, source = cell_of(dict(settings), "curriculum")
+    cell, source = cell_of(settings, variant)
     folder = Store(tmp_path / "killed").training(cell)
 
     with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -258,7 +275,7 @@ def test_a_network_that_does_not_fit_the_checkpoint_is_refused(source: Source, t
     path = folder.path / summary["checkpoint"]
     other, _ = cell_of(variant="residual", source=source)
     with pytest.raises(DamagedRecord, match="does not hold this experiment's network"):
-        checkpoint.load_model(other.experiment, 1, path, CPU)
+        checkpoint.load_model(other.experiment, source.shape, path, CPU)
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(DamagedRecord, match=path.name):
-        checkpoint.load_model(cell.experiment, 1, path, CPU)
+        checkpoint.load_model(cell.experiment, source.shape, path, CPU)

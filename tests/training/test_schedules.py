@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import RequestError
-from harness.training.schedules import NOMINAL_TOTAL, one_cycle
+from harness.training.schedules import NOMINAL_TOTAL, Constant, Cosine, Linear, WarmedUp, one_cycle
 
 
 def torch_one_cycle(total: int, **options: float) -> list[tuple[float, float]]:
@@ -88,3 +90,74 @@ def test_senseless_schedules_are_refused(total: float, pct_start: float, words: 
 def test_does_not_import_torch() -> None:
     code = "import sys, harness.training.schedules; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- schedules that warm up
+
+
+def rates(schedule: WarmedUp, total: int, lr: float = 2.0) -> list[float]:
+    found = [schedule.values(step, total, lr) for step in range(total)]
+    assert all(set(one) == {"lr"} for one in found)  # what the optimizer does with its momentum stays
+    return [one["lr"] for one in found]
+
+
+@pytest.mark.parametrize("final", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("total", [2, 5, 41])
+def test_cosine_is_that_of_torch(total: int, final: float) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=total - 1, eta_min=2.0 * final)
+    for rate in rates(Cosine(warmup=0.0, final=final), total):
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9, abs=1e-12)
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize("final", [0.0, 0.25])
+def test_linear_is_that_of_torch(final: float) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    theirs = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=final, total_iters=20)
+    for rate in rates(Linear(warmup=0.0, final=final), 21):
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9, abs=1e-12)
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize("kind", [Cosine, Linear, Constant])
+def test_the_rate_rises_in_equal_steps_to_its_peak_and_never_above(kind: type[WarmedUp]) -> None:
+    found = rates(kind(warmup=0.25), 101)
+    rise = found[:26]
+    assert rise[0] == pytest.approx(2.0 / 26)
+    assert rise[-1] == pytest.approx(2.0)
+    assert [b - a for a, b in pairwise(rise)] == pytest.approx([2.0 / 26] * 25)
+    assert max(found) <= 2.0 + 1e-12
+    falls = [b - a for a, b in pairwise(found[25:])]
+    assert all(one <= 1e-12 for one in falls)
+    assert (kind is Constant) == (falls == [0.0] * 75)
+
+
+def test_after_the_warm_up_each_follows_its_curve() -> None:
+    halfway = 60  # of 20..100
+    assert rates(Cosine(warmup=0.2, final=0.5), 101)[halfway] == pytest.approx(
+        2 * (0.5 + 0.5 * (1 + math.cos(math.pi / 2)) / 2)
+    )
+    assert rates(Linear(warmup=0.2, final=0.5), 101)[halfway] == pytest.approx(2 * 0.75)
+    assert rates(Constant(warmup=0.2), 101)[halfway] == 2.0
+    for kind in (Cosine, Linear):
+        assert rates(kind(warmup=0.2, final=0.5), 101)[-1] == pytest.approx(1.0)
+        assert rates(kind(warmup=0.2), 101)[-1] == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", [Cosine, Linear, Constant])
+@pytest.mark.parametrize("total", [1, 2, 3])
+def test_short_trainings_have_rates_too(kind: type[WarmedUp], total: int) -> None:
+    for warmup in (0.0, 0.05, 0.5, 0.99):
+        found = rates(kind(warmup=warmup), total)
+        assert all(0 <= rate <= 2.0 for rate in found)
+        assert all(math.isfinite(rate) for rate in found)
+
+
+@given(st.floats(0, 1), st.floats(0, 0.99), st.floats(0, 1))
+def test_a_share_of_a_time_budget_is_between_zero_and_the_peak(share: float, warmup: float, final: float) -> None:
+    for schedule in (Cosine(warmup=warmup, final=final), Linear(warmup=warmup, final=final), Constant(warmup=warmup)):
+        rate = schedule.values(share * (NOMINAL_TOTAL - 1), NOMINAL_TOTAL, 1.0)["lr"]
+        assert -1e-12 <= rate <= 1 + 1e-12

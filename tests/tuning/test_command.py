@@ -66,11 +66,11 @@ def test_the_document_has_the_articles_arms_first(tuned: tuple[Path, dict[str, A
     assert document["name"] == "loss-weights"
     assert [trial["arm"] for trial in document["trials"]] == [*ARMS, None]
     assert [arm["name"] for arm in document["arms"]] == ARMS
-    weights = [{key: trial["settings"][f"loss.{key}"] for key in ("mse", "ssim", "l1")} for trial in document["trials"]]
+    weights = [{key: trial["settings"][f"loss.{key}"] for key in ("mse", "ssim", "mae")} for trial in document["trials"]]
     assert weights[:3] == [
-        {"mse": 1, "ssim": 0, "l1": 0},
-        {"mse": 0, "ssim": 1, "l1": 0},
-        {"mse": 0.7, "ssim": 0.3, "l1": 0},
+        {"mse": 1, "ssim": 0, "mae": 0},
+        {"mse": 0, "ssim": 1, "mae": 0},
+        {"mse": 0.7, "ssim": 0.3, "mae": 0},
     ]
     assert all(sum(one.values()) == pytest.approx(1) for one in weights)
     assert all(trial["state"] in ("COMPLETE", "PRUNED") and len(trial["run_ids"]) == 1 for trial in document["trials"])
@@ -127,7 +127,8 @@ def test_learning_rate_sees_as_many_sequences_in_every_trial(tmp_path: Path) -> 
     )
     text = Path(document["best"]["config"]).read_text()
     assert "[training]" in text
-    assert "max_lr" in text
+    assert "[training.optimizer]" in text
+    assert "lr = " in text
 
 
 def test_killed_at_any_time_it_goes_on(tmp_path: Path) -> None:

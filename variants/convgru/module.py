@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.model.build import mark_gates
+
 ACTIVATIONS = ("tanh", "leaky_relu")
 
 
@@ -45,6 +47,7 @@ class ConvGRU(nn.Module):
             nn.Parameter(torch.empty(parts, constant_channels, kernel, kernel)) if constant_channels else None
         )
         self.bias = nn.Parameter(torch.empty(parts))
+        mark_gates([self.input_weight, self.state_weight, self.constant_weight], 3)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

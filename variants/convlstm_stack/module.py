@@ -46,8 +46,8 @@ class Cell(nn.Module):
 
     def __init__(self, in_channels: int, hidden: int, kernel: int) -> None:
         super().__init__()
-        self.input = same_convolution(in_channels, 4 * hidden, kernel)
-        self.state = same_convolution(hidden, 4 * hidden, kernel)
+        self.input = same_convolution(in_channels, hidden, kernel, gates=4)
+        self.state = same_convolution(hidden, hidden, kernel, gates=4)
 
     def forward(self, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """(B, in_channels, H, W) and the state, each (B, hidden, H, W) -> hidden and cell state after the step."""

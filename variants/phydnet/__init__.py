@@ -44,19 +44,7 @@ class PhyDNet(Component):
         """The network. Raises RequestError for frames or settings that do not fit."""
         from variants.phydnet.module import build_phydnet
 
-        return build_phydnet(
-            shape.channels,
-            shape.height,
-            shape.width,
-            features=self.features,
-            lstm_widths=self.lstm_widths,
-            kernel=self.kernel,
-            physical_kernel=self.physical_kernel,
-            patch=self.patch,
-            groups=self.groups,
-            moment_weight=self.moment_weight,
-            warm_up_weight=self.warm_up_weight,
-        )
+        return build_phydnet(shape.channels, shape.height, shape.width, **self.settings)
 
     def openstl_name(self, name: str) -> str | None:
         """The name here of a weight of OpenSTL's network; None for one that is left out."""

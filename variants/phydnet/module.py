@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.errors import RequestError
+from harness.model.build import mark_gates
 
 State = tuple[Tensor, list[tuple[Tensor, Tensor]]]
 """PhyCell's hidden state, and hidden and cell state of every ConvLSTM layer, each (B, C, h, w)."""
@@ -260,6 +261,7 @@ class ConvLSTMCell(nn.Module):
         super().__init__()
         self.channels = channels
         self.gates = nn.Conv2d(in_channels + channels, 4 * channels, kernel, padding=kernel // 2)
+        mark_gates([self.gates.weight], 4)
 
     def forward(self, x_BCHW: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         """The hidden and the cell state that follow; without a state it starts from zeros."""

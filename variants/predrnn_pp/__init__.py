@@ -17,13 +17,6 @@ class PredRNNPP(Component):
     """Causal LSTM layers at one resolution and a gradient highway after the first; they predict the next frame and read it.
 
     (B, T, C, H, W) -> (B, horizon, C, H, W). The defaults are OpenSTL's Moving MNIST configuration.
-
-    Args:
-        layers: number of causal LSTM layers.
-        hidden: channels of every layer.
-        kernel: kernel size of the layers' convolutions, odd.
-        patch: side of the pixel blocks folded into channels; must divide height and width.
-        warm_up_weight: weight of the errors of predictions of frames that were shown, in training.
     """
 
     slot: ClassVar[str] = "architecture"
@@ -42,14 +35,7 @@ class PredRNNPP(Component):
         from variants.predrnn_pp.module import PredRNNPP as Network
 
         check_build("predrnn-pp", kernel=self.kernel, patch=self.patch, height=shape.height, width=shape.width)
-        return Network(
-            shape.channels,
-            layers=self.layers,
-            hidden=self.hidden,
-            kernel=self.kernel,
-            patch=self.patch,
-            warm_up_weight=self.warm_up_weight,
-        )
+        return Network(shape.channels, **self.settings)
 
     def openstl_name(self, name: str) -> str | None:
         """The name here of a weight of OpenSTL's network; None for one that is left out."""

@@ -64,11 +64,11 @@ class CausalLSTM(nn.Module):
 
     def __init__(self, in_channels: int, hidden: int, kernel: int) -> None:
         super().__init__()
-        self.input = same_convolution(in_channels, 7 * hidden, kernel)
-        self.state = same_convolution(hidden, 4 * hidden, kernel)
-        self.cell = same_convolution(hidden, 3 * hidden, kernel)
-        self.memory = same_convolution(hidden, 3 * hidden, kernel)
-        self.new_cell = same_convolution(hidden, 4 * hidden, kernel)
+        self.input = same_convolution(in_channels, hidden, kernel, gates=7)
+        self.state = same_convolution(hidden, hidden, kernel, gates=4)
+        self.cell = same_convolution(hidden, hidden, kernel, gates=3)
+        self.memory = same_convolution(hidden, hidden, kernel, gates=3)
+        self.new_cell = same_convolution(hidden, hidden, kernel, gates=4)
         self.new_memory = same_convolution(hidden, hidden, kernel)
         self.merge = nn.Conv2d(2 * hidden, hidden, 1, bias=False)
 
@@ -96,8 +96,8 @@ class GradientHighway(nn.Module):
 
     def __init__(self, hidden: int, kernel: int) -> None:
         super().__init__()
-        self.input = same_convolution(hidden, 2 * hidden, kernel)
-        self.state = same_convolution(hidden, 2 * hidden, kernel)
+        self.input = same_convolution(hidden, hidden, kernel, gates=2)
+        self.state = same_convolution(hidden, hidden, kernel, gates=2)
         for convolution in (self.input, self.state):
             nn.init.uniform_(convolution.weight, -0.001, 0.001)
 

@@ -17,14 +17,6 @@ class PredRNNV2(Component):
     """ST-LSTM layers as in PredRNN, with a loss that keeps what they write to their two memories apart.
 
     (B, T, C, H, W) -> (B, horizon, C, H, W). The defaults are OpenSTL's Moving MNIST configuration.
-
-    Args:
-        layers: number of ST-LSTM layers.
-        hidden: channels of every layer.
-        kernel: kernel size of the layers' convolutions, odd.
-        patch: side of the pixel blocks folded into channels; must divide height and width.
-        warm_up_weight: weight of the errors of predictions of frames that were shown, in training.
-        decoupling: weight of the decoupling loss.
     """
 
     slot: ClassVar[str] = "architecture"
@@ -44,15 +36,7 @@ class PredRNNV2(Component):
         from variants.predrnn_v2.module import PredRNNV2 as Network
 
         check_build("predrnn-v2", kernel=self.kernel, patch=self.patch, height=shape.height, width=shape.width)
-        return Network(
-            shape.channels,
-            layers=self.layers,
-            hidden=self.hidden,
-            kernel=self.kernel,
-            patch=self.patch,
-            warm_up_weight=self.warm_up_weight,
-            decoupling=self.decoupling,
-        )
+        return Network(shape.channels, **self.settings)
 
     def openstl_name(self, name: str) -> str | None:
         """The name here of a weight of OpenSTL's network; None for one that is left out."""

@@ -41,21 +41,7 @@ class SimVP(Component):
         """The network. Raises RequestError for frames or settings that do not fit."""
         from variants.simvp.module import build_simvp
 
-        return build_simvp(
-            shape.channels,
-            shape.height,
-            shape.width,
-            shape.input_frames,
-            translator=self.translator,
-            hidden=self.hidden,
-            translator_width=self.translator_width,
-            stages=self.stages,
-            blocks=self.blocks,
-            kernel=self.kernel,
-            expansion=self.expansion,
-            kernels=self.kernels,
-            groups=self.groups,
-        )
+        return build_simvp(shape.channels, shape.height, shape.width, shape.input_frames, **self.settings)
 
     def openstl_name(self, name: str) -> str | None:
         """The name here of a weight of OpenSTL's network; None for one that is left out."""

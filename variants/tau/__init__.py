@@ -34,18 +34,7 @@ class TAU(Component):
         """The network. Raises RequestError for frames or settings that do not fit."""
         from variants.tau.module import build_tau
 
-        return build_tau(
-            shape.channels,
-            shape.height,
-            shape.width,
-            shape.input_frames,
-            hidden=self.hidden,
-            translator_width=self.translator_width,
-            stages=self.stages,
-            blocks=self.blocks,
-            kernel=self.kernel,
-            expansion=self.expansion,
-        )
+        return build_tau(shape.channels, shape.height, shape.width, shape.input_frames, **self.settings)
 
     def openstl_name(self, name: str) -> str | None:
         """The name here of a weight of OpenSTL's network; None for one that is left out."""

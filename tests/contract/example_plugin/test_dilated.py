@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import torch
-from harness_dilated import VARIANT
+from harness_dilated import VARIANT, network, slots
 
 from harness.component import Shape
 from harness.model.build import build_model
 from harness.presets import preset
-from harness.testing import VariantContract
+from harness.testing import (
+    ArchitectureContract,
+    AugmentationContract,
+    CellContract,
+    CurriculumContract,
+    HeadContract,
+    LossContract,
+    OptimizerContract,
+    ScheduleContract,
+    SkipContract,
+    VariantContract,
+)
 
 SHAPE = Shape(channels=1, height=16, width=16, input_frames=3, horizon=3)
 
@@ -19,6 +30,42 @@ class TestDilated(VariantContract):
 
 class TestDilatedWithResidual(VariantContract):
     variant = "dilated+residual"
+
+
+class TestNetwork(ArchitectureContract):
+    component = network.Motion(width=4)
+
+
+class TestContrast(AugmentationContract):
+    component = slots.Contrast()
+
+
+class TestCell(CellContract):
+    component = slots.ForgetMore()
+
+
+class TestHead(HeadContract):
+    component = slots.MeanFrameHead()
+
+
+class TestSkip(SkipContract):
+    component = slots.Scaled()
+
+
+class TestTerm(LossContract):
+    component = slots.Charbonnier()
+
+
+class TestRMSProp(OptimizerContract):
+    component = slots.RMSProp()
+
+
+class TestSchedule(ScheduleContract):
+    component = slots.SquareRoot()
+
+
+class TestCurriculum(CurriculumContract):
+    component = slots.HalfThenAll()
 
 
 def test_starts_as_the_base() -> None:
