@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import ClassVar
 
 import pytest
@@ -53,7 +54,7 @@ def test_importing_the_library_imports_nothing_heavy() -> None:
 def test_every_public_name_is_there_and_others_are_answered_with_them() -> None:
     assert {"run", "ablate", "study", "report", "compare", "open_store", "Experiment", "setting"} <= set(dir(harness))
     assert all(hasattr(harness, name) for name in dir(harness))
-    with pytest.raises(AttributeError, match="it has .*ablate"):
+    with pytest.raises(AttributeError, match=r"it has .*ablate"):
         harness.ablat  # noqa: B018
 
 
@@ -73,7 +74,10 @@ def test_a_run_is_answered_from_the_store_and_is_a_tidy_frame(store: Path) -> No
     assert result.cached
     assert (result.variant, result.preset, result.seed, result.steps) == ("base", "tiny", 0, 6)
     frame = result.frame()
-    assert list(frame.columns) == "run_id variant preset seed metric value parameters seconds steps".split()
+    assert list(frame.columns) == [
+        *("run_id", "variant", "preset", "seed", "metric", "value"),
+        *("parameters", "seconds", "steps"),
+    ]
     assert set(frame["metric"]) == set(result.metrics)
     assert frame.set_index("metric")["value"]["ssim"] == result.metrics["ssim"]
     assert result.verdicts().empty
@@ -185,3 +189,16 @@ def test_a_variant_of_a_session_stands_where_a_name_does(session: None, tmp_path
     assert [one.variant for one in found] == ["base", "mine", "mine(weight=0.2)"]
     with pytest.raises(RequestError, match="cannot travel to other processes"):
         harness.ablate([mine], seeds=1, preset="tiny", store=tmp_path, workers=2, progress=False)
+
+
+def test_the_page_of_the_library_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
+    monkeypatch.setenv("HARNESS_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    page = (Path(__file__).parents[1] / "docs" / "library.md").read_text()
+    session = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", session)
+    blocks = [block.partition("```")[0] for block in page.split("```python\n")[1:]]
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "library.md", "exec"), vars(session))
+    assert len(vars(session)["found"].verdicts()) == 3
