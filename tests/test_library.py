@@ -201,4 +201,6 @@ def test_the_page_of_the_library_runs_as_it_stands(tmp_path: Path, monkeypatch: 
     assert len(blocks) == 2
     for block in blocks:
         exec(compile(block, "library.md", "exec"), vars(session))
-    assert len(vars(session)["found"].verdicts()) == 3
+    found = vars(session)["found"]
+    assert list(found.verdicts()["variant"]) == ["attention", "attention(heads=1)+residual"]
+    assert list(found.left_out) == ["attention+attention(heads=1)+residual"]
