@@ -343,3 +343,27 @@ def test_a_plan_told_to_stop_saves_the_cell_under_way(tmp_path: Path) -> None:
     code, _ = ablate(tmp_path, *words, kill_when=lambda: any(tmp_path.glob("trainings/*/metrics.jsonl")), by=signal.SIGTERM)
     assert code == 143
     assert list(tmp_path.glob("trainings/*/last.safetensors"))
+
+
+def test_equal_parameters_refuses_arms_of_other_sizes_by_name(tmp_path: Path) -> None:
+    notes: list[str] = []
+    plan = ablation(plan="networks", variants=("convgru", "tau", "curriculum"), match="parameters")
+    runner = Runner(plan, Store(tmp_path), notes.append)
+    assert notes == ["left out: curriculum: does not replace the network or its cell"]
+    with pytest.raises(
+        RequestError, match=r"--equal parameters: convgru has 5,984 \(-23%\); base has 7,728, and at most 10%"
+    ):
+        runner.prepare()
+
+
+def test_equal_parameters_gives_equal_steps_to_arms_of_about_the_same_size(tmp_path: Path) -> None:
+    runner = Runner(ablation(plan="base,curriculum", match="parameters"), Store(tmp_path), lambda text: None)
+    assert {row.cell.experiment.training.steps for row in runner.prepare() if row.cell} == {2}
+
+
+def test_a_plans_record_says_what_it_left_out(tmp_path: Path) -> None:
+    plan = ablation(plan="add-one", variants=("attention", "attention(heads=1)"), seeds=(0,))
+    run(plan, tmp_path, lambda job: Done("x", error=None))
+    (record,) = plan_records(tmp_path)
+    assert list(record["left_out"]) == ["attention+attention(heads=1)"]
+    assert record["variants"] == ["attention", "attention(heads=1)"]

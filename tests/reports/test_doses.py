@@ -1,0 +1,53 @@
+"""Rows that are doses of one thing, and the curve through them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import harness
+from reports.analysis.doses import _without_one, doses
+from reports.analysis.overview import analyse
+from reports.analysis.reading import read_store
+from reports.figures.doses import response
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("attention", []),
+        ("attention(heads=8)", [("attention", "heads")]),
+        ("attention(blocks=1, heads=8)+tta", [("attention(heads=8)+tta", "blocks"), ("attention(blocks=1)+tta", "heads")]),
+        ("attention+base(training.batch_size=2)", [("attention", "training.batch_size")]),
+    ],
+)
+def test_an_argument_is_taken_out_of_a_name(text: str, found: list[tuple[str, str]]) -> None:
+    assert _without_one(text) == found
+
+
+def test_a_report_draws_a_curve_for_each_number_that_varies(tmp_path: Path, quick: None) -> None:
+    settings = {"training.steps": 2, "training.validate_every": 2}
+    for arms in (
+        {"variants": ["attention(heads=1)", "attention(heads=8)", "attention"]},
+        {"sweep": {"training.optimizer.lr": [0.001]}},
+    ):
+        harness.ablate(**arms, seeds=3, preset="tiny", settings=settings, store=tmp_path, progress=False)  # type: ignore[arg-type]
+    main = analyse(read_store(harness.library._store(tmp_path))).groups[0]
+    found = doses(main)
+    assert {path: {name: list(points) for name, points in curves.items()} for path, curves in found.items()} == {
+        "architecture.bottleneck.heads": {"attention": [1, 4, 8]},
+        "training.optimizer.lr": {"base": [0.001, 0.003]},
+    }
+    figure = response(main, "architecture.bottleneck.heads", found["architecture.bottleneck.heads"], "dose-1")
+    assert "attention at 8: " in figure.alt
+    assert figure.svg.startswith("<?xml")
+    page = harness.report(tmp_path, tmp_path / "page")
+    text = (page.parent / "report.md").read_text()
+    assert "How much of it" in text
+    assert "Dose-response: architecture.bottleneck.heads" in text
+    assert "harness ablate --plan 'attention(heads=8)'" in text
+    assert "not installed" not in text
+    assert {one.name for one in (page.parent / "figures").glob("dose-*")} == {
+        f"dose-{number}.{ending}" for number in (1, 2) for ending in ("png", "svg")
+    }
