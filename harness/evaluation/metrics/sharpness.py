@@ -26,7 +26,9 @@ class Sharpness(Metric):
     lowest: ClassVar[float] = 0.0
     highest: ClassVar[float | None] = 1.0
 
-    convention = "squared differences of neighbouring pixels, summed over predictions and over the truth: the smaller sum over the larger"
+    convention = (
+        "squared differences of neighbouring pixels, summed over predictions and truth; the smaller sum over the larger"
+    )
 
     def counts(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
         """The energy of each predicted and of each true frame, (B, T, 2)."""
