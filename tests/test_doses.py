@@ -8,6 +8,7 @@ from harness.errors import RequestError
 from harness.notation import split_outside
 from harness.presets import preset
 from harness.runs.request import Request, run_command
+from harness.training.terms import BinaryCrossEntropy, MeanAbsoluteError
 from harness.variant import CompositionError, Variant, Variants
 
 VARIANTS = Variants(third_party=False)
@@ -69,19 +70,19 @@ def test_an_argument_that_cannot_be_is_refused_with_what_exists(text: str, words
 
 
 def test_a_field_that_two_components_have_needs_its_path() -> None:
-    changes = {"loss.mae": "mae(weight=0.1)", "architecture.cell": "convgru", "training.optimizer": "sgd"}
-    both = Variant(name="both", summary="s", source="t", changes=changes | {"training.average": "ema(decay=0.9)"})
+    terms = {"loss.mae": MeanAbsoluteError(weight=0.1), "loss.bce": BinaryCrossEntropy(weight=0.2)}
     variants = Variants(third_party=False)
-    variants.add(both)
-    assert variants.compose("both(lr=0.5)").at("")["training.optimizer.lr"] == 0.5
-    twice = Variant(name="twice", summary="s", source="t", changes={"architecture.cell": "convlstm", "architecture": "tau"})
-    fields = {path.rpartition(".")[2] for path in ("architecture.kernel", "architecture.skip.kernel")}
-    assert fields == {"kernel"}
-    clash = Variant(
-        name="clash", summary="s", source="t", changes={"training.optimizer": "adamw", "training.schedule": "one-cycle"}
-    )
-    variants.add(twice, clash)
-    assert variants.compose("clash(pct_start=0.2)").name == "clash(pct_start=0.2)"
+    variants.add(Variant(name="both", summary="s", source="t", changes=terms | {"training.optimizer": "sgd"}))
+    with pytest.raises(RequestError, match=r"'weight' can be loss.mae.weight or loss.bce.weight; write one of these paths"):
+        variants.compose("both(weight=0.5)")
+    found = variants.compose("both(loss.mae.weight=0.5, lr=0.3)")
+    assert found.name == "both(loss.mae.weight=0.5, lr=0.3)"
+    experiment = found.apply(preset("tiny"), "tiny")
+    assert [experiment.get(path) for path in ("loss.mae.weight", "loss.bce.weight", "training.optimizer.lr")] == [
+        0.5,
+        0.2,
+        0.3,
+    ]
 
 
 def test_two_doses_of_one_variant_do_not_compose() -> None:
