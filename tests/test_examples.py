@@ -10,12 +10,9 @@ from types import ModuleType
 
 import pytest
 
-from harness.cli.app import app
-
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LONGEST_NETWORK = 40
 """Lines of the example of a network of one's own."""
-COMMANDS = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
 
 
 @pytest.fixture
@@ -56,12 +53,6 @@ def test_networks_at_equal_seconds(
     out = capsys.readouterr().out
     assert "convgru" in out
     assert "not enough seeds" in out
-
-
-@pytest.mark.skipif("score" not in COMMANDS, reason="there is no command `harness score` yet")
-def test_somebodys_predictions(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run("somebodys_predictions.py", monkeypatch)
-    assert (elsewhere / "predictions.npy").is_file()
 
 
 def test_the_notebook(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ class Runner:
 
     def _finished(self, cell: Cell) -> bool:
         try:
-            return finished(self.store, cell) is not None
+            return finished(self.store, cell, self.note) is not None
         except DamagedRecord as error:
             self.note(f"damaged: {error}")
             return False

@@ -58,7 +58,7 @@ def run(
             return
         outcome = None
         with suppress(DamagedRecord):  # `run_cell` sets it aside
-            outcome = None if force or distributed.count > 1 else finished(store, cell)
+            outcome = None if force or distributed.count > 1 else finished(store, cell, note)
         if outcome is None:
             outcome = run_cell(cell, store, source, options, context)
     record = outcome.record()

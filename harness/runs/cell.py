@@ -37,7 +37,7 @@ def run_cell(cell: Cell, store: Store, source: Source, options: RunOptions = DEF
             store.set_aside(training)
         else:
             with suppress(DamagedRecord):
-                if (outcome := finished(store, cell)) is not None:
+                if (outcome := finished(store, cell, context.note)) is not None:
                     context.distributed.broadcast(NOTHING_TO_TRAIN)
                     return outcome
         summary, resumed = train_cell(cell, training, source, options, context)
@@ -57,7 +57,7 @@ def _finished_or_set_aside(store: Store, cell: Cell, run: Run, context: Context)
     if run.path.exists() and not run.path.is_dir():
         _set_aside(run, DamagedRecord(f"{run.path} is not a folder"), context)
     try:
-        return finished(store, cell)
+        return finished(store, cell, context.note)
     except DamagedRecord as error:  # all of it at once: a part would be a run that lacks something
         _set_aside(run, DamagedRecord(str(error)), context)
         return None

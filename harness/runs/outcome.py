@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,11 @@ class Outcome:
         return {name: parts.get(name, whole[name]) for name in PRINTED}
 
 
-def finished(store: Store, cell: Cell) -> Outcome | None:
+def finished(store: Store, cell: Cell, note: Callable[[str], None] = lambda text: None) -> Outcome | None:
     """The cell's result when the store has all of it. Raises DamagedRecord when a part is missing or damaged.
 
-    A result that lacks a metric, or has it by other code, is no answer: its checkpoint is to be tested again.
+    A result that lacks a metric, or has it by other code, is no answer: its checkpoint is to be tested again. `note` hears of an
+    answer that other source of a plugin made under the same revision.
     """
     run = store.run(cell)
     result = run.read_or_none("result.json")
@@ -54,7 +56,19 @@ def finished(store: Store, cell: Cell) -> Outcome | None:
     outcome = Outcome(result | {"variant": cell.variant, "preset": cell.preset}, run.path, cached=True)
     with validated(run.path / "result.json"):
         outcome.record()
-        return None if outdated_metrics(result, cell.experiment.metrics) else outcome
+        if outdated_metrics(result, cell.experiment.metrics):
+            return None
+    records = (run.read("experiment.json"), store.training(cell).read_or_none("experiment.json") or {})
+    if changed := sorted(
+        name
+        for name, digest in cell.sources.items()
+        if any(one.get("sources", {}).get(name, digest) != digest for one in records)
+    ):
+        note(
+            f"the store's run {cell.run_id} was made by other source of {', '.join(changed)}, under the same revision; raise the "
+            "component's `revision` if the change matters, or train again with --force"
+        )
+    return outcome
 
 
 def stored_experiment(store: Store, run: Run, find: Find) -> Experiment:

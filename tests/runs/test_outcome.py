@@ -104,3 +104,19 @@ def test_a_record_from_before_metrics_had_revisions_is_an_answer(store: Store, a
     old = {key: value for key, value in json.loads((outcome.path / "result.json").read_text()).items() if key != "measured"}
     store.run(cell).write("result.json", {key: value for key, value in old.items() if key not in ("format", "sha256")})
     assert run_cell(cell, store, source).cached
+
+
+def test_an_answer_that_other_source_made_under_the_same_revision_says_so(store: Store, asked: tuple[Cell, Source]) -> None:
+    cell, source = asked
+    made = replace(cell, sources={"mine": "a" * 16})
+    run_cell(made, store, source)
+    for sources, said in (
+        ({"mine": "a" * 16}, []),
+        ({"mine": "b" * 16}, ["mine"]),
+        ({"mine": "b" * 16, "theirs": "c" * 16}, ["mine"]),
+        ({}, []),
+    ):
+        notes: list[str] = []
+        asked_again = replace(cell, sources=sources)
+        assert run_cell(asked_again, store, source, context=Context(note=notes.append)).cached
+        assert [name for note in notes for name in ("mine", "theirs") if f"other source of {name}" in note] == said
