@@ -2,6 +2,8 @@
 
 IDX is the format of MNIST's own page (Y. LeCun, C. Cortes, C. J. C. Burges): two zero bytes, a type (8: unsigned byte),
 the number of axes, one big-endian 32-bit length an axis, then the items. Fashion-MNIST uses it under the same file names.
+
+Longer than other files because reading, checking and fetching share one table of names, sizes and digests.
 """
 
 from __future__ import annotations
