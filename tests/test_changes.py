@@ -127,7 +127,7 @@ def test_a_value_of_the_wrong_type_or_range_is_refused_with_the_path_and_what_is
         ("training.stepss", "did you mean 'training.steps'?"),
         ("max_lr", "did you mean 'training.optimizer.lr'?"),
         ("heads", "did you mean 'architecture.bottleneck.heads'?"),
-        ("trainign.steps", "did you mean 'training.steps' or"),
+        ("trainign.steps", "did you mean 'training.steps'?"),
         ("nothing.at_all", "known: data, architecture, loss, training, inference, metrics"),
         ("", "known: data"),
         ("training.", "known: seed, batch_size"),

@@ -82,8 +82,8 @@ def test_tables_of_a_config_are_paths(tmp_path: Path) -> None:
     config = read_config(tmp_path / "c.toml")
     assert config == {
         "training.steps": 5,
-        "training.optimizer.name": "muon",
-        "training.optimizer.others.name": "sgd",
+        "training.optimizer": "muon",
+        "training.optimizer.others": "sgd",
         "training.optimizer.others.lr": 0.5,
     }
     made = Request(preset="tiny", config=config).experiment(VARIANTS, "base").training

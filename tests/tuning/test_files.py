@@ -13,11 +13,11 @@ from harness.tuning.files import to_toml
 
 def test_toml_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     settings = {
-        "loss.mse": 1e-05,
+        "loss.mse.weight": 1e-05,
         "training.batch_size": 8,
         "data.frames": 'a "quoted"\n\\path\x7f é',
         "architecture.widths": [1, 2],
-        "loss.l1": 1e22,
+        "loss.mae.weight": 1e22,
     }
     path = tmp_path / "best.toml"
     path.write_text(to_toml(settings, ["a comment\nmse = 3"]), "utf-8")
