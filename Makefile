@@ -34,7 +34,7 @@ test-lowest: $(READY) constraints-lowest.txt
 	  -p pytest_timeout -p xdist.plugin -p _hypothesis_pytestplugin $(LOWEST_TESTS)
 LOWEST_TESTS := tests/test_lowest.py tests/reports/test_statistics.py tests/reports/test_sequences.py tests/reports/test_studies.py \
   tests/evaluation/test_metrics.py tests/reports/test_render.py tests/store/test_store.py tests/test_registry.py tests/data/test_digits.py \
-  tests/data/test_sequences.py tests/tuning/test_search.py tests/tuning/test_trials.py tests/tuning/test_samplers.py \
+  tests/data/test_moving_mnist.py tests/data/test_source.py tests/tuning/test_search.py tests/tuning/test_trials.py tests/tuning/test_samplers.py \
   tests/tuning/test_pruning.py tests/tuning/test_leftovers.py tests/tuning/test_record.py tests/tuning/test_confirm.py
 
 lint: $(READY)
