@@ -157,7 +157,7 @@ class Group:
 
 
 def context_of(run: RunRecord) -> Context:
-    """All that must agree between runs of one table, but for what their variants change."""
+    """All that must agree between runs of one table, but for what their variants change and extra metrics."""
     found = {
         "test set": run.test_digest,
         "training revision": run.revision,
@@ -165,7 +165,8 @@ def context_of(run: RunRecord) -> Context:
         **{f"data content ({name})": value for name, value in run.identity.items()},
         **{f"metric convention of {name}": value for name, value in run.conventions.items()},
     }
-    return found | {path: compact(value) for path, value in run.settings.items() if path != SEED and path not in FILES}
+    skip = (SEED, *FILES, "metrics")
+    return found | {path: compact(value) for path, value in run.settings.items() if not covered(path, skip)}
 
 
 def differences(a: Context, b: Context, ignore: Iterable[str] = ()) -> list[str]:

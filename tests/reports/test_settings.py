@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_store import cell
+from fake_store import cell, write_run
 
 from harness.errors import HarnessError
 from harness.registry import Components
+from harness.store import Store
 from reports.analysis import settings
+from reports.analysis.groups import context_of, differences
+from reports.analysis.reading import read_store
 from reports.analysis.records import settings_of
 
 USUAL = settings_of(cell("base", 0).record())
@@ -58,3 +63,12 @@ def test_another_rate_may_take_other_steps_for_as_many_sequences() -> None:
     assert not settings.is_rate([settings.STEPS], [USUAL, USUAL | {settings.STEPS: None}])
     assert not settings.is_rate([settings.RATE, "loss.mse.weight"], pair)
     assert not settings.is_rate([], pair)
+
+
+def test_a_metric_more_does_not_split_a_table_and_another_setting_does(tmp_path: Path) -> None:
+    write_run(tmp_path, cell("base", 0))
+    (run,) = read_store(Store(tmp_path)).runs
+    more = replace(run, settings=run.settings | {"metrics.csi": "csi", "metrics.csi.thresholds": [0.5]})
+    assert context_of(more) == context_of(run)
+    other = replace(run, settings=run.settings | {"training.batch_size": 3})
+    assert differences(context_of(other), context_of(run)) == ["training.batch_size"]
