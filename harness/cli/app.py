@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from harness.cli import ablate, bench, compare, data, doctor, predict, report, run, show, study
+from harness.cli import ablate, bench, compare, data, doctor, predict, report, run, score, show, study
 from harness.cli import list as listed
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.system import signals
@@ -33,15 +33,17 @@ app.command()(ablate.ablate)
 app.command("list")(listed.list_)
 app.command()(show.show)
 app.command()(predict.predict)
+app.command()(score.score)
 app.command()(report.report)
 app.command()(compare.compare)
 app.command()(bench.bench)
 app.command()(study.study)
 app.command()(doctor.doctor)
 
-data_app = typer.Typer(help="Fetch and verify the digits.", no_args_is_help=True)
+data_app = typer.Typer(help="Fetch and verify the digits; export sequences.", no_args_is_help=True)
 data_app.command()(data.fetch)
 data_app.command()(data.verify)
+data_app.command()(data.export)
 app.add_typer(data_app, name="data")
 
 # Newer typer brings its own copy of click, so that click's own classes would match nothing.

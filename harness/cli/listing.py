@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.component import is_slot, limits_text
-from harness.errors import RequestError
+from harness.errors import HarnessError, RequestError
 from harness.notation import call_text
 from harness.presets import PRESETS, preset
 from harness.registry import Components, Plugins
 from harness.runs.request import run_command, store_root
-from harness.store import DamagedRecord, Store, validated
+from harness.store import Store, validated
 from harness.store.status import scan, standing
 from harness.tree import record_of, walk
 from harness.variant import Variants, describe
@@ -125,7 +125,7 @@ def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:
         folder = store.training_of(found)
         validations, training = folder.validations(), folder.read_or_none("training.json") or {}
         environment = environment or folder.read_or_none("environment.json")
-    except DamagedRecord as error:  # the result stands on its own
+    except HarnessError as error:  # the result stands on its own
         note(f"no validation curve: {error}")
     with validated(found.path):
         return {

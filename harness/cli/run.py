@@ -94,6 +94,10 @@ def print_result(record: dict[str, Any]) -> None:
     coarse = ("mse", "mae", "psnr")
     cells = [[label, *(figure(metrics[name], 2 if name in coarse else 3) for name in names)] for label, metrics in rows]
     print_table(["test", *names], cells)
+    if "predictions" in record:
+        say(f"predictions made elsewhere ({record['predictions']['origin']}) · seed {record['seed']}")
+        say(f"run {record['run_id']} in {record['path']}")
+        return
     say(
         f"{record['params']:,} parameters · {describe_steps(training)}"
         f" · {record['inference']['frames_per_second']:.0f} predicted frames/s · seed {record['seed']}"

@@ -27,8 +27,9 @@ def print_run(record: dict[str, Any]) -> None:
     if (result := record["result"]) is not None:
         print_result(result | {"cached": True, "resumed": False, "path": record["path"]})
         environment = record["environment"] or {}
+        made = "tested" if "predictions" in result else "trained"
         say(
-            f"trained on {result['device']} · torch {environment.get('packages', {}).get('torch')} · "
+            f"{made} on {result['device']} · torch {environment.get('packages', {}).get('torch')} · "
             f"digits {result['digits']['source']} {result['digits']['digest'][:12]} · test {result['test_digest'][:12]}"
         )
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.component import Find
+from harness.errors import HarnessError
 from harness.evaluation.conventions import outdated_metrics
 from harness.experiment import Experiment
 from harness.store import REDO, Cell, DamagedRecord, Run, Store, validated
@@ -73,5 +74,7 @@ def finished(store: Store, cell: Cell, note: Callable[[str], None] = lambda text
 
 def stored_experiment(store: Store, run: Run, find: Find) -> Experiment:
     """The experiment of a run's record. Raises DamagedRecord or RequestError when it cannot be read back."""
+    if "predictions" in store.record_of(run):
+        raise HarnessError(f"run {run.run_id} has no network here: its predictions were made elsewhere")
     with validated(run.path):
         return Experiment.from_dict(store.record_of(run).get("experiment", {}), find)

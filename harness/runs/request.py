@@ -185,7 +185,23 @@ def run_command(record: Mapping[str, Any]) -> str:
 
     Raises RequestError for a preset that is not installed; TypeError, AttributeError or KeyError for another program's record.
     """
+    if "predictions" in record:
+        return score_command(record)
     words = ["harness", "run", "--variant", shlex.quote(record["variant"]), "--preset", record["preset"]]
     words += ["--seed", str(int(record["seed"]))]
     settings = settings_text(record["preset"], record["variant"], record["changes"], flatten(record["experiment"]))
     return " ".join([*words, *set_options(settings)])
+
+
+def score_command(record: Mapping[str, Any]) -> str:
+    """The command that scores predictions made elsewhere again, from the experiment.json of their run. Raises as `run_command`."""
+    origin = str(record["predictions"]["origin"])
+    given = (
+        [f"--predictor {shlex.quote(origin)}"]
+        if ":" in origin or not origin.endswith((".npy", ".npz"))
+        else [shlex.quote(origin)]
+    )
+    words = ["harness", "score", *given, "--name", shlex.quote(record["variant"]), "--preset", record["preset"]]
+    start = {"data": preset(record["preset"]).to_dict()["data"]}
+    settings = differences({"data": record["experiment"]["data"]}, start)
+    return " ".join([*words, "--seed", str(int(record["seed"])), *set_options(settings)])

@@ -89,7 +89,7 @@ def evaluate_cell(
     }
     sequences = {HEADLINE: scores["model"].per_sequence(HEADLINE)}
     if earlier is not None:
-        _keep(earlier, result)
+        keep_metrics(earlier, result)
     run.write("experiment.json", cell.record())
     run.write("environment.json", environment(context.device))
     run.write("sequences.json", sequences)  # apart from the result, which is read often and stays small
@@ -97,7 +97,7 @@ def evaluate_cell(
     return run.read("result.json")
 
 
-def _keep(earlier: Mapping[str, Any], result: dict[str, Any]) -> None:
+def keep_metrics(earlier: Mapping[str, Any], result: dict[str, Any]) -> None:
     """Adds the metrics of an earlier result that this one lacks."""
     for name in earlier.get("measured", {}).keys() - result["measured"].keys():
         result["measured"][name] = earlier["measured"][name]

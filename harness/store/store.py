@@ -97,9 +97,12 @@ class Store:
 
         For a run that was not tested yet: the folder of its training, which may be under way or not begun.
 
-        Raises DamagedRecord when the run's records are not whole, or no training of this store has that checkpoint.
+        Raises DamagedRecord when the run's records are not whole, or no training of this store has that checkpoint; HarnessError
+        for predictions made elsewhere.
         """
         record, result = self.record_of(run), run.read_or_none("result.json")
+        if "predictions" in record:
+            raise HarnessError(f"run {run.run_id} has no network here: its predictions were made elsewhere")
         with validated(run.path):
             key = str(record["training_key"])
             tested = None if result is None else result["training"]["checkpoint_sha256"]

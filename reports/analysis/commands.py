@@ -24,6 +24,10 @@ def command(method: Method, settings: Mapping[str, str] | None = None) -> str:
     """
     if not _COMPOSITION.fullmatch(method.variant):
         return f"# no plugin can have the name {shorten(method.variant)!r}"
+    if method.first.scored:
+        return (
+            f"# {method.variant}: made elsewhere; harness score FILE --name {method.variant} --preset {method.first.preset}"
+        )
     if method.first.preset not in PRESETS:
         return f"# {method.variant}: the preset {shorten(method.first.preset)!r} is not installed"
     given = [one for one in _options(method.first) if not any(one.startswith(f"--set {path}=") for path in settings or {})]

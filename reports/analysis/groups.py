@@ -157,16 +157,24 @@ class Group:
 
 
 def context_of(run: RunRecord) -> Context:
-    """All that must agree between runs of one table, but for what their variants change and extra metrics."""
+    """All that must agree between runs of one table, but for what their variants change and extra metrics.
+
+    Predictions made elsewhere have no training to agree in: their test sequences and what is shown of them must.
+    """
+    conventions = {f"metric convention of {name}": value for name, value in run.conventions.items()}
+    if run.scored:
+        shown = {path: compact(run.settings.get(path)) for path in settings.FRAMES}
+        return {"test set": run.test_digest, **conventions, **shown}
     found = {
         "test set": run.test_digest,
         "training revision": run.revision,
         "digits": run.digits.get("digest", _ABSENT),
         **{f"data content ({name})": value for name, value in run.identity.items()},
-        **{f"metric convention of {name}": value for name, value in run.conventions.items()},
+        **conventions,
     }
     skip = (SEED, *FILES, "metrics")
-    return found | {path: compact(value) for path, value in run.settings.items() if not covered(path, skip)}
+    given = {path: compact(value) for path, value in run.settings.items() if not covered(path, skip)}
+    return found | given
 
 
 def differences(a: Context, b: Context, ignore: Iterable[str] = ()) -> list[str]:
@@ -182,7 +190,12 @@ def covered(path: str, changes: Collection[str]) -> bool:
 
 
 def grouped(runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> list[Group]:
-    """Each distinct context of a run without changes is a group; runs with changes join those they agree with elsewhere."""
+    """Each distinct context of a run without changes is a group; runs with changes join those they agree with elsewhere.
+
+    Predictions made elsewhere join every group with their test sequences.
+    """
+    scored = [run for run in runs if run.scored]
+    runs = [run for run in runs if not run.scored]
     contexts = {run.run_id: context_of(run) for run in runs}
     changeable = {path for run in runs for path in run.changes}
 
@@ -192,7 +205,7 @@ def grouped(runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> li
     buckets: dict[str, list[RunRecord]] = defaultdict(list)
     for run in runs:
         buckets[fixed(run)].append(run)
-    found = []
+    gathered: list[tuple[Context, list[RunRecord]]] = []
     for bucket in buckets.values():
         homes: dict[str, Context] = {}
         for run in bucket:
@@ -207,10 +220,16 @@ def grouped(runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> li
                 members[key].append(run)
             if not joined:  # no base was run like this; what does not change anything here must still agree
                 orphans[fixed(run)].append(run)
-        found += [make_group("steps", homes[key], group, margin, warnings) for key, group in members.items()]
-        for group in orphans.values():
-            found.append(make_group("steps", contexts[group[0].run_id], group, margin, warnings))
-    return found
+        gathered += [(homes[key], group) for key, group in members.items()]
+        gathered += [(contexts[group[0].run_id], group) for group in orphans.values()]
+    for run in scored:
+        own = context_of(run)
+        joined = [group for context, group in gathered if own.items() <= context.items()]
+        for one in joined:
+            one.append(run)
+        if not joined:
+            gathered.append((own, [run]))
+    return [make_group("steps", context, group, margin, warnings) for context, group in gathered]
 
 
 def make_group(match: str, context: Context, runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> Group:

@@ -78,6 +78,11 @@ class RunRecord:
     measured: tuple[MetricInfo, ...] = ()
     """The metrics beside the built-in ones."""
 
+    @property
+    def scored(self) -> bool:
+        """Whether its predictions were made elsewhere (`harness score`): it has no training and no settings but those of the data."""
+        return "predictions" in self.changes
+
     def metric(self, name: str) -> float:
         """The test metric of that name; NaN when the run has none."""
         return self.metrics.get(name, math.nan)

@@ -25,6 +25,7 @@ RATES = {
     "weight decay": "training.optimizer.weight_decay",
     "batch": BATCH,
 }
+FRAMES = ("data.input_frames", "data.horizon")
 LOSS = "loss."
 WEIGHT, START, RAMP = ".weight", ".start", ".ramp"
 MSE, SSIM = f"{LOSS}mse", f"{LOSS}ssim"

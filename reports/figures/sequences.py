@@ -73,7 +73,12 @@ def draw(store: Store, group: Group, variants: Variants) -> tuple[list[Picture],
     from harness.runs.sample import Sampler, as_array
     from harness.system.devices import choose_device
 
-    notes = [f"{label(name)}: its checkpoint is not in this store." for name, ready in there.items() if not ready]
+    made = {method.label for method in group.methods if method.first.scored}
+    notes = [
+        f"{label(name)}: its {'predictions were made elsewhere' if name in made else 'checkpoint is not in this store'}."
+        for name, ready in there.items()
+        if not ready
+    ]
     predictions: dict[str, dict[int, Frames]] = {}
     truth: dict[int, Frames] = {}
     shown = 0

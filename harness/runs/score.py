@@ -1,0 +1,238 @@
+"""Predictions made elsewhere as runs of the store: a file of them, or a predictor that is called here. Nothing is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness import REVISIONS
+from harness.data.frames import open_frames
+from harness.data.source import Source
+from harness.errors import HarnessError, RequestError
+from harness.evaluation.baselines import BASELINES
+from harness.evaluation.conventions import CONVENTIONS, HEADLINE, describe_metrics
+from harness.evaluation.evaluate import evaluate
+from harness.evaluation.metrics import BUILT_IN
+from harness.evaluation.micro_batches import MicroBatcher
+from harness.evaluation.views import Predictor
+from harness.runs.outcome import Outcome
+from harness.runs.result import keep_metrics
+from harness.store import Cell, Run, Store, key_of
+from harness.system.environment import describe_device, environment
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+FARTHEST = 10.0
+"""Predictions beyond this on either side of 0 are on another scale than [0, 1]; closer ones are clamped, as a network's are."""
+_UNKNOWN = ("steps", "seconds", "sequences_per_second", "skipped_steps", "best_step", "validation_ssim")
+
+
+@dataclass(frozen=True)
+class Made:
+    """Predictions made elsewhere: what to call them, where they come from, and how to get them."""
+
+    name: str
+    seed: int
+    origin: str
+    predictor: Predictor
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise RequestError(f"--name {self.name!r}; use lower-case letters, digits, '-' and '_', at most 64")
+
+
+def from_file(path: Path, source: Source) -> Predictor:
+    """The predictions of a .npy or .npz file, (N, horizon, C, H, W), of the test sequences in their order.
+
+    Raises RequestError when the file is unusable or has another shape.
+    """
+    file = open_frames(path, "NTHW")
+    wanted = (source.test_sequences, source.data.horizon, source.channels, source.height, source.width)
+    if file.frames_NTCHW.shape != wanted:
+        raise RequestError(
+            f"{path} has the shape {file.stored.shape}; predictions of these test sequences are (sequences, horizon, channels, "
+            f"height, width) = {wanted}. `harness data export` writes the sequences"
+        )
+    return _File(file.frames_NTCHW)
+
+
+class _File:
+    """Answers with the next predictions of an array, whatever it is shown."""
+
+    def __init__(self, frames_NTCHW: np.ndarray[Any, Any]) -> None:
+        self.frames, self.at = frames_NTCHW, 0
+
+    def __call__(self, inputs_BTCHW: Tensor, horizon: int) -> Tensor:
+        part = np.array(self.frames[self.at : self.at + len(inputs_BTCHW)])
+        self.at += len(part)
+        unit = part.astype(np.float32) / np.float32(255) if part.dtype == np.uint8 else part.astype(np.float32)
+        return torch.from_numpy(unit).to(inputs_BTCHW.device)
+
+
+def from_text(text: str, device: torch.device) -> Predictor:
+    """The predictor (inputs (B, T, C, H, W), horizon) -> (B, horizon, C, H, W) that a text names.
+
+    A TorchScript file (.pt), an ONNX file (.onnx), or a Python function (module:function; the current folder is searched
+    first). Raises RequestError when there is none.
+    """
+    try:
+        if text.endswith((".pt", ".onnx")) and not Path(text).is_file():
+            raise RequestError(f"--predictor {text}: there is no such file")
+        if text.endswith(".pt"):
+            scripted: Predictor = torch.jit.load(text, map_location=device).eval()  # type: ignore[no-untyped-call]
+            return scripted
+        if text.endswith(".onnx"):
+            return _onnx(text)
+        module, colon, function = text.partition(":")
+        if not colon or not all(part.isidentifier() for part in f"{module}.{function}".split(".")):
+            raise RequestError(f"--predictor {text!r}; write module:function, or name a .pt or .onnx file")
+        with _here_first():
+            found: Any = importlib.import_module(module)
+        for part in function.split("."):
+            found = getattr(found, part)
+    except RequestError:
+        raise
+    except Exception as error:  # another author's code or file
+        raise RequestError(f"--predictor {text} cannot be loaded: {type(error).__name__}: {_line(error)}") from None
+    if not callable(found):
+        raise RequestError(f"--predictor {text} is {type(found).__name__}, which cannot be called")
+    predictor: Predictor = found.eval() if isinstance(found, nn.Module) else found
+    return predictor
+
+
+def _onnx(path: str) -> Predictor:
+    try:
+        onnxruntime = importlib.import_module("onnxruntime")
+    except ImportError:
+        raise RequestError(f"--predictor {path}: ONNX needs onnxruntime; pip install onnxruntime") from None
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def predict(inputs_BTCHW: Tensor, horizon: int) -> Tensor:
+        return torch.from_numpy(session.run(None, {name: inputs_BTCHW.cpu().numpy()})[0]).to(inputs_BTCHW.device)
+
+    return predict
+
+
+@contextmanager
+def _here_first() -> Iterator[None]:
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+class _Checked:
+    """Passes a predictor's answers on, checked, and hashes them. Raises RequestError for answers that cannot be judged."""
+
+    def __init__(self, made: Made) -> None:
+        self.made, self.hashed, self.done = made, hashlib.sha256(), 0
+
+    def __call__(self, inputs_BTCHW: Tensor, horizon: int) -> Tensor:
+        origin, wanted = self.made.origin, (len(inputs_BTCHW), horizon, *inputs_BTCHW.shape[2:])
+        try:
+            answer = self.made.predictor(inputs_BTCHW.clone(), horizon)
+        except RequestError:
+            raise
+        except Exception as error:  # another author's code
+            raise RequestError(f"{origin} fails on the test sequences: {type(error).__name__}: {_line(error)}") from None
+        if not isinstance(answer, Tensor) or answer.shape != wanted or not answer.is_floating_point():
+            got = f"{tuple(answer.shape)} of {answer.dtype}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
+            raise RequestError(f"{origin} predicted {got}; wanted is a tensor of floats of the shape {wanted}")
+        answer = answer.detach().to(inputs_BTCHW.device, torch.float32)
+        for index, sequence in enumerate(answer, self.done):
+            if not bool(sequence.isfinite().all()):
+                raise RequestError(f"{origin}: the prediction of test sequence {index} holds NaN or infinite values")
+            if (far := float(sequence.abs().max())) > FARTHEST:
+                raise RequestError(
+                    f"{origin}: the prediction of test sequence {index} reaches {far:g}; predictions are intensities in [0, 1]: "
+                    "scale them, or save bytes as uint8"
+                )
+        self.done += len(answer)
+        self.hashed.update(np.ascontiguousarray(answer.cpu().numpy()).reshape(-1).view(np.uint8).data)
+        return answer
+
+
+def score(made: Made, cell: Cell, source: Source, store: Store, device: str) -> Outcome:
+    """Tests predictions beside the baselines on the test sequences of `cell`, and stores a run.
+
+    Of the cell, only data, metrics and preset count. The run's id is that of predictions, test sequences, name and seed. Raises
+    RequestError when the predictions are unusable.
+    """
+    experiment, checked = cell.experiment, _Checked(made)
+    data, metrics = experiment.data, (*BUILT_IN, *experiment.metrics)
+    torch.manual_seed(made.seed)
+    size = min(experiment.training.batch_size, source.test_sequences)
+    try:
+        scores = evaluate(
+            {"model": checked, **BASELINES},
+            source.test(size, device),
+            metrics,
+            shown=data.input_frames,
+            horizon=data.horizon,
+            micro_batches=MicroBatcher(size),
+        )
+    except RuntimeError as error:
+        raise HarnessError(f"{made.origin} cannot be tested: {_line(error)}") from error
+    digest, test = checked.hashed.hexdigest(), source.test_digest()
+    key = key_of({"predictions": digest})
+    frames = [data.input_frames, data.horizon]
+    run_id = key_of({"predictions": digest, "test": test, "frames": frames, "name": made.name, "seed": made.seed})
+    about = {"sha256": digest, "origin": made.origin}
+    common = {
+        "run_id": run_id,
+        "variant": made.name,
+        "preset": cell.preset,
+        "seed": made.seed,
+        "training_key": key,
+        "revisions": REVISIONS,
+        "predictions": about,
+    }
+    record = common | {
+        "changes": ["predictions"],
+        "sources": {},
+        "identity": {"evaluation": cell.identity["evaluation"]},
+        "experiment": {"data": cell.experiment.to_dict()["data"]},
+    }
+    result = common | {
+        "status": "finished",
+        "params": None,
+        "flops_per_sequence": None,
+        "metrics": scores["model"].overall(),
+        "metrics_per_frame": scores["model"].per_frame(),
+        "baselines": {name: scores[name].overall() for name in BASELINES},
+        "baselines_per_frame": {name: scores[name].per_frame() for name in BASELINES},
+        "training": dict.fromkeys(_UNKNOWN),
+        "inference": {"frames_per_second": None},
+        "memory": {},
+        "device": describe_device(device),
+        "digits": source.digits,
+        "test_digest": test,
+        "conventions": CONVENTIONS,
+        "measured": describe_metrics(metrics),
+    }
+    run = Run(store.part("runs") / run_id)
+    with store.own(run):
+        if (earlier := run.read_or_none("result.json")) is not None:
+            keep_metrics(earlier, result)
+        run.write("experiment.json", record)
+        run.write("environment.json", environment(device))
+        run.write("sequences.json", {HEADLINE: scores["model"].per_sequence(HEADLINE)})
+        run.write("result.json", result)
+    return Outcome(run.read("result.json"), run.path)
