@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import RequestError
 from harness.experiment import Experiment, canonical_json
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from harness.variant import Variants
 
+T = TypeVar("T")
 REFERENCE = "base"
 SEED = "training.seed"
 
@@ -113,17 +114,23 @@ class Results(Sequence["Result"]):
         """Variant -> seed -> value, for each set of runs that may be compared."""
         changes = {path for one in self.runs for path in one.record.get("changes", ())}
         tables: dict[str, dict[str, dict[int, float | None]]] = {}
-        for one in self.runs:
+        tests: dict[str, str] = {}  # a table's key -> its test sequences
+        for one in sorted(self.runs, key=lambda one: one.scored):
             key = "" if self.one_table else one.context(changes)
             if metric not in one.metrics:
                 raise RequestError(f"run {one.run_id} has no metric {metric!r}; it has {', '.join(one.metrics)}")
-            row = tables.setdefault(key, {}).setdefault(one.variant, {})
-            if one.seed in row:
-                raise RequestError(
-                    f"two runs of {one.variant} have seed {one.seed} and settings that differ in what a variant changes; "
-                    "choose runs with where(...) first"
-                )
-            row[one.seed] = one.metrics[metric]
+            test = str(one.record["test_digest"])
+            # Predictions made elsewhere join every table of their test sequences.
+            joined = [other for other, digest in tests.items() if digest == test] if one.scored else []
+            for table in joined or [key]:
+                tests.setdefault(table, test)
+                row = tables.setdefault(table, {}).setdefault(one.variant, {})
+                if one.seed in row:
+                    raise RequestError(
+                        f"two runs of {one.variant} have seed {one.seed} and settings that differ in what a variant changes; "
+                        "choose runs with where(...) first"
+                    )
+                row[one.seed] = one.metrics[metric]
         return list(tables.values())
 
     def plot(self, metric: str = "ssim", axes: Axes | None = None) -> Axes:
@@ -187,24 +194,29 @@ class Result:
         return int(self.record["seed"])
 
     @property
+    def scored(self) -> bool:
+        """Whether its predictions were made elsewhere (`harness score`)."""
+        return "predictions" in self.record
+
+    @property
     def metrics(self) -> dict[str, float | None]:
         """Test metrics by name; None where one is not finite."""
         return dict(self.record["metrics"])
 
     @property
-    def parameters(self) -> int:
-        """Parameters of the network."""
-        return int(self.record["params"])
+    def parameters(self) -> int | None:
+        """Parameters of the network; None for predictions made elsewhere, as are seconds and steps."""
+        return _maybe(int, self.record["params"])
 
     @property
-    def seconds(self) -> float:
+    def seconds(self) -> float | None:
         """Seconds of training."""
-        return float(self.record["training"]["seconds"])
+        return _maybe(float, self.record["training"]["seconds"])
 
     @property
-    def steps(self) -> int:
+    def steps(self) -> int | None:
         """Steps of training."""
-        return int(self.record["training"]["steps"])
+        return _maybe(int, self.record["training"]["steps"])
 
     @property
     def experiment(self) -> Experiment:
@@ -230,7 +242,7 @@ class Result:
         settings = {
             path: value
             for path, value in flatten(self.record["experiment"]).items()
-            if path != SEED and not any(path == one or path.startswith(f"{one}.") for one in changes)
+            if path != SEED and not any(path == one or path.startswith(f"{one}.") for one in ("metrics", *changes))
         }
         return canonical_json([settings, self.record["test_digest"]])
 
@@ -259,6 +271,10 @@ class Result:
         ssim = self.metrics.get("ssim")
         shown = "not finite" if ssim is None else f"{ssim:.4f}"
         return f"<run {self.run_id}: {self.variant}, preset {self.preset}, seed {self.seed}, SSIM {shown}>"
+
+
+def _maybe(kind: Callable[[Any], T], value: object) -> T | None:
+    return None if value is None else kind(value)
 
 
 def _axes(axes: Axes | None) -> Axes:

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from harness.evaluation.views import Predictor
 from harness.runs.outcome import Outcome
 from harness.runs.result import keep_metrics
 from harness.store import Cell, Run, Store, key_of
+from harness.store.status import scan
 from harness.system.environment import describe_device, environment
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -89,7 +91,9 @@ def from_text(text: str, device: torch.device) -> Predictor:
         if text.endswith((".pt", ".onnx")) and not Path(text).is_file():
             raise RequestError(f"--predictor {text}: there is no such file")
         if text.endswith(".pt"):
-            scripted: Predictor = torch.jit.load(text, map_location=device).eval()  # type: ignore[no-untyped-call]
+            with warnings.catch_warnings():  # TorchScript is deprecated, and people have files of it
+                warnings.simplefilter("ignore", DeprecationWarning)
+                scripted: Predictor = torch.jit.load(text, map_location=device).eval()  # type: ignore[no-untyped-call]
             return scripted
         if text.endswith(".onnx"):
             return _onnx(text)
@@ -227,6 +231,7 @@ def score(made: Made, cell: Cell, source: Source, store: Store, device: str) -> 
         "conventions": CONVENTIONS,
         "measured": describe_metrics(metrics),
     }
+    _refuse_twin(store, made, digest, test)
     run = Run(store.part("runs") / run_id)
     with store.own(run):
         if (earlier := run.read_or_none("result.json")) is not None:
@@ -236,3 +241,15 @@ def score(made: Made, cell: Cell, source: Source, store: Store, device: str) -> 
         run.write("sequences.json", {HEADLINE: scores["model"].per_sequence(HEADLINE)})
         run.write("result.json", result)
     return Outcome(run.read("result.json"), run.path)
+
+
+def _refuse_twin(store: Store, made: Made, digest: str, test: str) -> None:
+    """Raises RequestError when another seed of that name has the same predictions: equal seeds would make any verdict certain."""
+    for one in scan(store):
+        result, record = one.result or {}, one.record.get("predictions")
+        same = isinstance(record, dict) and record.get("sha256") == digest and result.get("test_digest") == test
+        if same and one.record.get("variant") == made.name and one.record.get("seed") != made.seed:
+            raise RequestError(
+                f"{made.origin} as seed {made.seed} holds the predictions that are seed {one.record.get('seed')} of {made.name!r} "
+                "already; several seeds are several trainings"
+            )

@@ -119,7 +119,7 @@ class Group:
     @property
     def devices(self) -> list[str]:
         """The devices that the runs were trained on."""
-        return distinct(run.device for run in self.runs)
+        return distinct(run.device for run in self.runs if not run.scored)
 
     @property
     def budget(self) -> str:
@@ -224,10 +224,10 @@ def grouped(runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> li
         gathered += [(contexts[group[0].run_id], group) for group in orphans.values()]
     for run in scored:
         own = context_of(run)
-        joined = [group for context, group in gathered if own.items() <= context.items()]
-        for one in joined:
-            one.append(run)
-        if not joined:
+        tables = [members for context, members in gathered if own.items() <= context.items()]
+        for table in tables:
+            table.append(run)
+        if not tables:
             gathered.append((own, [run]))
     return [make_group("steps", context, group, margin, warnings) for context, group in gathered]
 

@@ -80,7 +80,7 @@ class RunRecord:
 
     @property
     def scored(self) -> bool:
-        """Whether its predictions were made elsewhere (`harness score`): it has no training and no settings but those of the data."""
+        """Whether its predictions were made elsewhere (`harness score`): of settings it has those of the data alone."""
         return "predictions" in self.changes
 
     def metric(self, name: str) -> float:

@@ -173,7 +173,8 @@ def costs(group: Group, id_: str, title: str) -> Table:
         f"views. Predicted frames/s at batch {', '.join(f'{batch:g}' for batch in batches) or NONE}, and at batch 1. Memory: "
         "largest so far in the training's process; reserved is what the allocator took from the GPU."
     )
-    return table(id_, title, columns, group.methods, note, drop_empty=True)
+    ours = [method for method in group.methods if not method.first.scored]
+    return table(id_, title, columns, ours, note, drop_empty=bool(ours))
 
 
 def _cost(heading: str, attribute: str, factor: float = 1.0) -> Column[Method]:

@@ -85,7 +85,7 @@ def _ablation(result: Analysis, variants: Variants) -> Section:
         paragraphs = (
             "Only equal steps were run. The same cost for everybody is the other fair comparison; these commands fill its tables.",
         )
-        names = ",".join(installable(method.variant for method in main.others))
+        names = ",".join(installable(method.variant for method in main.others if not method.first.scored))
         commands = [plan_command(main, names, "--equal", match) for match in ("seconds", "flops") if names]
     tables.append(methods.metrics(main, "metrics", "All metrics"))
     return Section("ablation", "Which idea helps", paragraphs, tuple(tables), figures, commands=tuple(commands))
@@ -98,6 +98,7 @@ def _costs(result: Analysis) -> Section:
         (methods.seeds, "seeds", "Every seed's values"),
     ):
         made += [make(one, f"{id_}{end}", f"{title} at {at}" if end else title) for one, end, at in _by_match(result)]
+    made = [one for one in made if one.rows]  # predictions made elsewhere have no costs
     return Section("costs", "At what cost", tables=tuple(made))
 
 
@@ -147,7 +148,8 @@ def _interactions(main: Group) -> Section | None:
     title = "Do the ideas add up"
     found = factorial(main)
     if found is None:
-        single = installable(method.variant for method in main.others if "+" not in method.variant)
+        ours = [method for method in main.others if not method.first.scored]
+        single = installable(method.variant for method in ours if "+" not in method.variant)
         if len(single) < 2:
             return None
         words = (
@@ -288,7 +290,7 @@ def _method(result: Analysis, found: Records, variants: Variants) -> Section:
     ]
     if dirty:
         paragraphs.append(f"Some runs were made from code with uncommitted changes ({'; '.join(dirty[:5])}).")
-    parts = sorted({part for run in runs for part in names_in(run.variant)})
+    parts = sorted({part for run in runs if not run.scored for part in names_in(run.variant)})
     made = (
         provenance.conventions("conventions", "Metrics", main.first.conventions, main.more_metrics),
         provenance.versions(runs, "provenance", "Data, versions and devices"),

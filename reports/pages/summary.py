@@ -131,7 +131,8 @@ def warnings(result: Analysis, found: Records, missing: Sequence[Trouble], varia
     lines += _weak(main)
     if "mean nothing" in (preset := known_preset(main.first.preset)):
         lines.append(f"preset {main.first.preset}: {preset}.")
-    parts = sorted({part for run in found.runs for part in names_in(run.variant)} - set(variants.names))
+    ours = [run for run in found.runs if not run.scored]
+    parts = sorted({part for run in ours for part in names_in(run.variant)} - set(variants.names))
     if parts:
         names = ", ".join(shorten(name, 60) for name in parts[:MOST_LISTED])
         lines.append(
