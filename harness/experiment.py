@@ -58,6 +58,9 @@ class Training(Node):
     patience: int = setting(
         0, "validations without a better selected metric before stopping; 0: never stop early", at_least=0, at_most=MOST
     )
+    select: str = setting(
+        "ssim", "the metric that selects the checkpoint: a built-in one, or one of metrics", neutral="ssim"
+    )
     max_skipped: int = setting(
         25, "steps in a row with a non-finite loss or gradient before the run stops", at_least=0, at_most=MOST
     )
@@ -198,7 +201,11 @@ class Experiment(Node):
     @property
     def identity(self) -> dict[str, Any]:
         """What of the experiment decides the weights, without what stands at its neutral value."""
-        return {name: value for name, value in identity_of(self).items() if name not in ("inference", "metrics")}
+        found = {name: value for name, value in identity_of(self).items() if name not in ("inference", "metrics")}
+        for one in self.metrics:  # of the metrics, only the one that selects the checkpoint decides
+            if one.name == self.training.select:
+                found["training"]["select"] = identity_of(one)
+        return found
 
     @property
     def evaluation_identity(self) -> dict[str, Any]:

@@ -6,18 +6,28 @@ not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.errors import RequestError, unknown
 from harness.evaluation.metrics import BUILT_IN, Metric
 from harness.evaluation.metrics.errors import PSNR_CAP
 from harness.evaluation.metrics.ssim import SMALLEST_CANVAS
 from harness.tree import identity_of
 
-__all__ = ["CONVENTIONS", "HEADLINE", "METRICS", "PSNR_CAP", "SMALLEST_CANVAS", "describe_metrics", "outdated_metrics"]
+__all__ = [
+    "CONVENTIONS",
+    "HEADLINE",
+    "METRICS",
+    "PSNR_CAP",
+    "SMALLEST_CANVAS",
+    "describe_metrics",
+    "metric_named",
+    "outdated_metrics",
+]
 
 HEADLINE = "ssim"
-"""The metric that selects checkpoints and heads every table."""
+"""The metric that heads every table, and selects checkpoints unless `training.select` names another."""
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in BUILT_IN}
 
@@ -28,6 +38,14 @@ CONVENTIONS: dict[str, str] = {
     **{name: metric.convention for name, metric in METRICS.items()},
 }
 """What goes into a record beside its numbers. `version` is raised whenever a metric's value would change."""
+
+
+def metric_named(name: str, more: Sequence[Metric] = ()) -> Metric:
+    """The metric of that name, built in or one of `more`. Raises RequestError for an unknown one."""
+    known = METRICS | {metric.name: metric for metric in more}
+    if name not in known:
+        raise RequestError(f"{unknown('metric', name, known)}; choose others with metrics, such as --set metrics=csi")
+    return known[name]
 
 
 def describe_metrics(metrics: Iterable[Metric]) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any
 from harness.changes import RENAMED
 from harness.data.source import Source, open_source
 from harness.errors import RequestError
+from harness.evaluation.conventions import metric_named
 from harness.experiment import BUDGETS, Experiment
 from harness.notation import differences, flatten, shown, unflatten
 from harness.presets import preset
@@ -97,6 +98,7 @@ class Request:
             if SEED in settings and experiment.training.seed != seed:
                 raise RequestError(f"the seed is given twice, as {seed} and by --set {SEED}={settings[SEED]}; give it once")
             experiment = experiment.replace({SEED: seed}, find)
+        metric_named(experiment.training.select, experiment.metrics)
         return resolve(experiment, self.device)
 
     def with_settings(self, settings: Mapping[str, object]) -> Request:

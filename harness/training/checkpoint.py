@@ -48,8 +48,9 @@ class Stateful(Protocol):
 class State:
     """Where a training stands, besides what its parts keep. Times in seconds.
 
-    `scale` is the loss scale of float16; `validated` and `last_ssim` are the last validation's step and SSIM; `steps_here`
-    counts the steps of this process.
+    `scale` is the loss scale of float16; `validated` and `last_ssim` are the last validation's step and SSIM; `best_ssim` and
+    `best_selected` are the SSIM and the selecting metric (`training.select`) at `best_step`; `steps_here` counts the steps of this
+    process.
     """
 
     step: int = 0
@@ -60,6 +61,7 @@ class State:
     warm_up_seconds: float = 0.0
     best_step: int | None = None
     best_ssim: float | None = None
+    best_selected: float | None = None
     validations_without_gain: int = 0
     scale: float = 2.0**16
     validated: int = 0
@@ -71,12 +73,13 @@ class State:
         """The state that a checkpoint's header holds. Raises ValueError or TypeError for anything else."""
         state = cls(**saved)
         for name, value in vars(state).items():
-            if value is None and name in ("best_step", "best_ssim", "last_ssim"):
+            if value is None and name in ("best_step", "best_ssim", "best_selected", "last_ssim"):
                 continue
-            real = name in ("seconds", "warm_up_seconds", "best_ssim", "last_ssim", "scale")
+            real = name in ("seconds", "warm_up_seconds", "best_ssim", "best_selected", "last_ssim", "scale")
             if isinstance(value, bool) or not isinstance(value, int | float if real else int):
                 raise TypeError(f"its {name} is not a number")
-            if not (-1 if name in ("best_ssim", "last_ssim") else 0) <= value <= 2**62:  # NaN is not between them either
+            lowest = {"best_ssim": -1, "last_ssim": -1, "best_selected": -(2**62)}.get(name, 0)
+            if not lowest <= value <= 2**62:  # NaN is not between them either
                 raise ValueError(f"its {name} is out of range")
         return state
 
@@ -219,8 +222,8 @@ def resume(
         header = folder.check_checkpoint(path.name)
         saved = json.loads(header["state"])
         state = State.from_dict(
-            {"validated": saved["step"], "last_ssim": saved["best_ssim"]} | saved
-        )  # format 1 has neither
+            {"validated": saved["step"], "last_ssim": saved["best_ssim"], "best_selected": saved["best_ssim"]} | saved
+        )  # older ones have none of them
         _check_shapes(path, {f"model.{name}": tensor.shape for name, tensor in model.state_dict().items()}, parts)
         found: dict[str, Any] = {**load_file(path), **json.loads(header.get("values", "{}"))}
         for part, holder in parts.items():

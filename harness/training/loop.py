@@ -16,9 +16,10 @@ from torch import nn
 from harness.data.prefetch import Prefetcher
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted
-from harness.evaluation.conventions import HEADLINE
+from harness.evaluation.conventions import HEADLINE, metric_named
 from harness.evaluation.cost import forget_peak, peak_memory
 from harness.evaluation.evaluate import evaluate
+from harness.evaluation.metrics import BUILT_IN
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.experiment import Experiment
 from harness.model.build import build_model, use_reference
@@ -56,8 +57,8 @@ def fit(
     """Trains to the end of the budget, from where an earlier process stopped; returns the training's summary.
 
     Every step is a function of (seed, step) and of the state before it, dropout included, so a training that was killed and
-    continued on the CPU ends bit-identical to one that was not. The checkpoint with the best validation SSIM is the
-    training's result.
+    continued on the CPU ends bit-identical to one that was not. The checkpoint with the best validation metric
+    (`training.select`) is the training's result.
 
     Args:
         experiment: resolved: precision and budget are explicit (see `harness.system.devices.resolve`).
@@ -177,7 +178,7 @@ def fit(
                 )
     if not distributed.is_main:
         return {}
-    if state.best_step is None:  # no validation had a finite SSIM: the last weights are all there is
+    if state.best_step is None:  # no validation had a finite metric: the last weights are all there is
         state.best_step = state.step
         with nullcontext() if average is None else average.applied():
             write_best(folder, model, state.step)
@@ -194,6 +195,7 @@ def fit(
         "stopped_early": progress_of(experiment, state) < 1,
         "best_step": state.best_step,
         "validation_ssim": state.best_ssim,
+        f"validation_{training.select}": state.best_selected,
         "memory": peak_memory(device),
         "processes": distributed.count,
         "sequences_at_once": batch.at_once,
@@ -250,14 +252,16 @@ def validate(
     stop: threading.Event,
     micro_batches: MicroBatcher,
 ) -> None:
-    """Measures the model on the validation sequences, logs it, and keeps the weights when its SSIM is the best so far.
+    """Measures the model on the validation sequences, logs it, and keeps the weights when the selecting metric is the best so far.
 
     When `stop` is set meanwhile nothing is kept, so that the caller has time to save.
     """
     size = experiment.training.batch_size
+    select = metric_named(experiment.training.select, experiment.metrics)
     scores = evaluate(
         {"model": model},
         takewhile(lambda frames: not stop.is_set(), source.validation(size, device)),
+        BUILT_IN if select in BUILT_IN else (*BUILT_IN, select),
         shown=experiment.data.input_frames,
         horizon=experiment.data.horizon,
         precision=experiment.training.precision,
@@ -266,11 +270,11 @@ def validate(
     if stop.is_set():
         return
     metrics = scores["model"].overall()
-    ssim = metrics[HEADLINE]
+    value, ssim = metrics[select.name], metrics[HEADLINE] if math.isfinite(metrics[HEADLINE]) else None
     folder.append("metrics.jsonl", {"step": state.step, "seconds": _spent(state), "validation": metrics})
-    state.validated, state.last_ssim = state.step, ssim if math.isfinite(ssim) else None
-    if math.isfinite(ssim) and (state.best_ssim is None or ssim > state.best_ssim):
-        state.best_step, state.best_ssim, state.validations_without_gain = state.step, ssim, 0
+    state.validated, state.last_ssim = state.step, ssim
+    if math.isfinite(value) and (state.best_selected is None or select.better(value, state.best_selected)):
+        state.best_step, state.best_selected, state.best_ssim, state.validations_without_gain = state.step, value, ssim, 0
         write_best(folder, model, state.step)
     else:
         state.validations_without_gain += 1

@@ -174,7 +174,7 @@ def context_of(run: RunRecord) -> Context:
     }
     skip = (SEED, *FILES, "metrics")
     given = {path: compact(value) for path, value in run.settings.items() if not covered(path, skip)}
-    return found | given
+    return found | {path: text for path, text in given.items() if text != settings.NEUTRAL.get(path)}
 
 
 def differences(a: Context, b: Context, ignore: Iterable[str] = ()) -> list[str]:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from harness.experiment import BUDGETS
-from reports.analysis.words import number, percent
+from harness.experiment import BUDGETS, Training
+from reports.analysis.words import compact, number, percent
 
 Settings = Mapping[str, Any]
 
@@ -25,6 +26,12 @@ RATES = {
     "weight decay": "training.optimizer.weight_decay",
     "batch": BATCH,
 }
+NEUTRAL = {
+    f"training.{f.name}": compact(f.metadata["neutral"])
+    for f in dataclasses.fields(Training)
+    if f.metadata["neutral"] is not dataclasses.MISSING
+}
+"""Settings of training that records from before them lack, as JSON text at the value that changes nothing."""
 FRAMES = ("data.input_frames", "data.horizon")
 LOSS = "loss."
 WEIGHT, START, RAMP = ".weight", ".start", ".ramp"

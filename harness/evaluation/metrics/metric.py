@@ -47,6 +47,10 @@ class Metric(Component):
         """'higher' or 'lower': which way is better."""
         return "higher" if self.higher_is_better else "lower"
 
+    def better(self, value: float, than: float) -> bool:
+        """Whether a value is better than another."""
+        return value > than if self.higher_is_better else value < than
+
     @abstractmethod
     def counts(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
         """What a frame adds to the sums: float64 (B, T, K).
