@@ -326,9 +326,12 @@ class Variants(Plugins):
         (call,) = parse_calls(text, most=1)
         return dosed(self.get(call.name), call.arguments, self.components.find)
 
-    def sources(self, composition: Composition, experiment: Experiment) -> dict[str, str]:
-        """Digests of the source of other packages' variants and components that take part in an experiment, by name."""
-        modules = {one.name: self.module(one.name) for one in composition.variants}
+    def sources(self, text: str, experiment: Experiment) -> dict[str, str]:
+        """Digests of the source of other packages' variants and components that take part in an experiment, by name.
+
+        A variant without changes takes part too: its module may change behaviour when it is imported.
+        """
+        modules = {one.name: self.module(one.name) for one in map(self.named, split_outside(text, "+"))}
         modules |= {f"{kind.slot}.{kind.name}": kind.__module__ for kind in components_in(experiment)}
         found = {name: source_digest(module) for name, module in modules.items() if not _own(module)}
         return {name: digest for name, digest in found.items() if digest is not None}

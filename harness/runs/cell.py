@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import HarnessError
 from harness.options import RunOptions
 from harness.runs.context import DEFAULTS, HERE, Context
-from harness.runs.outcome import Outcome, finished
+from harness.runs.outcome import Outcome, finished, note_sources
 from harness.store import Cell, DamagedRecord, Folder, Run, Store, Training
 from harness.system.progress import Silent
 
@@ -41,6 +41,7 @@ def run_cell(cell: Cell, store: Store, source: Source, options: RunOptions = DEF
                     context.distributed.broadcast(NOTHING_TO_TRAIN)
                     return outcome
         summary, resumed = train_cell(cell, training, source, options, context)
+        note_sources(cell, {}, training.read_or_none("experiment.json") or {}, context.note)
     with store.own(run):
         if (outcome := _finished_or_set_aside(store, cell, run, context)) is not None:
             return outcome

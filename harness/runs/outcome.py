@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,17 +59,35 @@ def finished(store: Store, cell: Cell, note: Callable[[str], None] = lambda text
         outcome.record()
         if outdated_metrics(result, cell.experiment.metrics):
             return None
-    records = (run.read("experiment.json"), store.training(cell).read_or_none("experiment.json") or {})
-    if changed := sorted(
-        name
-        for name, digest in cell.sources.items()
-        if any(one.get("sources", {}).get(name, digest) != digest for one in records)
-    ):
-        note(
-            f"the store's run {cell.run_id} was made by other source of {', '.join(changed)}, under the same revision; raise the "
-            "component's `revision` if the change matters, or train again with --force"
-        )
+    note_sources(cell, run.read("experiment.json"), store.training(cell).read_or_none("experiment.json") or {}, note)
     return outcome
+
+
+def note_sources(cell: Cell, tested: Mapping[str, Any], trained: Mapping[str, Any], note: Callable[[str], None]) -> None:
+    """Says which plugins had other source, or were not there, when the store's answer was made; records of before say nothing.
+
+    Args:
+        tested: the run's experiment.json.
+        trained: the training's. One that was made for a variant that changes inference alone may be another variant's as well.
+    """
+    now, changed = cell.sources, set()
+    if isinstance(then := tested.get("sources"), dict):
+        # Metrics can be measured one after the other, so a record need not name all.
+        absent = {name for name in now.keys() ^ then.keys() if not name.startswith("metrics.")}
+        changed |= absent | {name for name in now.keys() & then.keys() if now[name] != then[name]}
+    if isinstance(then := trained.get("sources"), dict):
+        changes = [str(path) for path in trained.get("changes", ())]
+        inference = bool(changes) and all(path.startswith("inference") for path in changes)
+        changed |= {
+            name
+            for name, digest in then.items()
+            if not name.startswith("metrics.") and now.get(name) != digest and (name in now or not inference)
+        }
+    if changed:
+        note(
+            f"the store's run {cell.run_id} of {cell.variant} was made by other source of {', '.join(sorted(changed))}, under the "
+            "same revision; raise the component's `revision` if the change matters, or train again with --force"
+        )
 
 
 def stored_experiment(store: Store, run: Run, find: Find) -> Experiment:

@@ -122,7 +122,7 @@ class Request:
             experiment,
             source.identity,
             tuple(sorted(composition.at(self.preset))),
-            variants.sources(composition, experiment),
+            variants.sources(text, experiment),
         )
         return cell, source
 

@@ -114,7 +114,7 @@ def test_an_answer_that_other_source_made_under_the_same_revision_says_so(store:
         ({"mine": "a" * 16}, []),
         ({"mine": "b" * 16}, ["mine"]),
         ({"mine": "b" * 16, "theirs": "c" * 16}, ["mine"]),
-        ({}, []),
+        ({}, ["mine"]),
     ):
         notes: list[str] = []
         asked_again = replace(cell, sources=sources)
