@@ -11,6 +11,7 @@ import typer
 from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
 from harness.cli.printing import figure
 from harness.errors import HarnessError
+from harness.evaluation.conventions import frames_above_blank
 from harness.notation import flatten
 from harness.options import RunOptions, option
 from harness.system.console import emit, note, print_table, say
@@ -66,7 +67,7 @@ def run(
         emit(record)
     else:
         with validated(outcome.path) if outcome.cached else nullcontext():
-            print_result(record)
+            print_result(outcome.result | record)
 
 
 def print_dry_run(record: dict[str, Any]) -> None:
@@ -94,6 +95,7 @@ def print_result(record: dict[str, Any]) -> None:
     coarse = ("mse", "mae", "psnr")
     cells = [[label, *(figure(metrics[name], 2 if name in coarse else 3) for name in names)] for label, metrics in rows]
     print_table(["test", *names], cells)
+    say(describe_blank(record))
     if "predictions" in record:
         say(f"predictions made elsewhere ({record['predictions']['origin']}) · seed {record['seed']}")
         say(f"run {record['run_id']} in {record['path']}")
@@ -105,6 +107,14 @@ def print_result(record: dict[str, Any]) -> None:
     )
     how = "from the store" if record["cached"] else "resumed and finished" if record["resumed"] else "finished"
     say(f"run {record['run_id']} ({how}) in {record['path']}")
+
+
+def describe_blank(record: dict[str, Any]) -> str:
+    """Up to which frame the prediction is worth more than a blank one."""
+    until, horizon = frames_above_blank(record), len(record["metrics_per_frame"]["ssim"])
+    if not until:
+        return "not better than a blank frame by every metric, even at the first frame"
+    return f"better than a blank frame by every metric up to frame {until} of {horizon}"
 
 
 def describe_steps(training: dict[str, Any]) -> str:

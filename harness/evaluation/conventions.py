@@ -22,6 +22,7 @@ __all__ = [
     "PSNR_CAP",
     "SMALLEST_CANVAS",
     "describe_metrics",
+    "frames_above_blank",
     "metric_named",
     "outdated_metrics",
 ]
@@ -73,3 +74,19 @@ def outdated_metrics(result: Mapping[str, Any], more: Iterable[Metric]) -> list[
     return [
         metric.name for metric in (*BUILT_IN, *more) if recorded.get(metric.name, {}).get("identity") != identity_of(metric)
     ]
+
+
+def frames_above_blank(result: Mapping[str, Any]) -> int:
+    """Up to which predicted frame, from the first, every metric of a result is better than the blank frame's; 0: not even there.
+
+    SSIM alone does not show it: a blank frame's is high where most of the canvas is black.
+    """
+    own, blank, described = result["metrics_per_frame"], result["baselines_per_frame"]["blank"], result.get("measured", {})
+
+    def better(name: str, frame: int) -> bool:
+        higher = METRICS[name].higher_is_better if name in METRICS else described[name]["higher_is_better"]
+        value, than = own[name][frame], blank[name][frame]
+        return value is not None and than is not None and bool(value > than if higher else value < than)
+
+    horizon = len(own[HEADLINE])
+    return next((frame for frame in range(horizon) if not all(better(name, frame) for name in own)), horizon)

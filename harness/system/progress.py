@@ -13,12 +13,13 @@ from harness.system.console import note, visible
 
 @dataclass(frozen=True)
 class Status:
-    """Where a training is. Times in seconds; `done` is the share of the budget, 0..1."""
+    """Where a training is. Times in seconds; `done` is the share of the budget, 0..1; `blank_ssim` is the blank frame's SSIM."""
 
     step: int
     done: float
     loss: float | None
     validation_ssim: float | None
+    blank_ssim: float | None
     sequences_per_second: float | None
     seconds_left: float | None
 
@@ -27,7 +28,8 @@ class Status:
         if self.loss is not None:
             parts.append(f"loss {self.loss:.4f}")
         if self.validation_ssim is not None:
-            parts.append(f"val SSIM {self.validation_ssim:.4f}")
+            gain = "" if self.blank_ssim is None else f" ({self.validation_ssim - self.blank_ssim:+.3f} on blank)"
+            parts.append(f"val SSIM {self.validation_ssim:.4f}{gain}")
         if self.sequences_per_second is not None:
             parts.append(f"{self.sequences_per_second:.1f} seq/s")
         if self.seconds_left is not None:

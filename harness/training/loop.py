@@ -30,6 +30,7 @@ from harness.system.precision import torch_switches
 from harness.system.progress import Progress, Status
 from harness.system.seeds import derived_seed
 from harness.system.signals import stop_signals
+from harness.training.blank import Blank
 from harness.training.build import build_loss, build_optimizer, build_schedule
 from harness.training.checkpoint import State, Stateful, best_name, on_device, resume, save_checkpoint, write_best
 from harness.training.distributed import SINGLE_PROCESS, Distributed
@@ -99,7 +100,7 @@ def fit(
             training.batch_size, options.auto_batch, lambda text: progress.note(f"validation: {text}")
         )
         saved_at, validation = time.monotonic(), state.last_ssim
-        last_loss = None
+        last_loss, at_blank = None, Blank(progress.note)
 
         def keep() -> float:
             if distributed.is_main:
@@ -154,14 +155,15 @@ def fit(
             if (due or finished) and state.step > state.validated and not stopping:
                 if distributed.is_main:
                     with nullcontext() if average is None else average.applied():
-                        validate(model, experiment, source, folder, device, state, stop, micro_batches)
+                        validate(model, experiment, source, folder, device, state, stop, micro_batches, at_blank)
+                    at_blank.warn(done)
                 state.follow(distributed)
                 saved_at = keep()
                 validation, stopping = state.last_ssim, state.step > state.validated  # a stop cuts a validation short
                 finished = finished or (0 < training.patience <= state.validations_without_gain)
             elif stopping or time.monotonic() - saved_at > options.save_every:
                 saved_at = keep()
-            progress.update(_status(state, done, last_loss, validation))
+            progress.update(_status(state, done, last_loss, validation, at_blank.metrics.get(HEADLINE)))
             if finished and state.step == state.validated:
                 break
             if stopping:
@@ -251,6 +253,7 @@ def validate(
     state: State,
     stop: threading.Event,
     micro_batches: MicroBatcher,
+    at_blank: Blank,
 ) -> None:
     """Measures the model on the validation sequences, logs it, and keeps the weights when the selecting metric is the best so far.
 
@@ -259,7 +262,7 @@ def validate(
     size = experiment.training.batch_size
     select = metric_named(experiment.training.select, experiment.metrics)
     scores = evaluate(
-        {"model": model},
+        {"model": model, **at_blank.predictors},
         takewhile(lambda frames: not stop.is_set(), source.validation(size, device)),
         BUILT_IN if select in BUILT_IN else (*BUILT_IN, select),
         shown=experiment.data.input_frames,
@@ -270,6 +273,7 @@ def validate(
     if stop.is_set():
         return
     metrics = scores["model"].overall()
+    at_blank.compare(metrics, scores)
     value, ssim = metrics[select.name], metrics[HEADLINE] if math.isfinite(metrics[HEADLINE]) else None
     folder.append("metrics.jsonl", {"step": state.step, "seconds": _spent(state), "validation": metrics})
     state.validated, state.last_ssim = state.step, ssim
@@ -280,13 +284,14 @@ def validate(
         state.validations_without_gain += 1
 
 
-def _status(state: State, done: float, loss: float | None, validation: float | None) -> Status:
+def _status(state: State, done: float, loss: float | None, validation: float | None, blank_ssim: float | None) -> Status:
     spent = _spent(state)
     return Status(
         step=state.step,
         done=done,
         loss=loss,
         validation_ssim=validation,
+        blank_ssim=blank_ssim,
         sequences_per_second=state.sequences_per_second,
         seconds_left=spent * (1 - done) / done if done > 0 and spent > 0 else None,
     )

@@ -154,11 +154,11 @@ def test_a_terminal_gets_one_line_that_is_redrawn_and_anything_else_plain_lines(
         monkeypatch.delenv(name, raising=False)
     with progress("base seed 0") as shown:
         assert isinstance(shown, LiveLine)
-        shown.update(Status(7, 0.5, 0.25, 0.125, 60.0, 61.0))
+        shown.update(Status(7, 0.5, 0.25, 0.125, 0.025, 60.0, 61.0))
         shown.note("a line \x1b[31mabove")
     drawn = capsys.readouterr().err
     assert "base seed 0" in drawn
-    assert "step 7 ·  50% · loss 0.2500 · val SSIM 0.1250 · 60.0 seq/s · 1:01 left" in drawn
+    assert "step 7 ·  50% · loss 0.2500 · val SSIM 0.1250 (+0.100 on blank) · 60.0 seq/s · 1:01 left" in drawn
     assert "a line" in drawn
     assert "\x1b[31m" not in drawn
     assert "\x1b[2K" in drawn  # it leaves no line behind
