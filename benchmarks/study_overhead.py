@@ -40,7 +40,7 @@ from harness.presets import preset
 from harness.runs.job import Done
 from harness.runs.request import Request
 from harness.store import Store
-from harness.study import Arm, Float, Study
+from harness.studies import Arm, Float, Study
 from harness.tuning.database import FOLDER
 from harness.tuning.request import StudyRequest
 from harness.tuning.search import Search

@@ -14,7 +14,6 @@ Importing this module imports neither torch nor pandas.
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,12 +24,15 @@ if TYPE_CHECKING:
     from harness.experiment import Experiment as Experiment
     from harness.library import ablate as ablate
     from harness.library import compare as compare
+    from harness.library import export as export
     from harness.library import open_store as open_store
     from harness.library import report as report
     from harness.library import run as run
+    from harness.library import score as score
     from harness.library import study as study
     from harness.results import Result as Result
     from harness.results import Results as Results
+    from harness.results import Tuned as Tuned
     from harness.variant import Variant as Variant
 
 __version__ = "0.1.0"
@@ -40,8 +42,8 @@ REVISIONS = {"training": 2, "prediction": 1}
 
 _PLACES = {
     **dict.fromkeys(("Component", "Shape", "setting", "slot_field"), "component"),
-    **dict.fromkeys(("ablate", "compare", "open_store", "report", "run", "study"), "library"),
-    **dict.fromkeys(("Result", "Results"), "results"),
+    **dict.fromkeys(("ablate", "compare", "export", "open_store", "report", "run", "score", "study"), "library"),
+    **dict.fromkeys(("Result", "Results", "Tuned"), "results"),
     "Experiment": "experiment",
     "Variant": "variant",
 }
@@ -55,11 +57,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_PLACES})
-
-
-class CallableModule(ModuleType):
-    """A module named as a function of the library: `harness.study(...)` works, and so does `from harness.study import Study`."""
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Calls the library's function."""
-        return getattr(import_module("harness.library"), self.__name__.rpartition(".")[2])(*arguments, **options)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from harness.component import Component
 from harness.errors import HarnessError, RequestError
 from harness.options import RunOptions
-from harness.results import Result, Results
+from harness.results import Result, Results, Tuned
 from harness.variant import Variant, Variants
 
 if TYPE_CHECKING:
     from harness.executors.protocol import Executors
-    from harness.report import Difference
+    from harness.reports import Difference
     from harness.runs.request import Request
     from harness.store import Store
     from harness.system.progress import Progress
@@ -151,8 +151,8 @@ def study(
     progress: bool = True,
     options: RunOptions | None = None,
     **search: Any,
-) -> dict[str, Any]:
-    """Searches the settings of a study with Optuna; `harness study`. Returns the document of `harness study --json`.
+) -> Tuned:
+    """Searches the settings of a study with Optuna, on validation; `harness study`.
 
     Args:
         name: loss-weights, learning-rate, or another package's.
@@ -162,6 +162,8 @@ def study(
     from harness.tuning.command import run_study
     from harness.tuning.request import StudyRequest
 
+    if search.get("each"):
+        raise RequestError("study: each belongs to the command line; call harness.study for each variant")
     known = _variants([variant], components, settings, plugins)
     try:
         request = StudyRequest(
@@ -176,7 +178,62 @@ def study(
         )
     except TypeError as error:
         raise RequestError(f"study: {error}") from None
-    return run_study(request, _store(store), _note(progress), _executors(workers, known, progress), known)
+    return Tuned(run_study(request, _store(store), _note(progress), _executors(workers, known, progress), known))
+
+
+def export(
+    out: str | Path,
+    *,
+    split: str = "test",
+    preset: str | None = None,
+    settings: Mapping[str, object] | None = None,
+    digits: str | Path | None = None,
+) -> dict[str, Any]:
+    """Writes the test (or validation) sequences to a .npy file, for a program that predicts them elsewhere; `harness data export`.
+
+    Returns what the .json beside it says: shape (N, T, C, H, W), how many frames are shown, and how many are to be predicted.
+    """
+    from harness.data.export import export as write
+
+    _, source = _request(preset, "auto", digits, settings).cell(_variants((), (), settings, ()), "base")
+    return write(source, split, Path(out))
+
+
+def score(
+    predictions: str | Path | Sequence[str | Path] | Callable[[Any, int], Any],
+    name: str = "theirs",
+    *,
+    seed: int = 0,
+    preset: str | None = None,
+    settings: Mapping[str, object] | None = None,
+    store: str | Path | None = None,
+    components: Iterable[type[Component]] = (),
+    plugins: Iterable[str | Path] = (),
+    device: str = "auto",
+    digits: str | Path | None = None,
+) -> Results:
+    """Tests predictions that were made elsewhere, beside the baselines; trains nothing; `harness score`.
+
+    Args:
+        predictions: a .npy file of predictions (N, horizon, C, H, W) of the sequences that `export` writes; several files are
+            several seeds. Or a predictor (inputs (B, T, C, H, W), horizon) -> (B, horizon, C, H, W) of torch tensors: a
+            function, "module:function", or a TorchScript (.pt) or ONNX (.onnx) file.
+        name: what tables call them.
+        seed: the seed of the first file.
+
+    Other arguments are those of `run`.
+    """
+    from harness.runs.score import score_all
+
+    known = _variants((), components, settings, plugins)
+    given = [predictions] if isinstance(predictions, str | Path) or callable(predictions) else list(predictions)
+    files = [Path(one) for one in given if isinstance(one, str | Path) and str(one).endswith((".npy", ".npz"))]
+    if files and len(files) < len(given):
+        raise RequestError("score: give files of predictions (.npy, .npz), or one predictor")
+    predictor = None if files or not given else given[0] if callable(given[0]) else str(given[0])
+    opened = _store(store)
+    found = score_all(files, predictor, name, seed, _request(preset, device, digits, settings), known, opened)
+    return Results([_read(opened, str(one.result["run_id"]), known, name) for one in found])
 
 
 def report(
@@ -187,7 +244,7 @@ def report(
     Returns the path of the page.
     """
     from harness.registry import Plugins
-    from harness.report import Report
+    from harness.reports import Report
 
     chosen: Report = Plugins("harness.reports", Report).get(name)
     opened = _store(store)
@@ -200,7 +257,7 @@ def report(
 def compare(a: str | Path, b: str | Path, *, margin: float | None = None, name: str = "ablation") -> Difference:
     """What changed beyond noise between two stores or reports; `harness compare`. `.regressed` says whether something got worse."""
     from harness.registry import Plugins
-    from harness.report import Report
+    from harness.reports import Report
 
     chosen: Report = Plugins("harness.reports", Report).get(name)
     if chosen.compare is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -271,6 +272,74 @@ class Result:
         ssim = self.metrics.get("ssim")
         shown = "not finite" if ssim is None else f"{ssim:.4f}"
         return f"<run {self.run_id}: {self.variant}, preset {self.preset}, seed {self.seed}, SSIM {shown}>"
+
+
+@dataclass(frozen=True, repr=False)
+class Tuned:
+    """A study: its trials, and the best of them by validation SSIM, or another objective.
+
+    Args:
+        document: what `harness study --json` prints.
+    """
+
+    document: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return str(self.document["name"])
+
+    @property
+    def variant(self) -> str:
+        """The composition that was tuned."""
+        return str(self.document["variant"])
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The best trial: number, params, settings (for `harness.run`), value, and the TOML file of its settings as config."""
+        best: dict[str, Any] | None = self.document["best"]
+        return best
+
+    def frame(self) -> pd.DataFrame:
+        """A row for each trial: number, state, arm, a column for each parameter, value."""
+        import pandas as pd
+
+        rows = [
+            {"number": one["number"], "state": one["state"].lower(), "arm": one["arm"] or "", **one["params"]}
+            | {"value": one["value"]}
+            for one in self.document["trials"]
+        ]
+        names = dict.fromkeys(name for one in self.document["trials"] for name in one["params"])
+        found = pd.DataFrame(rows, columns=["number", "state", "arm", *names, "value"])
+        return found.astype({"value": float})
+
+    def plot(self, parameter: str | None = None, axes: Axes | None = None) -> Axes:
+        """The value of each trial against a parameter, or else against its number with the best so far. Returns the axes.
+
+        Raises RequestError for a parameter that the study does not search.
+        """
+        frame = self.frame().dropna(subset="value")
+        if parameter is not None and parameter not in frame.columns[3:-1]:
+            raise RequestError(f"study {self.name} has no parameter {parameter!r}; it has {', '.join(frame.columns[3:-1])}")
+        axes = _axes(axes)
+        axes.plot(frame[parameter or "number"], frame["value"], "o")
+        if parameter is None and self.document["directions"][0] == "maximize":
+            axes.step(frame["number"], frame["value"].cummax(), where="post", color="black")
+        axes.set_xlabel(parameter or "trial")
+        axes.set_ylabel(f"validation {self.document['objectives'][0]}")
+        return axes
+
+    def _repr_html_(self) -> str:
+        """Its trials, for a notebook."""
+        return f"<p>{escape(str(self))}</p>" + str(self.frame().to_html(index=False, float_format="{:.4g}".format))
+
+    def __repr__(self) -> str:
+        best = (
+            "no trial has finished"
+            if self.best is None
+            else f"best is trial {self.best['number']}: {self.best['value']:.4f}"
+        )
+        return f"<study {self.name} of {self.variant}: {len(self.document['trials'])} trials, {best}>"
 
 
 def _maybe(kind: Callable[[Any], T], value: object) -> T | None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from harness.errors import HarnessError, RequestError
-from harness.report import Report
+from harness.reports import Report
 from harness.store import Store
 from harness.system import files
 from harness.variant import Variants

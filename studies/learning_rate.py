@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.experiment import Experiment
-from harness.study import Arm, Float, Int, Options, Params, Space, Study
+from harness.studies import Arm, Float, Int, Options, Params, Space, Study
 
 PATHS = {
     "max_lr": "training.optimizer.lr",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.experiment import Experiment
-from harness.study import Arm, Float, Options, Params, Space, Study
+from harness.studies import Arm, Float, Options, Params, Space, Study
 
 DIGITS = 6
 """Weights are rounded to this many decimals, so that 0.7 + 0.3 is the very cell that `harness run` trains."""

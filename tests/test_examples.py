@@ -55,6 +55,14 @@ def test_networks_at_equal_seconds(
     assert "not enough seeds" in out
 
 
+def test_somebodys_predictions(elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run("somebodys_predictions.py", monkeypatch)
+    table, verdict = capsys.readouterr().out.strip().split("\n\n")
+    assert [line.split()[0] for line in table.splitlines()[2:]] == ["base", "least-squares"]
+    assert verdict.splitlines()[1].split()[0] == "least-squares"
+    assert verdict.splitlines()[1].endswith("helps")  # six steps of training are not enough to beat it
+
+
 def test_the_notebook(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import harness
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
 import harness
@@ -58,11 +61,10 @@ def test_every_public_name_is_there_and_others_are_answered_with_them() -> None:
         harness.ablat  # noqa: B018
 
 
-def test_a_module_of_a_functions_name_is_that_function_too(store: Path, tmp_path: Path) -> None:
-    import harness.report
-    from harness.report import Report
-
-    assert harness.report.Report is Report
+def test_the_words_are_plain_functions_and_no_module_has_their_name(store: Path, tmp_path: Path) -> None:
+    for name in ("run", "ablate", "study", "report", "compare", "open_store", "score", "export"):
+        assert inspect.isfunction(getattr(harness, name))
+        assert importlib.util.find_spec(f"harness.{name}") is None
     page = harness.report(store, tmp_path / "report")
     assert page.name == "index.html"
     assert page.is_file()
@@ -137,15 +139,87 @@ def test_a_sweep_is_a_mapping(store: Path, quick: None) -> None:
     assert found[2].experiment.training.optimizer.lr == 3e-3
 
 
-def test_a_study_gives_its_document(tmp_path: Path, quick: None) -> None:
+def test_a_study_is_an_object_like_the_others(tmp_path: Path, quick: None) -> None:
+    from matplotlib.figure import Figure
+
     settings = {"training.steps": 2, "training.validate_every": 2}
     found = harness.study(
-        "learning-rate", trials=1, sampler="random", preset="tiny", settings=settings, store=tmp_path, progress=False
+        "learning-rate", trials=2, sampler="random", preset="tiny", settings=settings, store=tmp_path, progress=False
     )
-    assert found["name"] == "learning-rate"
-    assert found["best"] is not None
+    assert (found.name, found.variant) == ("learning-rate", "base")
+    frame = found.frame()
+    assert list(frame.columns[:3]) == ["number", "state", "arm"]
+    assert list(frame["number"]) == [0, 1]
+    best = found.best
+    assert best is not None
+    assert best["value"] == frame["value"].max()
+    assert frame.loc[best["number"], "max_lr"] == best["params"]["max_lr"]
+    again = harness.run(preset="tiny", settings=settings | best["settings"], store=tmp_path, progress=False)
+    assert again.record["training"]["validation_ssim"] == best["value"]
+    axes = found.plot("max_lr", axes=Figure().subplots())
+    assert list(axes.lines[0].get_ydata()) == list(frame["value"])
+    assert found.plot(axes=Figure().subplots()).get_xlabel() == "trial"
+    assert "max_lr" in found._repr_html_()
+    assert f"best is trial {best['number']}" in repr(found)
+    with pytest.raises(RequestError, match="no parameter 'lr'; it has max_lr"):
+        found.plot("lr")
     with pytest.raises(RequestError, match="unexpected keyword"):
         harness.study("learning-rate", trails=3, store=tmp_path)
+    with pytest.raises(RequestError, match="for each variant"):
+        harness.study("learning-rate", each=True, store=tmp_path)
+
+
+def test_predictions_made_elsewhere_are_scored(store: Path, tmp_path: Path) -> None:
+    about = harness.export(tmp_path / "test.npy", preset="tiny")
+    frames = np.load(tmp_path / "test.npy")
+    assert list(frames.shape) == about["shape"]
+    last = np.repeat(frames[:, 2:3], 3, axis=1)
+    for seed in range(2):
+        np.save(tmp_path / f"{seed}.npy", last * (1 - 0.1 * seed))
+    files = [tmp_path / "0.npy", tmp_path / "1.npy"]
+    found = harness.score(files, "theirs", preset="tiny", store=store)
+    assert [(one.variant, one.seed, one.scored) for one in found] == [("theirs", 0, True), ("theirs", 1, True)]
+    assert found[0].metrics == found[0].record["baselines"]["repeat_last"]
+    assert list(harness.open_store(store).verdicts()["variant"]) == ["theirs", "tta"]
+
+    def repeat(inputs, horizon):  # type: ignore[no-untyped-def]
+        return inputs[:, -1:].repeat(1, horizon, 1, 1, 1)
+
+    (called,) = harness.score(repeat, "function", preset="tiny", store=store)
+    assert called.metrics == found[0].metrics
+    with pytest.raises(RequestError, match="or one predictor"):
+        harness.score([*files, "module:function"], preset="tiny", store=store)
+    with pytest.raises(RequestError, match="name files"):
+        harness.score([], preset="tiny", store=store)
+
+
+def test_a_notebook_shows_one_line_that_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.system import progress
+    from harness.system.progress import LiveLine, NotebookLine, PlainLines, Status
+
+    drawn: list[str] = []
+
+    class Shown:
+        def update(self, data: dict[str, str], raw: bool) -> None:
+            drawn.append(data["text/plain"])
+
+    def display(data: dict[str, str], raw: bool, display_id: bool) -> Shown:
+        drawn.append(data["text/plain"])
+        return Shown()
+
+    shell, module = ModuleType("IPython"), ModuleType("IPython.display")
+    monkeypatch.setattr(shell, "get_ipython", lambda: SimpleNamespace(kernel=object()), raising=False)
+    monkeypatch.setattr(module, "display", display, raising=False)
+    assert isinstance(progress.progress("base"), PlainLines | LiveLine)
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    with progress.progress("base") as line:
+        assert isinstance(line, NotebookLine)
+        for step in range(1, 4):
+            line.update(Status(step, step / 3, 0.5, None, None, None))
+    assert [one.split(" · ")[0] for one in drawn] == ["base: starting", "base: step 1", "base: step 3"]
+    monkeypatch.setattr(shell, "get_ipython", lambda: None)  # imported, but not the program that runs
+    assert isinstance(progress.progress("base"), PlainLines | LiveLine)
 
 
 def test_errors_are_exceptions(tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ def test_a_study_does_not_load_what_its_storage_brings(sampler: str, tmp_path: P
     """Optuna's own CMA-ES sampler keeps a pickle in the trials and loads it; ours must not care."""
     from study_cells import AtOnce, Lab
 
-    from harness.study import Float, Study
+    from harness.studies import Float, Study
 
     study = Study(
         name="two",

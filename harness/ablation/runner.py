@@ -166,6 +166,8 @@ class Runner:
     def _settle(self, row: Row, done: Done, todo: list[Row], stopping: bool) -> None:
         assert row.cell is not None
         what = f"{row.planned.label} seed {row.planned.seed}"
+        for text in done.notes:
+            self.note(text)
         if done.error is None:
             row.status, row.cached, row.error = "finished", done.cached, None
             finished_count = sum(one.status == "finished" for one in self.rows)

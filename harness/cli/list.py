@@ -24,8 +24,8 @@ def list_(
 ) -> None:
     """List variants, components, studies, reports, presets, settings or runs."""
     from harness.cli import listing
-    from harness.report import Report
-    from harness.study import Study
+    from harness.reports import Report
+    from harness.studies import Study
 
     third_party = not plugins.no_plugins
     makers: dict[str, Callable[[], list[dict[str, Any]]]] = {

@@ -15,7 +15,7 @@ from harness.options import option
 from harness.system.console import note
 
 if TYPE_CHECKING:
-    from harness.report import Report
+    from harness.reports import Report
     from harness.runs.request import Request
     from harness.store import Store
     from harness.variant import Variants
@@ -165,7 +165,7 @@ class ReportOptions(PluginOptions):
     def load(self) -> Report:
         """The report. Raises RequestError when it is not installed."""
         from harness.registry import Plugins
-        from harness.report import Report
+        from harness.reports import Report
 
         report: Report = Plugins("harness.reports", Report, third_party=not self.no_plugins).get(self.report)
         return report

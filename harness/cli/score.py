@@ -9,7 +9,6 @@ import typer
 
 from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
 from harness.cli.run import print_result
-from harness.errors import RequestError
 from harness.options import option
 from harness.system.console import emit
 
@@ -33,25 +32,11 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Test predictions of another program on the test sequences, which `harness data export` writes; train nothing."""
-    if bool(predictions) == bool(predictor):
-        raise RequestError("name files of predictions, or one --predictor; `harness data export` writes what to predict")
-    from harness.runs.score import Made, from_file, from_text
-    from harness.runs.score import score as test
+    from harness.runs.score import score_all
     from harness.system.devices import choose_device
 
     request = asked.request(choose_device(where.device), where.digits)
-    variants = plugins.variants()
-    if name in variants.names:
-        raise RequestError(f"--name {name}: a variant has that name; choose another")
-    cell, source = request.cell(variants, "base")
-    if predictor is not None:
-        import torch
-
-        made = [Made(name, seed, predictor, from_text(predictor, torch.device(request.device)))]
-    else:
-        made = [Made(name, seed + at, path.name, from_file(path, source)) for at, path in enumerate(predictions or ())]
-    store = stored.open()
-    found = [test(one, cell, source, store, request.device) for one in made]
+    found = score_all(predictions or (), predictor or None, name, seed, request, plugins.variants(), stored.open())
     if as_json:
         emit({"runs": [outcome.record() for outcome in found]})
         return

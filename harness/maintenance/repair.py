@@ -90,7 +90,9 @@ def repair(store: Store, variants: Variants, device: str, digits: Path | None, n
         assert finding.fix is not None
         say(f"{finding.path.relative_to(store.root)}: {finding.fix()}")
     for path, recipe in recipes.items():
-        if not Run(path).superseded and not path.exists() and recipe is not None:
+        if recipe is None or "predictions" in recipe:  # made elsewhere: its own line has named the command
+            continue
+        if not Run(path).superseded and not path.exists():
             say(f"runs/{path.name}: {_test_again(store, path.name, recipe, variants, device, digits)}")
     return done
 
@@ -162,7 +164,8 @@ def _damaged(store: Store, folder: Folder, path: Path, reason: str) -> Finding:
         with store.lock(folder.path.name, wait=0) as lease:
             if lease is None:
                 return BUSY
-            return f"set aside in {store.quarantine(path, reason).relative_to(store.root)}{_command(folder)}"
+            command = _command(folder)
+            return f"set aside in {store.quarantine(path, reason).relative_to(store.root)}{command}"
 
     return Finding("damaged", path, reason, aside)
 

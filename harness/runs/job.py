@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ class Done:
         run_id: the id of its run; '' when it is unknown.
         error: None when the job succeeded.
         stopped: it was told to stop, and its state is saved.
+        notes: what the user should know, such as an answer that other source of a plugin made; for whoever asked to say.
     """
 
     run_id: str
@@ -31,6 +32,7 @@ class Done:
     resumed: bool = False
     error: str | None = None
     stopped: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +62,17 @@ class Job:
 
 
 def run_job(job: Job, variants: Variants | None = None, shown: Callable[[str], Progress] | None = None) -> Done:
-    """Runs one job in this process. An error becomes part of the answer.
+    """Runs one job in this process. An error becomes part of the answer, as do notes.
 
     Args:
         variants: the variants that the job may name; the installed ones and those of its plugin files if not given.
         shown: makes the display of a training from its title.
     """
+    notes: list[str] = []
+    return replace(_run(job, variants, shown, notes.append), notes=tuple(notes))
+
+
+def _run(job: Job, variants: Variants | None, shown: Callable[[str], Progress] | None, note: Callable[[str], None]) -> Done:
     from harness.runs.cell import run_cell, train_cell
     from harness.runs.context import Context
     from harness.store import Store
@@ -80,6 +87,7 @@ def run_job(job: Job, variants: Variants | None = None, shown: Callable[[str], P
         context = Context(
             device=job.request.device,
             progress=shown or ((lambda title: PlainLines(title, every=30.0)) if job.quiet else progress),
+            note=note,
         )
         store = Store(job.store)
         if not job.evaluate:

@@ -7,7 +7,7 @@ import importlib
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,12 @@ from harness.evaluation.metrics import BUILT_IN
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.evaluation.views import Predictor
 from harness.runs.outcome import Outcome
+from harness.runs.request import Request
 from harness.runs.result import keep_metrics
 from harness.store import Cell, Run, Store, key_of
 from harness.store.status import scan
 from harness.system.environment import describe_device, environment
+from harness.variant import Variants
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 FARTHEST = 10.0
@@ -171,6 +173,34 @@ class _Checked:
         self.done += len(answer)
         self.hashed.update(np.ascontiguousarray(answer.cpu().numpy()).reshape(-1).view(np.uint8).data)
         return answer
+
+
+def score_all(
+    files: Sequence[Path],
+    predictor: str | Predictor | None,
+    name: str,
+    seed: int,
+    request: Request,
+    variants: Variants,
+    store: Store,
+) -> list[Outcome]:
+    """Scores files of predictions, each as the next seed, or one predictor: a function, or text as `from_text` takes it.
+
+    Raises RequestError when both or neither are given, the name is taken by a variant, or predictions are unusable.
+    """
+    if bool(files) == (predictor is not None):
+        raise RequestError("name files of predictions, or one --predictor; `harness data export` writes what to predict")
+    if name in variants.names:
+        raise RequestError(f"--name {name}: a variant has that name; choose another")
+    cell, source = request.cell(variants, "base")
+    if isinstance(predictor, str):
+        made = [Made(name, seed, predictor, from_text(predictor, torch.device(request.device)))]
+    elif predictor is not None:
+        said = f"{getattr(predictor, '__module__', '')}:{getattr(predictor, '__qualname__', type(predictor).__name__)}"
+        made = [Made(name, seed, said, predictor)]
+    else:
+        made = [Made(name, seed + at, path.name, from_file(path, source)) for at, path in enumerate(files)]
+    return [score(one, cell, source, store, request.device) for one in made]
 
 
 def score(made: Made, cell: Cell, source: Source, store: Store, device: str) -> Outcome:

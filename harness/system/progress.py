@@ -1,4 +1,4 @@
-"""Progress of a run on stderr: a live line on a terminal, plain lines elsewhere, or nothing."""
+"""Progress of a run: a live line on a terminal or in a notebook, plain lines on stderr elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -124,6 +124,37 @@ class LiveLine(Silent):
         self.bar.stop()
 
 
+class NotebookLine(Silent):
+    """One line below the cell of a notebook, redrawn at most every `every` seconds."""
+
+    def __init__(self, title: str, every: float = 0.5) -> None:
+        from IPython.display import display
+
+        self.title, self.every, self.last = title, every, -float("inf")
+        self.shown = display(self._text("starting"), raw=True, display_id=True)
+
+    def _text(self, status: object) -> dict[str, str]:
+        return {"text/plain": f"{self.title}: {status}"}
+
+    def update(self, status: Status) -> None:
+        """Redraws the line when it is old enough, and at the end."""
+        if time.monotonic() - self.last >= self.every or status.done >= 1:
+            self.last = time.monotonic()
+            self.shown.update(self._text(status), raw=True)
+
+    def note(self, text: str) -> None:
+        """Prints a line to stderr."""
+        note(text)
+
+
 def progress(title: str) -> Progress:
-    """A live line when stderr is a terminal, else plain lines."""
+    """A live line on a terminal or in a notebook, else plain lines."""
+    if in_notebook():
+        return NotebookLine(title)
     return LiveLine(title) if sys.stderr.isatty() else PlainLines(title)
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and getattr(shell.get_ipython(), "kernel", None) is not None

@@ -11,7 +11,7 @@ from harness import REVISIONS
 from harness.errors import HarnessError, RequestError
 from harness.experiment import Experiment
 from harness.store import key_of
-from harness.study import Arm, Params, Space, Study, validation_ssim
+from harness.studies import Arm, Params, Space, Study, validation_ssim
 from harness.tuning import samplers
 from harness.tuning.pruning import make_pruner
 from harness.tuning.request import StudyRequest

@@ -12,7 +12,7 @@ from harness.executors.processes import Processes
 from harness.executors.protocol import Executors
 from harness.registry import Plugins
 from harness.store import Store
-from harness.study import Study
+from harness.studies import Study
 from harness.tuning.cells import StoreCells
 from harness.tuning.confirm import confirm, statistics
 from harness.tuning.database import FOLDER, ensure_whole

@@ -109,6 +109,8 @@ def _run_all(search: Search, executor: Executor, cells: list[Any]) -> None:
                 under_way[executor.submit(search.cells.task(cell, evaluate=True))] = cell
             for ticket, done in executor.done(0.5) if under_way else []:
                 cell = under_way.pop(ticket)
+                for text in done.notes:
+                    search.note(text)
                 if done.error is not None and not done.stopped:
                     failed = failed or f"run {cell.run_id}: {done.error}"
                 elif done.error is None:

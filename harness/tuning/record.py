@@ -1,4 +1,4 @@
-"""The record of a study, for reports, and its best setting as a TOML file; `harness.study` documents every field."""
+"""The record of a study, for reports, and its best setting as a TOML file; `harness.studies` documents every field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
 from harness.store import DamagedRecord, Folder, Store
-from harness.study import Arm, Scalar
+from harness.studies import Arm, Scalar
 from harness.system.secrets import redact
 from harness.tuning.bound import BoundStudy
 from harness.tuning.database import FOLDER

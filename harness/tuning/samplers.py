@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import RequestError, unknown
-from harness.study import Choice, Int, Parameter, Scalar, Space
+from harness.studies import Choice, Int, Parameter, Scalar, Space
 from harness.tuning.pruning import PRUNERS, STARTUP_TRIALS
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from harness.executors.protocol import Executor
 from harness.experiment import Experiment
 from harness.runs.job import Done
 from harness.store import Store
-from harness.study import Params, Scalar, Study
+from harness.studies import Params, Scalar, Study
 from harness.system.secrets import redact
 from harness.system.signals import stop_signals
 from harness.tuning import leftovers, samplers
@@ -89,7 +89,7 @@ class Search:
         return self.bound.id
 
     def record(self) -> dict[str, Any]:
-        """The study's record; see `harness.study`."""
+        """The study's record; see `harness.studies`."""
         return self.written.make(self.trials.standing())
 
     def save(self, *, newest: bool = True) -> dict[str, Any]:
@@ -310,6 +310,8 @@ class Search:
     def _settle(self, live: LiveTrial, done: Done, executor: Executor) -> None:
         """Takes the answer of a trial's cell."""
         live.ticket = None
+        for text in done.notes:
+            self.note(f"trial {live.number}: {text}")
         if live.pruned and self.cells.summary(live.cell) is None:
             self._end(live, "PRUNED")
             self._failures.clear()

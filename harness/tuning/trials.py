@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import RequestError
 from harness.store import Store, key_of
-from harness.study import Params
+from harness.studies import Params
 from harness.tuning.bound import BoundStudy
 from harness.tuning.storage import Patience, Storage, experiments
 

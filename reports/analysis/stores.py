@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RequestError
-from harness.report import Difference
+from harness.reports import Difference
 from harness.store import Store
 from harness.variant import Variants
 from reports.analysis import settings

@@ -1,6 +1,6 @@
 """The section of each study: every trial, the fixed arms, where the best setting lies, and what mattered.
 
-It reads the records that a study writes (see `harness.study`), not Optuna's storage. Values are validation SSIM: they choose a
+It reads the records that a study writes (see `harness.studies`), not Optuna's storage. Values are validation SSIM: they choose a
 setting and prove nothing; what `--confirm` tested is said apart.
 """
 

@@ -44,7 +44,7 @@ from harness.registry import Plugins  # noqa: E402
 from harness.runs.outcome import finished, stored_experiment  # noqa: E402
 from harness.runs.request import Request, parse_settings, read_config  # noqa: E402
 from harness.store import FORMAT, Folder, Run, Store, Training  # noqa: E402
-from harness.study import Study  # noqa: E402
+from harness.studies import Study  # noqa: E402
 from harness.system import locks  # noqa: E402
 from harness.system.secrets import public_url, without_secrets  # noqa: E402
 from harness.training import checkpoint  # noqa: E402
@@ -604,7 +604,7 @@ def _plugins(place: Path) -> Iterator[Reader]:
             use(Study, "harness.studies", [path], False)
             return use(type(VARIANTS.get("base")), "harness.variants", [path], False)
 
-    start = "from harness.variant import Variant\nfrom harness.study import Study\n"
+    start = "from harness.variant import Variant\nfrom harness.studies import Study\n"
     bodies = st.tuples(st.sampled_from(BODIES), st.sampled_from(HOSTILE) | values).map(
         lambda case: f"{start}nan, inf = float('nan'), float('inf')\nNAME = {case[1]!r}\n{case[0]}\n".encode(
             errors="replace"

@@ -217,6 +217,28 @@ def test_repair_tests_a_whole_training_again_and_trains_nothing(
     assert "quarantined" in harness("doctor", "--store", store.root).out
 
 
+def test_a_scored_run_is_named_with_the_command_that_makes_it_again(two: Path, tmp_path: Path, harness: Command) -> None:
+    store = Store(Path(shutil.copytree(two, tmp_path / "store")))
+    (tmp_path / "last.py").write_text(
+        "def predict(inputs, horizon):\n    return inputs[:, -1:].repeat(1, horizon, 1, 1, 1)\n"
+    )
+    with contextlib.chdir(tmp_path):
+        run = harness("score", "--predictor", "last:predict", "-p", "tiny", "--store", store.root, "--json").document[
+            "runs"
+        ][0]
+        path = store.root / "runs" / run["run_id"] / "result.json"
+        flip(path, path)
+        answer = harness("doctor", "--repair", "--store", store.root, "--json")
+        assert answer.code == 0, answer.err
+        command = "harness score --predictor last:predict --name theirs --preset tiny --seed 0"
+        (aside,) = answer.document["repaired"]
+        assert aside.endswith(f"; `{command}` makes it again")
+        assert harness("doctor", "--store", store.root).code == 0
+        assert (
+            harness(*command.split()[1:], "--store", store.root, "--json").document["runs"][0]["metrics"] == run["metrics"]
+        )
+
+
 def test_a_line_that_was_changed_is_passed_over_and_the_rest_kept(two: Path, tmp_path: Path) -> None:
     store = Store(Path(shutil.copytree(two, tmp_path / "store")))
     path = file_of(store.root, "trainings/metrics.jsonl", 0)

@@ -66,14 +66,18 @@ def test_an_edited_plugin_of_the_same_revision_is_named_on_every_use(harness: Co
         assert (again.document["cached"], again.document["run_id"]) == (True, first.document["run_id"])
         assert "of stage was made by other source of stage, training.curriculum.stage, under the same revision" in again.err
         assert "raise the component's `revision` if the change matters, or train again with --force" in again.err
-    plan = harness("ablate", "--plan", "base,stage", "--seeds", 1, "-p", "tiny", "--plugin", plugin, "--store", store)
-    assert plan.err.count(SAID) == 1
+    words_of_plan = ("ablate", "--plan", "base,stage", "--seeds", 1, "-p", "tiny", "--plugin", plugin, "--store", store)
+    assert harness(*words_of_plan).err.count(SAID) == 1
 
     # Testing the old checkpoint again does not hide what trained it.
     (store / "runs" / first.document["run_id"] / "result.json").unlink()
     tested = harness(*words)
     assert tested.document["cached"] is False
     assert SAID in tested.err
+    (store / "runs" / first.document["run_id"] / "result.json").unlink()
+    in_a_worker = harness(*words_of_plan)
+    assert "stage seed 0: finished" in in_a_worker.err
+    assert in_a_worker.err.count(SAID) == 1
     assert SAID in harness(*words).err
 
     write(plugin, PLUGIN.format(revision=2, horizon="1"))

@@ -251,7 +251,7 @@ def test_a_report_waits_for_no_pipe_and_reads_no_endless_list(tmp_path: Path) ->
 
 
 STUDY_FILE = """
-from harness.study import Float, Study
+from harness.studies import Float, Study
 STUDY = Study(name="mine", summary="s", owns=(), space=lambda e, o: {"x": Float(low=0, high=1)}, to_settings=lambda p, e: {})
 """
 

@@ -62,7 +62,7 @@ def test_a_record_holds_no_secret_and_any_text(tmp_path: Path) -> None:
 
 LEAKY = """
 import os
-from harness.study import Float, Study
+from harness.studies import Float, Study
 def settings(params, experiment):
     if params["clip"] != 1.0:
         raise RuntimeError("leaked " + " ".join(os.environ[name] for name in %r))

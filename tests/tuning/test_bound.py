@@ -11,7 +11,7 @@ from study_cells import STUDY, AtOnce, Lab
 
 from harness.errors import HarnessError, RequestError
 from harness.experiment import Experiment
-from harness.study import Arm
+from harness.studies import Arm
 
 
 def test_a_study_that_raises_is_named_and_nothing_is_lost(lab: Lab) -> None:

@@ -20,7 +20,7 @@ from harness.cli.study import print_study
 
 ARMS = ["MSE only", "SSIM only", "0.7 MSE + 0.3 SSIM"]
 THIRD_PARTY = """
-from harness.study import Float, Study
+from harness.studies import Float, Study
 STUDY = Study(
     name="theirs", summary="a third party's", owns=("training.clip_norm",),
     space=lambda experiment, options: {"clip": Float(low=0.5, high=2.0)},

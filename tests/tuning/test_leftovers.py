@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from study_cells import STUDY, AtOnce, Crash, Lab, completed
 
-from harness.study import Arm, Float
+from harness.studies import Arm, Float
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes"])

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from study_cells import STUDY, AtOnce, Lab
 
-from harness.study import Float, Int
+from harness.studies import Float, Int
 from harness.tuning import samplers as proposing
 from harness.tuning.pruning import make_pruner
 

@@ -12,7 +12,7 @@ import pytest
 from study_cells import STUDY, AtOnce, Lab
 
 from harness.errors import HarnessError, Interrupted
-from harness.study import Choice
+from harness.studies import Choice
 
 
 def test_the_arms_come_first_and_n_trials_are_n_trials(lab: Lab) -> None:

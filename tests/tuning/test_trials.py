@@ -14,7 +14,7 @@ from study_cells import STUDY, AtOnce, Crash, Lab, completed
 
 from harness.errors import RequestError
 from harness.presets import preset
-from harness.study import Float
+from harness.studies import Float
 
 
 @pytest.mark.parametrize("call", ["add_trial", "ask"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.study import Arm, Float, Study
+from harness.studies import Arm, Float, Study
 
 STUDY = Study(
     name="clipping",

@@ -8,7 +8,7 @@ import pytest
 from study_cells import STUDY
 
 from harness.errors import RequestError
-from harness.study import Float, Study
+from harness.studies import Float, Study
 
 
 @pytest.mark.parametrize(

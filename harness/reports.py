@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import CallableModule
 from harness.errors import RequestError
 
 
@@ -42,6 +40,3 @@ class Report:
             if name not in inspect.signature(function).parameters:
                 raise RequestError(f"report {self.name!r} takes no --{name}; leave it out")
         return wanted
-
-
-sys.modules[__name__].__class__ = CallableModule

@@ -35,13 +35,11 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from harness import CallableModule
 from harness.errors import RequestError
 from harness.experiment import Experiment
 
@@ -156,6 +154,3 @@ class Study:
         if not _NAME.fullmatch(self.name):
             raise RequestError(f"study name {self.name!r}; use lower-case letters, digits, '-' and '_', at most 64")
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
-
-
-sys.modules[__name__].__class__ = CallableModule
