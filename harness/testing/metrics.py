@@ -21,6 +21,8 @@ class MetricContract:
     slot: ClassVar[str] = "metrics"
     component: ClassVar[Any]
     """The metric."""
+    side: ClassVar[int] = 16
+    """Height and width of the frames it is tried on, pixels."""
 
     def test_says_what_it_is(self) -> None:
         """A name, a heading, a range, and in one line exactly what is computed."""
@@ -35,7 +37,7 @@ class MetricContract:
 
     def test_counts_every_frame_by_itself(self) -> None:
         """float64, the same alone and in company, and leaves the frames alone."""
-        prediction, target = _pair()
+        prediction, target = self._pair()
         before = prediction.clone()
         found = self._counts(prediction, target)
         assert found.dtype == torch.float64
@@ -47,7 +49,7 @@ class MetricContract:
 
     def test_is_in_its_range_and_better_for_the_truth(self) -> None:
         """Equal frames are no worse than others."""
-        prediction, target = _pair()
+        prediction, target = self._pair()
         found, best = self._finished(prediction, target), self._finished(target, target)
         for value in (found, best):
             assert math.isfinite(value)
@@ -57,7 +59,7 @@ class MetricContract:
 
     def test_a_frame_that_is_not_finite_is_not_a_number(self) -> None:
         """It must not become a plausible value."""
-        prediction, target = _pair()
+        prediction, target = self._pair()
         prediction[0, 1, 0, 3, 3] = math.nan
         found = self._counts(prediction, target)
         assert math.isnan(self.component.finish(found[0, 1].tolist()))
@@ -71,6 +73,6 @@ class MetricContract:
     def _finished(self, prediction: Tensor, target: Tensor) -> float:
         return float(self.component.finish(self._counts(prediction, target).sum((0, 1)).tolist()))
 
-
-def _pair() -> tuple[Tensor, Tensor]:
-    return noise(2, 3, 1, 16, 16).sigmoid(), noise(2, 3, 1, 16, 16, seed=1).sigmoid()
+    def _pair(self) -> tuple[Tensor, Tensor]:
+        shape = (2, 3, 1, self.side, self.side)
+        return noise(*shape).sigmoid(), noise(*shape, seed=1).sigmoid()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.component import Component, setting
 from harness.errors import RequestError
+from harness.system.weights import read_weights
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from harness.experiment import Experiment
 
@@ -72,29 +73,6 @@ class OpenSTLStart(FileStart):
                 f"architecture {architecture.name} does not know OpenSTL's names; use training.start=file:FILE"
             )
         return lambda name: translate(name.removeprefix("model."))
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or of a saved state dict. Nothing else of a pickle is read. Raises RequestError."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise RequestError(f"cannot read the weights {path}: {reason}") from None
-    except Exception as error:  # torch's own UnpicklingError for anything that is not plain weights
-        raise RequestError(f"{path} holds more than plain weights, which is not loaded: {type(error).__name__}") from None
-    for key in ("state_dict", "model"):  # how training programs wrap them
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise RequestError(f"{path} is not a state dict of tensors by name")
-    return dict(found)
 
 
 def start_from(experiment: Experiment, model: nn.Module, note: Callable[[str], None]) -> None:

@@ -15,8 +15,9 @@ from trainings import CPU, Notes, PowerCut, assert_same_training, cell_of, cut_a
 from harness.data.source import Source
 from harness.errors import RequestError
 from harness.model.build import build_model
+from harness.system.weights import read_weights
 from harness.training.checkpoint import load_model
-from harness.training.start import FileStart, read_weights, start_from
+from harness.training.start import FileStart, start_from
 
 
 def network(source: Source, variant: str = "base", seed: int = 0) -> nn.Module:
