@@ -285,7 +285,9 @@ def _plan(key: str, record: _Fields) -> PlanRecord:
         for cell in record.parts("cells")
     ]
     texts = {name: record.get(name, str) for name in ("plan", "match", "preset", "reference")}
-    return PlanRecord(key=key, command=str(record.body.get("command") or ""), cells=tuple(cells), **texts)
+    left_out = record.part("left_out").texts() if "left_out" in record.body else {}
+    command = str(record.body.get("command") or "")
+    return PlanRecord(key=key, command=command, cells=tuple(cells), left_out=left_out, **texts)
 
 
 def _reason(error: Exception) -> str:

@@ -102,7 +102,7 @@ class PlannedCell:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanRecord:
-    """A plan: which cells belong together, and at which equal budget (`match`)."""
+    """A plan: which cells belong together, at which equal budget (`match`), and why it left arms out."""
 
     key: str
     plan: str
@@ -111,6 +111,7 @@ class PlanRecord:
     reference: str
     command: str
     cells: tuple[PlannedCell, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

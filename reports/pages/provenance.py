@@ -26,6 +26,15 @@ def troubles(found: Sequence[Trouble], id_: str, title: str) -> Table:
     return table(id_, title, columns, found)
 
 
+def left_out(found: Mapping[str, str], id_: str, title: str) -> Table:
+    """Arms that plans could not have, each with the reason."""
+    columns: list[Column[tuple[str, str]]] = [
+        names("arm", lambda one: one[0]),
+        words("reason", lambda one: shorten(one[1], 600)),
+    ]
+    return table(id_, title, columns, found.items())
+
+
 def conventions(id_: str, title: str, recorded: Mapping[str, str], more: Sequence[MetricInfo] = ()) -> Table:
     """What each metric means, as the runs recorded it."""
 

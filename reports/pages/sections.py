@@ -35,7 +35,7 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float = 
     main = result.groups[0]
     missing = _missing(found)
     sections = [
-        _ablation(result, variants),
+        _ablation(result, found, variants),
         _costs(result),
         _statistics(result, found),
         _doses(result),
@@ -68,7 +68,7 @@ def _by_match(result: Analysis) -> list[tuple[Group, str, str]]:
     return [(group, end, MATCHES[group.match]) for group, end in groups]
 
 
-def _ablation(result: Analysis, variants: Variants) -> Section:
+def _ablation(result: Analysis, found: Records, variants: Variants) -> Section:
     from reports.figures.costs import against_cost
     from reports.figures.effects import forest
 
@@ -88,6 +88,8 @@ def _ablation(result: Analysis, variants: Variants) -> Section:
         names = ",".join(installable(method.variant for method in main.others if not method.first.scored))
         commands = [plan_command(main, names, "--equal", match) for match in ("seconds", "flops") if names]
     tables.append(methods.metrics(main, "metrics", "All metrics"))
+    if left_out := {arm: reason for plan in found.plans for arm, reason in plan.left_out.items()}:
+        tables.append(provenance.left_out(left_out, "left-out", "Arms that plans left out"))
     return Section("ablation", "Which idea helps", paragraphs, tuple(tables), figures, commands=tuple(commands))
 
 

@@ -9,7 +9,7 @@ import pytest
 import harness
 from reports.analysis.doses import _without_one, doses
 from reports.analysis.overview import analyse
-from reports.analysis.reading import read_store
+from reports.analysis.reading import read_document, read_store
 from reports.figures.doses import response
 
 
@@ -48,6 +48,10 @@ def test_a_report_draws_a_curve_for_each_number_that_varies(tmp_path: Path, quic
     assert "Dose-response: architecture.bottleneck.heads" in text
     assert "harness ablate --plan 'attention(heads=8)'" in text
     assert "not installed" not in text
+    assert "Arms that plans left out" in text
+    assert "| attention+attention(heads=1)+attention(heads=8) | " in text
+    (again,) = (one.left_out for one in read_document(page.parent / "data.json").plans if one.left_out)
+    assert again["attention+attention(heads=1)+attention(heads=8)"] in text
     assert {one.name for one in (page.parent / "figures").glob("dose-*")} == {
         f"dose-{number}.{ending}" for number in (1, 2) for ending in ("png", "svg")
     }
