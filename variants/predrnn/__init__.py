@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from harness.component import Component, Shape, setting
+from harness.component import setting
+from harness.model.fed_back import FedBackConfig
 from harness.variant import Claim, Variant
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredRNN(Component):
+class PredRNN(FedBackConfig):
     """ST-LSTM layers at one resolution, which share a memory; they predict the next frame and read it.
 
     (B, T, C, H, W) -> (B, horizon, C, H, W). The defaults are OpenSTL's Moving MNIST configuration.
     """
 
-    slot: ClassVar[str] = "architecture"
     name: ClassVar[str] = "predrnn"
+    network: ClassVar[str] = "variants.predrnn.module:PredRNN"
     layers: int = setting(4, "ST-LSTM layers", at_least=1, at_most=64)
-    hidden: int = setting(128, "channels of every layer", at_least=1, at_most=4096)
-    kernel: int = setting(5, "kernel size of the layers' convolutions, odd", at_least=1, at_most=31)
-    patch: int = setting(4, "side of the pixel blocks folded into channels", at_least=1, at_most=64)
-    warm_up_weight: float = setting(
-        1.0, "weight of the errors of predictions of frames that were shown, in training", at_least=0, at_most=1e6
-    )
-
-    def build(self, shape: Shape, seed: int = 0) -> nn.Module:
-        """The network. Raises RequestError for an even kernel, or frames that `patch` does not divide."""
-        from harness.model.cells import check_build
-        from variants.predrnn.module import PredRNN as Network
-
-        check_build("predrnn", kernel=self.kernel, patch=self.patch, height=shape.height, width=shape.width)
-        return Network(shape.channels, **self.settings)
-
-    def openstl_name(self, name: str) -> str | None:
-        """The name here of a weight of OpenSTL's network; None for one that is left out."""
-        from variants.predrnn.module import translate
-
-        return translate(name)
 
 
 VARIANT = Variant(

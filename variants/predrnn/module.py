@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
-from harness.model.cells import ST_NAMES, STLSTM, FedBack, translate_names
-
-State = tuple[list[tuple[Tensor, Tensor]], Tensor]
-"""Hidden and cell state of each layer, and the memory that all share; each (B, C, H, W)."""
+from harness.model.cells import ST_NAMES, translate_names
+from harness.model.st_stack import STLSTMStack
 
 
-class PredRNN(FedBack):
-    """ST-LSTM layers at one resolution, which predict the next frame and read it.
-
-    The memory goes up through the layers within a step, and from the last layer to the first one of the next step.
-
-    Args:
-        channels: channels of a frame.
-        layers: number of layers.
-        hidden: channels of every layer.
-        kernel: odd kernel size of all convolutions but the 1x1 ones.
-        patch: side of the pixel blocks folded into channels.
-        warm_up_weight: weight of the predictions of frames that were shown (see `FedBack`).
-    """
-
-    def __init__(self, channels: int, *, layers: int, hidden: int, kernel: int, patch: int, warm_up_weight: float) -> None:
-        super().__init__(channels=channels, patch=patch, hidden=hidden, warm_up_weight=warm_up_weight)
-        self.cells = nn.ModuleList(STLSTM(hidden if layer else self.folded, hidden, kernel) for layer in range(layers))
-
-    def start(self, zeros_BCHW: Tensor) -> State:
-        """All states are zero."""
-        return [(zeros_BCHW, zeros_BCHW)] * len(self.cells), zeros_BCHW
-
-    def step(self, patches_BPHW: Tensor, state: State) -> tuple[Tensor, State, None]:
-        """One frame through all layers."""
-        before, memory = state
-        after = []
-        features = patches_BPHW
-        for layer, (hidden, cell) in zip(self.cells, before, strict=True):
-            features, cell, memory, _, _ = layer(features, hidden, cell, memory)
-            after.append((features, cell))
-        return features, (after, memory), None
+class PredRNN(STLSTMStack):
+    """ST-LSTM layers and nothing else."""
 
 
 def translate(name: str) -> str | None:
