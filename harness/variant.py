@@ -42,7 +42,8 @@ class Variant:
 
     `changes` maps config paths ('architecture.skip') to values: plain ones, or a component (see
     `harness.component.Component`) or its text. An empty mapping is the base. `sizes` maps a preset's name to changes that
-    replace those of `changes` there: a network has a size for each preset. Raises RequestError for a name that is not
+    replace those of `changes` there: a network has a size for each preset. Plans that name no variants take it when it is
+    `by_default`. Raises RequestError for a name that is not
     lower-case letters, digits, '-' and '_' (at most 64). That the paths exist is checked when a plugin is loaded.
     """
 
@@ -53,6 +54,7 @@ class Variant:
     sizes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     claim: Claim = Claim()
     citation: str = ""
+    by_default: bool = True
     arguments: str = ""
     """Made by `dosed`: what stood in parentheses behind the name, in its one spelling."""
     dose: Mapping[str, object] = field(default_factory=dict)

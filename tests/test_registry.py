@@ -13,7 +13,7 @@ from harness.registry import Plugins
 from harness.variant import Variants
 
 NETWORKS = ["convgru", "convlstm-stack", "phydnet", "predrnn", "predrnn-pp", "predrnn-v2", "simvp", "simvp-incepu", "tau"]
-BUILT_IN = sorted(["attention", "base", "curriculum", "residual", "tta", *NETWORKS])
+BUILT_IN = sorted(["attention", "base", "curriculum", "muon", "residual", "tta", *NETWORKS])
 GROUP = "harness.variants"
 Install = Callable[..., Path]
 

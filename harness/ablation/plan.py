@@ -206,7 +206,8 @@ def plan_variants(plan: str, text: str | None, sweeps: Sequence[str], installed:
     """The variants that a plan is made of: those of `text`, separated by commas, or the plan's default.
 
     By default a sweep varies base, the plan `networks` takes the installed variants that replace the network or its cell, and
-    every other plan those that do not: a network is another model, not an idea that others can be added to.
+    every other plan those that do not: a network is another model, not an idea that others can be added to. A recipe
+    (`Variant.by_default`) is in no plan that does not name it.
     """
     if sweeps and plan != "add-one":
         raise RequestError(f"--sweep makes the arms itself; leave --plan {plan} out")
@@ -215,7 +216,9 @@ def plan_variants(plan: str, text: str | None, sweeps: Sequence[str], installed:
     if sweeps:
         return (REFERENCE,)
     wanted = plan == "networks"
-    return tuple(one.name for one in installed if one.error is not None or one.value.is_network is wanted)
+    return tuple(
+        one.name for one in installed if one.error is not None or (one.value.by_default and one.value.is_network is wanted)
+    )
 
 
 def swept(variants: Sequence[str], sweeps: Sequence[str]) -> str:

@@ -29,6 +29,10 @@ class TestTta(VariantContract):
     variant = "tta"
 
 
+class TestMuon(VariantContract):
+    variant = "muon"
+
+
 class TestConvGRU(VariantContract):
     variant = "convgru"
 
