@@ -6,11 +6,16 @@ from harness.data.moving_mnist import MovingMnist
 from harness.errors import unknown
 from harness.experiment import Experiment, Training
 from harness.model.encoder_forecaster import ConvLSTMCell, EncoderForecasterConfig
-from harness.training.optimizers import AdamW
+from harness.training.optimizers import AdamW, Muon
 from harness.training.schedules import OneCycle
 from harness.training.terms import MeanSquaredError, StructuralDissimilarity
 
 MSE, SSIM = MeanSquaredError(weight=0.7), StructuralDissimilarity(weight=0.3)
+
+LATE_SSIM = StructuralDissimilarity(weight=0.3, start=0.2, ramp=0.4)
+"""SSIM that enters once the squared error has drawn the network away from the blank frame."""
+
+SMALL_DIGITS = MovingMnist(canvas=32, digit_size=14, validation_sequences=100, test_sequences=500)
 
 PRESETS: dict[str, tuple[str, Experiment]] = {
     "paper": (
@@ -27,16 +32,32 @@ PRESETS: dict[str, tuple[str, Experiment]] = {
     "cpu": (
         "32x32 canvas, 14-pixel digits, three layers; minutes on two cores",
         Experiment(
-            data=MovingMnist(canvas=32, digit_size=14, validation_sequences=100, test_sequences=500),
+            data=SMALL_DIGITS,
             architecture=EncoderForecasterConfig(widths=(32, 64), kernels=(3, 3), patch=4),
-            loss=(MSE, StructuralDissimilarity(weight=0.3, start=0.2, ramp=0.4)),
+            loss=(MSE, LATE_SSIM),
             training=Training(
-                optimizer=AdamW(lr=5e-3),
+                optimizer=Muon(),
                 schedule=OneCycle(pct_start=0.15),
-                batch_size=8,
-                steps=800,
+                batch_size=16,
+                steps=2000,
                 precision="float32",
-                validate_every=200,
+                validate_every=250,
+            ),
+        ),
+    ),
+    "evening": (
+        "as cpu, with finer features and five times the training: half an hour on two cores, for digits that stay recognisable",
+        Experiment(
+            data=SMALL_DIGITS,
+            architecture=EncoderForecasterConfig(widths=(32, 64, 64), kernels=(3, 3, 3), patch=2),
+            loss=(MSE, LATE_SSIM),
+            training=Training(
+                optimizer=Muon(),
+                schedule=OneCycle(pct_start=0.15),
+                batch_size=16,
+                steps=4000,
+                precision="float32",
+                validate_every=250,
             ),
         ),
     ),

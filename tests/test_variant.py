@@ -103,7 +103,7 @@ def test_a_network_and_what_fills_the_slots_of_another_are_refused_by_name(netwo
 def test_networks_compose_with_what_they_do_not_replace(text: str) -> None:
     variants = Variants(third_party=False)
     assert variants.compose(text).name == text
-    for name in ("tiny", "cpu", "paper"):
+    for name in ("tiny", "cpu", "evening", "paper"):
         variants.compose(text).apply(preset(name), name)
 
 

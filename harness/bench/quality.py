@@ -36,7 +36,7 @@ from harness.training.step import GradientAccumulator, train_step
 ARTICLE: dict[str, object] = {
     "loss.ssim.start": 0.0,
     "loss.ssim.ramp": 0.0,
-    "training.optimizer.lr": 3e-3,
+    "training.optimizer": "adamw(lr=3e-3, weight_decay=1e-5)",
     "training.schedule.pct_start": 0.3,
 }
 """Where preset `cpu` left the article's recipe, and the article's own values."""
