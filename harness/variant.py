@@ -90,7 +90,7 @@ class Variant:
                 check_setting(path, value)
 
     def at(self, preset: str) -> Mapping[str, object]:
-        """The changes that it makes to the preset of that name. At `evening` a network has its size of `cpu`, unless it has another."""
+        """The changes that it makes to the preset of that name. At `evening` a network has its size of `cpu` if it has no other."""
         sizes = self.sizes.get("cpu", {}) if preset == "evening" else {}
         return {**self.changes, **self.sizes.get(preset, sizes), **self.dose}
 
