@@ -80,6 +80,7 @@ def ablate(
     seeds: int | Sequence[int] = 3,
     equal: str = "steps",
     sweep: Mapping[str, Sequence[object]] | None = None,
+    tune: int = 0,
     preset: str | None = None,
     settings: Mapping[str, object] | None = None,
     store: str | Path | None = None,
@@ -99,6 +100,7 @@ def ablate(
         seeds: how many, or which.
         equal: steps, seconds, flops or parameters; see `harness ablate --help`.
         sweep: config path -> values: arms are every variant with every value.
+        tune: trials of its learning rate that every arm gets first, on validation and on a seed of their own.
         workers: cells at the same time, in processes of their own. With 1, cells run in this process, one after the other; only
             there can they use classes of this session.
 
@@ -106,6 +108,7 @@ def ablate(
     """
     from harness.ablation.plan import Ablation, parse_seeds, plan_variants, swept
     from harness.ablation.runner import Runner
+    from harness.ablation.tune import Tuner
     from harness.notation import argument_text
 
     given = None if variants is None else [variants] if isinstance(variants, str) else list(variants)
@@ -120,13 +123,15 @@ def ablate(
         seeds=parse_seeds(str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds)) + ","),
         request=request,
         match=equal,
+        tune=tune,
         plugins=_files(plugins),
         options=options or RunOptions(),
         workers=workers,
     )
     opened = _store(store)
     executors = _executors(workers, known, progress)
-    runner = Runner(ablation, opened, _note(progress), executors, known)
+    tuned = Tuner(ablation, opened, _note(progress), executors, known).tune() if tune else {}
+    runner = Runner(ablation, opened, _note(progress), executors, known, tuned)
     rows = runner.run()
     missing = [f"{row.planned.label} seed {row.planned.seed}: {row.error}" for row in rows if row.status != "finished"]
     if missing:

@@ -10,11 +10,16 @@ from harness.experiment import Experiment
 from harness.system.devices import choose_device
 
 
-def estimate(runner: Runner, steps: int = 2) -> dict[str, float]:
+def estimate(runner: Runner, tuner: Runner | None = None, steps: int = 2) -> dict[str, float]:
     """Time and memory of the cells still to run, from `steps` steps and one test batch of every composition.
 
-    Cells that share a training are counted once. Call `runner.prepare` first.
+    Cells that share a training are counted once. Call `runner.prepare` first. Trials of `tuner` come on top.
     """
+    if tuner is not None:
+        tuner.prepare()
+        first, second = estimate(tuner, steps=steps), estimate(runner, steps=steps)
+        larger = {name: max(first[name], second[name]) for name in ("memory_bytes", "measured_steps")}
+        return {name: first[name] + second[name] for name in first} | larger
     device, source = choose_device(runner.ablation.request.device), runner.source  # a cluster's GPU cannot be measured here
     todo = [row for row in runner.rows if row.status != "finished"]
     measured: dict[str, tuple[float, float, int]] = {}

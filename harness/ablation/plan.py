@@ -47,6 +47,7 @@ class Ablation(Jobs):
         plan: a name of `PLANS`, or compositions separated by commas.
         match: what every variant gets as much of as base: optimizer steps, seconds of training, or operations of training; with
             'parameters' it gets the same steps, and must have about as many parameters.
+        tune: trials of its learning rate that every arm gets first; 0 for none.
         retries: how often to try a failed cell again.
         max_hours: after this time the cells under way save their state and stop; None for no limit.
     """
@@ -56,6 +57,7 @@ class Ablation(Jobs):
     seeds: tuple[int, ...]
     request: Request
     match: str = "steps"
+    tune: int = 0
     retries: int = 1
     max_hours: float | None = None
     command: str = ""
@@ -63,6 +65,8 @@ class Ablation(Jobs):
     def __post_init__(self) -> None:
         if self.match not in MATCHES:
             raise RequestError(f"--equal {self.match!r}; choose {', '.join(MATCHES)}")
+        if self.tune < 0 or (self.tune and self.plan == "a-a"):
+            raise RequestError("--tune takes 1 trial or more, and not with the plan a-a, whose arms are one")
         if self.workers < 0 or self.threads < 0 or self.retries < 0 or (self.max_hours is not None and self.max_hours <= 0):
             raise RequestError("--workers and --retries are at least 0, --max-hours above 0")
 

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
 from harness.ablation.plan import REFERENCE, Ablation, Planned
 from harness.runs.request import Request
 from harness.store import Cell, DamagedRecord, Folder, Store, key_of
+
+RATE = "training.optimizer.lr"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A learning rate that was tried, and the selected metric on validation that it gave; None where it failed."""
+
+    rate: float
+    value: float | None
+    run_id: str | None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """An arm's learning rate, its own before that, and the trials on `seed` that chose it."""
+
+    rate: float
+    own: float
+    seed: int
+    trials: tuple[Trial, ...]
 
 
 @dataclass
@@ -42,12 +63,20 @@ class Row:
 class PlanRecord:
     """The file of one plan under plans/, named by the digest of what makes it a different plan."""
 
-    def __init__(self, ablation: Ablation, store: Store, left_out: Mapping[str, str] = MappingProxyType({})) -> None:
-        self._left_out = dict(left_out)
+    def __init__(
+        self,
+        ablation: Ablation,
+        store: Store,
+        left_out: Mapping[str, str] = MappingProxyType({}),
+        tuned: Mapping[str, Tuned] = MappingProxyType({}),
+    ) -> None:
+        self._facts: dict[str, Any] = {"reference": REFERENCE, "command": ablation.command, "left_out": dict(left_out)}
+        if tuned:
+            self._facts["tuned"] = {name: asdict(one) for name, one in tuned.items()}
         request = ablation.request
         settings = {**(request.config or {}), **(request.settings or {})}
-        self._store, self._folder, self._command = store, Folder(store.part("plans")), ablation.command
-        self._spec = {
+        self._store, self._folder = store, Folder(store.part("plans"))
+        self._spec: dict[str, Any] = {
             "plan": ablation.plan,
             "match": ablation.match,
             "preset": request.preset,
@@ -55,6 +84,8 @@ class PlanRecord:
             "seeds": list(ablation.seeds),
             "settings": {path: str(value) for path, value in settings.items()},
         }
+        if ablation.tune:
+            self._spec["tune"] = ablation.tune
         self._name = f"{key_of(self._spec)}.json"
 
     def set_aside_damaged(self, note: Callable[[str], None]) -> None:
@@ -68,5 +99,4 @@ class PlanRecord:
     def save(self, rows: Sequence[Row]) -> None:
         """Writes the record."""
         cells = [row.record() for row in rows]
-        facts = {"reference": REFERENCE, "command": self._command, "left_out": self._left_out}
-        self._folder.write(self._name, self._spec | facts | {"cells": cells})
+        self._folder.write(self._name, self._spec | self._facts | {"cells": cells})

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 from harness.ablation.plan import PARAMETERS_WITHIN, REFERENCE, Ablation, Planned, arms, expand
-from harness.ablation.record import PlanRecord, Row
+from harness.ablation.record import RATE, PlanRecord, Row, Tuned
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.executors.processes import Processes
@@ -27,6 +29,7 @@ class Runner:
         note: receives messages to the user.
         executors: makes the executor that runs the cells.
         variants: the variants that the plan may name; the installed ones and those of the plugin files if not given.
+        tuned: each arm's learning rate, where it was tuned (see `harness.ablation.tune`).
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Runner:
         note: Callable[[str], None],
         executors: Executors = Processes,
         variants: Variants | None = None,
+        tuned: Mapping[str, Tuned] = MappingProxyType({}),
     ) -> None:
         self.ablation, self.store, self.note, self.executors = ablation, store, note, executors
         self.variants = variants or Variants(files=ablation.plugins, third_party=ablation.third_party)
@@ -43,7 +47,8 @@ class Runner:
         self.left_out = found.left_out
         self.rows = [Row(planned) for planned in expand(ablation.plan, found.names, ablation.seeds)]
         self.source: Source | None = None
-        self._record = PlanRecord(ablation, store, self.left_out)
+        self._tuned = tuned
+        self._record = PlanRecord(ablation, store, self.left_out, tuned)
         for name, reason in self.left_out.items():
             note(f"left out: {name}: {reason}")
 
@@ -86,10 +91,12 @@ class Runner:
 
     def _matched(self, planned: Planned) -> Request | None:
         """The request with the budget that makes a cell cost what base costs; None while base's cost is not known yet."""
-        ablation, request = self.ablation, self.ablation.request
+        ablation = self.ablation
+        request = replace(ablation.request, arm=self._arm(planned))
         if ablation.match in ("steps", "parameters") or planned.variant == REFERENCE:
             return request
-        base, self.source = request.cell(self.variants, REFERENCE, planned.seed, self.source)
+        of_base = replace(request, arm=self._arm(Planned(REFERENCE, REFERENCE, planned.seed)))
+        base, self.source = of_base.cell(self.variants, REFERENCE, planned.seed, self.source)
         cell, _ = request.cell(self.variants, planned.variant, planned.seed, self.source)
         if cell.training_key == base.training_key:
             return request  # it shares base's training, such as test-time augmentation
@@ -111,6 +118,10 @@ class Runner:
             seconds = round(summary["seconds"] + summary["warm_up_seconds"], 3)
             return request.with_settings({"training.seconds": max(0.001, seconds)})
 
+    def _arm(self, planned: Planned) -> dict[str, object]:
+        """The settings of a row's own."""
+        return {RATE: self._tuned[planned.variant].rate} if planned.variant in self._tuned else {}
+
     def run(self) -> list[Row]:
         """Runs every cell that is not finished. Returns the rows; a cell that fails is a row with an error.
 
@@ -118,7 +129,7 @@ class Runner:
         """
         self.prepare()
         self._record.set_aside_damaged(self.note)
-        self._record.save(self.rows)
+        self._save()
         ends = None if self.ablation.max_hours is None else time.monotonic() + self.ablation.max_hours * 3600
         todo = [row for row in self.rows if row.status != "finished"]
         under_way: dict[int, Row] = {}
@@ -140,11 +151,15 @@ class Runner:
                     _set_status(todo, "failed", "base of this seed has not finished, so its budget is unknown")
                 for ticket, done in executor.done(0.2) if under_way else ():
                     self._settle(under_way.pop(ticket), done, todo, stopping)
-                    self._record.save(self.rows)
-        self._record.save(self.rows)
+                    self._save()
+        self._save()
         if stop.is_set():
             raise Interrupted(f"{self._counts()}; run the same command again to continue")
         return self.rows
+
+    def _save(self) -> None:
+        """Writes the plan's record."""
+        self._record.save(self.rows)
 
     def _next(self, todo: list[Row], under_way: Mapping[int, Row]) -> Row | None:
         """Takes the next cell that can start: its budget is known and no cell under way trains the same weights."""

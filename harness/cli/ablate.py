@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
@@ -32,6 +33,9 @@ def ablate(
         "Give every variant base's steps, seconds or flops; or its steps where it has about base's parameters.",
         flag="--equal --match",
     ),
+    tune: int = option(
+        0, "First tune every arm's learning rate by so many trials, on validation and on a seed of their own.", at_least=0
+    ),
     asked: RequestOptions,
     where: DeviceOptions,
     stored: StoreOptions,
@@ -46,6 +50,7 @@ def ablate(
     """Run an ablation plan: variants times seeds. Cells that the store has are not trained again."""
     from harness.ablation.plan import Ablation, parse_seeds, plan_variants, swept
     from harness.ablation.runner import Runner
+    from harness.ablation.tune import Tuner
     from harness.executors.resources import executors, resolve_resources
     from harness.system.secrets import redact
 
@@ -58,6 +63,7 @@ def ablate(
         seeds=parse_seeds(seeds),
         request=request,
         match=match,
+        tune=tune,
         plugins=plugins.files,
         third_party=not plugins.no_plugins,
         options=options,
@@ -68,7 +74,10 @@ def ablate(
         command=redact(shlex.join(["harness", *sys.argv[1:]])),
     )
     store = stored.open()
-    runner = Runner(ablation, store, note, executors(resources, store.root, note))
+    cluster = executors(resources, store.root, note)
+    tuner = Tuner(ablation, store, note, cluster) if tune else None
+    tuned = {} if tuner is None or dry_run else tuner.tune()
+    runner = Runner(ablation, store, note, cluster, tuned=tuned)
     rows = runner.prepare() if dry_run else runner.run()
     document: dict[str, Any] = {
         "plan": ablation.plan,
@@ -77,10 +86,12 @@ def ablate(
         "cells": [row.record() for row in rows],
         "left_out": runner.left_out,
     }
+    if tuned:
+        document["tuned"] = {name: asdict(one) for name, one in tuned.items()}
     if dry_run:
         from harness.ablation.estimate import estimate
 
-        document["estimate"] = estimate(runner)
+        document["estimate"] = estimate(runner, tuner)
     emit(document) if as_json else print_plan(document)
     missing = sum(row.status != "finished" for row in rows)
     if missing and not dry_run:
@@ -93,6 +104,8 @@ def print_plan(document: dict[str, Any]) -> None:
     rows = [[str(cell[name] or "") if name != "seed" else str(cell[name]) for name in columns] for cell in document["cells"]]
     used = [i for i, name in enumerate(columns) if any(row[i] for row in rows)]
     print_table([columns[i] for i in used], [[row[i] for i in used] for row in rows])
+    for name, one in document.get("tuned", {}).items():
+        say(f"{name}: learning rate {one['rate']:g}, the best of {len(one['trials'])} on validation (own: {one['own']:g})")
     finished = sum(cell["status"] == "finished" for cell in document["cells"])
     say(f"{finished} of {len(document['cells'])} cells finished")
     if (estimate := document.get("estimate")) is not None:

@@ -72,13 +72,17 @@ def read_config(path: Path) -> dict[str, object]:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a user asks for, apart from the variant. `settings` and `config` map config paths to values."""
+    """What a user asks for, apart from the variant. `settings` and `config` map config paths to values.
+
+    `arm` are settings of one arm of a plan, such as its tuned learning rate: on top of all others, and told from them in records.
+    """
 
     preset: str
     device: str = "cpu"
     digits: Path | None = None
     settings: Mapping[str, object] | None = None
     config: Mapping[str, object] | None = None
+    arm: Mapping[str, object] | None = None
 
     def experiment(self, variants: Variants, text: str, seed: int | None = None) -> Experiment:
         """The resolved experiment: preset, then config file, then the variants' changes, then settings: the last one wins.
@@ -94,6 +98,8 @@ class Request:
             if any(path in one.dose for one in composition.variants):
                 raise RequestError(f"{path} is set by {composition.name!r} and by --set; give one of them")
         experiment = composition.apply(experiment, self.preset, find).replace(settings, find)
+        if self.arm:
+            experiment = experiment.replace(self.arm, find)
         if seed is not None:
             if SEED in settings and experiment.training.seed != seed:
                 raise RequestError(f"the seed is given twice, as {seed} and by --set {SEED}={settings[SEED]}; give it once")
@@ -112,6 +118,7 @@ class Request:
     ) -> tuple[Cell, Source]:
         """The cell of a variant and a seed, with its data. A source opened before is used again when its data are the same."""
         composition = variants.compose(text)
+        changes = set(composition.at(self.preset))
         experiment = self.experiment(variants, text, seed)
         if source is None or source.data != experiment.data:
             source = open_source(experiment.data, self.digits)
@@ -121,7 +128,7 @@ class Request:
             self.preset,
             experiment,
             source.identity,
-            tuple(sorted(composition.at(self.preset))),
+            tuple(sorted(changes | set(self.arm or ()) if changes else changes)),  # base stays what others are compared with
             variants.sources(text, experiment),
         )
         return cell, source

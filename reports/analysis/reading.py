@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -95,7 +96,7 @@ def read_store(store: Store) -> Records:
     troubles: list[Trouble] = []
     environments: dict[str, dict[str, str]] = {}
     superseded = 0
-    trials = _trials_of_studies(store)  # they are trained and not tested, and pruned ones are not trained to their end
+    trials = _trials(store)  # they are trained and not tested, and pruned ones are not trained to their end
     for one in scan(store):
         if one.superseded:
             superseded += 1
@@ -262,9 +263,13 @@ def _trouble(one: Standing) -> Trouble:
     )
 
 
-def _trials_of_studies(store: Store) -> set[str]:
-    """Ids of the runs of trials that ended well. A record that is damaged is named where studies are reported."""
+def _trials(store: Store) -> set[str]:
+    """Ids of the runs of trials, of studies and of plans that tuned their arms. A damaged record is named where it is reported."""
     found: set[str] = set()
+    for path in (store.root / "plans").glob("*.json"):
+        with suppress(HarnessError, FileNotFoundError, AttributeError, KeyError, TypeError):
+            tuned = Folder(path.parent).read(path.name).get("tuned", {})
+            found |= {str(trial["run_id"]) for one in tuned.values() for trial in one["trials"]}
     for path in (store.root / "studies").glob("*.json"):
         try:
             trials = Folder(path.parent).read(path.name)["trials"]
@@ -287,7 +292,14 @@ def _plan(key: str, record: _Fields) -> PlanRecord:
     texts = {name: record.get(name, str) for name in ("plan", "match", "preset", "reference")}
     left_out = record.part("left_out").texts() if "left_out" in record.body else {}
     command = str(record.body.get("command") or "")
-    return PlanRecord(key=key, command=command, cells=tuple(cells), left_out=left_out, **texts)
+    tuned = record.part("tuned") if "tuned" in record.body else _Fields({}, record.where)
+    arms = {name: _tuned(tuned.part(name)) for name in tuned.body}
+    return PlanRecord(key=key, command=command, cells=tuple(cells), left_out=left_out, tuned=arms, **texts)
+
+
+def _tuned(arm: _Fields) -> dict[str, Any]:
+    trials = [{"rate": one.number("rate"), "value": one.number("value")} for one in arm.parts("trials")]
+    return {"rate": arm.number("rate"), "own": arm.number("own"), "seed": arm.get("seed", int), "trials": trials}
 
 
 def _reason(error: Exception) -> str:

@@ -112,6 +112,8 @@ class PlanRecord:
     command: str
     cells: tuple[PlannedCell, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Arm -> the learning rate that was tuned for it: rate, own, seed, trials (rate, value)."""
 
 
 @dataclass(frozen=True, kw_only=True)

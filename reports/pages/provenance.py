@@ -35,6 +35,25 @@ def left_out(found: Mapping[str, str], id_: str, title: str) -> Table:
     return table(id_, title, columns, found.items())
 
 
+def tuned(found: Mapping[str, Mapping[str, Any]], id_: str, title: str) -> Table:
+    """The learning rates that plans tuned for their arms, with the trials that chose them."""
+
+    def trials(one: Mapping[str, Any]) -> str:
+        return ", ".join(
+            f"{trial['rate']:g}: {trial['value']:.4g}" for trial in sorted(one["trials"], key=lambda t: t["rate"])
+        )
+
+    columns: list[Column[tuple[str, Mapping[str, Any]]]] = [
+        names("arm", lambda one: one[0]),
+        words("learning rate", lambda one: f"{one[1]['rate']:g}"),
+        words("its own", lambda one: f"{one[1]['own']:g}"),
+        counts("seed", lambda one: one[1]["seed"]),
+        words("validation by rate", lambda one: shorten(trials(one[1]), 600)),
+    ]
+    note = "Each arm had as many trials, on a seed that no verdict uses; test sequences chose nothing."
+    return table(id_, title, columns, found.items(), note)
+
+
 def conventions(id_: str, title: str, recorded: Mapping[str, str], more: Sequence[MetricInfo] = ()) -> Table:
     """What each metric means, as the runs recorded it."""
 

@@ -90,6 +90,10 @@ def _ablation(result: Analysis, found: Records, variants: Variants) -> Section:
     tables.append(methods.metrics(main, "metrics", "All metrics"))
     if left_out := {arm: reason for plan in found.plans for arm, reason in plan.left_out.items()}:
         tables.append(provenance.left_out(left_out, "left-out", "Arms that plans left out"))
+    for number, plan in enumerate((plan for plan in found.plans if plan.tuned), start=1):
+        tables.append(
+            provenance.tuned(plan.tuned, f"tuned-{number}", f"Learning rates tuned at {MATCHES.get(plan.match, '')}")
+        )
     return Section("ablation", "Which idea helps", paragraphs, tuple(tables), figures, commands=tuple(commands))
 
 
