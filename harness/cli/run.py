@@ -46,6 +46,8 @@ def run(
         from harness.evaluation.cost import cost
 
         planned = cell.record() | cost(cell.experiment, source) | {"digits": source.digits}
+        if source.text:
+            note(source.text)
         emit(planned) if as_json else print_dry_run(planned)
         return
     store = stored.open()
@@ -61,6 +63,8 @@ def run(
         with suppress(DamagedRecord):  # `run_cell` sets it aside
             outcome = None if force or distributed.count > 1 else finished(store, cell, note)
         if outcome is None:
+            if source.text:
+                note(source.text)
             outcome = run_cell(cell, store, source, options, context)
     record = outcome.record()
     if as_json:

@@ -1,99 +1,121 @@
-"""Files of frames: `.npy` and `.npz`, memory-mapped where they can be, checked before they are believed.
+"""Recordings of frames, whatever file or folder they are in: read by parts, and named by their content.
 
-Letters of the shapes: N sequences, T frames, C channels, H and W pixels, B sequences of a batch.
+Letters of the shapes: R recordings, T frames, C channels, H and W pixels, B sequences of a batch.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import math
-import stat
-import struct
-import warnings
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.formats import LARGEST_UNPACKED, Array, open_arrays
+from harness.data.layout import Layout, layout_of
 from harness.errors import RequestError
 
-MOVING_MNIST_TEST = (20, 10_000)
-"""The first axes of the canonical mnist_test_seq.npy: frames before sequences."""
-LARGEST_UNPACKED = 2 << 30
-"""Bytes of a compressed array that are unpacked into memory; larger ones must be stored so that they can be mapped."""
+__all__ = ["LARGEST_UNPACKED", "FrameFile", "Scan", "open_frames"]
+
 _SCAN_BYTES = 64 << 20
-_LONGEST_HEADER = 10_000
-"""Characters of a .npy header: numpy's own limit, which it checks only after it has read what the header claims to be."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What one pass over the values found. Missing values (NaN, or `missing`) take no part.
+
+    `low`, `high`, `total` and `count` are by recording, frame and channel, a list of float64 (T, C); `hashes` by recording and
+    frame, 0 where axes of the file lie so that a frame is not read whole.
+    """
+
+    digest: str
+    low: list[NDArray[np.float64]]
+    high: list[NDArray[np.float64]]
+    total: list[NDArray[np.float64]]
+    count: list[NDArray[np.int64]]
+    hashes: list[NDArray[np.uint64]]
 
 
 @dataclass(frozen=True, eq=False)
 class FrameFile:
-    """Sequences of one file.
-
-    `frames_NTCHW` is a view of the mapped file: uint8 0..255, or floats that should lie in [0, 1] and are checked as they
-    are read. `stored` is the same array with the axes of the file.
-    """
+    """Recordings of one frame size and type: the sequences of an array with an axis N, or files of a folder."""
 
     path: Path
-    stored: NDArray[Any]
-    frames_NTCHW: NDArray[Any]
+    arrays: tuple[Array, ...]
+    layout: Layout
+    missing: float | None = None
+    """The value that stands for a missing one, beside NaN."""
+
+    @property
+    def stored(self) -> Array:
+        """The first array, in the axes of the file."""
+        return self.arrays[0]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the stored values."""
+        return self.stored.dtype
+
+    @property
+    def as_sequences(self) -> bool:
+        """Whether the file has an axis of sequences."""
+        return "N" in self.layout.letters
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """Frames of each recording."""
+        counts = [self.layout.sizes(one.shape) for one in self.arrays]
+        return tuple(t for n, t, *_ in counts for _ in range(n))
 
     @property
     def sequences(self) -> int:
-        """Number of sequences."""
-        return int(self.frames_NTCHW.shape[0])
+        """Number of recordings."""
+        return len(self.lengths)
 
     @property
     def frames(self) -> int:
-        """Frames in every sequence."""
-        return int(self.frames_NTCHW.shape[1])
-
-    @property
-    def channels(self) -> int:
-        """Channels of a frame."""
-        return int(self.frames_NTCHW.shape[2])
-
-    @property
-    def height(self) -> int:
-        """Height of a frame, pixels."""
-        return int(self.frames_NTCHW.shape[3])
-
-    @property
-    def width(self) -> int:
-        """Width of a frame, pixels."""
-        return int(self.frames_NTCHW.shape[4])
+        """Frames of the shortest recording."""
+        return min(self.lengths)
 
     @property
     def shape_CHW(self) -> tuple[int, int, int]:
         """Channels, height and width of a frame."""
-        return self.channels, self.height, self.width
+        _, _, channels, height, width = self.layout.sizes(self.stored.shape)
+        return channels, height, width
 
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the stored shape, dtype and items: the same for `.npy` and `.npz`. Reads and checks the whole file.
+    @property
+    def channels(self) -> int:
+        """Channels of a frame."""
+        return self.shape_CHW[0]
 
-        Raises RequestError when a frame is not in range.
-        """
-        hashed = hashlib.sha256(f"{self.stored.shape} {self.stored.dtype.str}\n".encode())
-        step = max(1, _SCAN_BYTES // max(1, self.stored[0].nbytes))
-        frames_first = self.frames_NTCHW.shape[0] != self.stored.shape[0]
-        for start in range(0, len(self.stored), step):
-            part = np.ascontiguousarray(self.stored[start : start + step])
-            hashed.update(part.reshape(-1).view(np.uint8).data)
-            if frames_first:
-                self._check(part.swapaxes(0, 1), range(self.sequences))
-            else:
-                self._check(part, range(start, start + len(part)))
-        return hashed.hexdigest()
+    @property
+    def height(self) -> int:
+        """Height of a frame, pixels."""
+        return self.shape_CHW[1]
+
+    @property
+    def width(self) -> int:
+        """Width of a frame, pixels."""
+        return self.shape_CHW[2]
+
+    @property
+    def frames_NTCHW(self) -> _Sequences:
+        """All recordings as an array that is read when it is indexed by a slice of recordings."""
+        return _Sequences(self)
+
+    def check_unchanged(self) -> None:
+        """Raises HarnessError when a file changed since it was opened."""
+        for one in self.arrays:
+            one.check_unchanged()
+
+    # --- reading
 
     def read(self, indices: Iterable[int], frames: slice = slice(None)) -> NDArray[np.float32]:
-        """The frames of some sequences, float32 (B, T, C, H, W) in [0, 1]; bytes are divided by 255.
+        """The frames of some recordings, float32 (B, T, C, H, W) in [0, 1]; bytes are divided by 255.
 
         Raises RequestError, naming the sequence, when a value is not finite or not in [0, 1].
         """
@@ -102,176 +124,161 @@ class FrameFile:
         return unit / np.float32(255) if raw.dtype == np.uint8 else unit
 
     def read_stored(self, indices: Iterable[int], frames: slice | Iterable[slice] = slice(None)) -> NDArray[Any]:
-        """As `read`, but bytes stay bytes, and each sequence may have its own slice of frames (of equal lengths)."""
+        """As `read`, but bytes stay bytes, and each recording may have its own slice of frames (of equal lengths)."""
         chosen = [int(index) for index in indices]
         slices = [frames] * len(chosen) if isinstance(frames, slice) else list(frames)
-        raw = np.stack([self.frames_NTCHW[index, part] for index, part in zip(chosen, slices, strict=True)])
-        self._check(raw, chosen)
+        raw = np.stack([self.window(index, part) for index, part in zip(chosen, slices, strict=True)])
+        check_unit(self.path, raw, chosen)
         return raw if raw.dtype == np.uint8 else raw.astype(np.float32)
 
-    def _check(self, part: NDArray[Any], indices: Iterable[int]) -> None:
-        # A comparison with NaN is false, so one test finds NaN, infinities and values out of range.
-        if part.dtype == np.uint8 or (part.min() >= 0 and part.max() <= 1):
-            return
-        for index, sequence in zip(indices, part, strict=True):
-            bad = sequence[~((sequence >= 0) & (sequence <= 1))]
-            if bad.size:
-                raise RequestError(
-                    f"{self.path}: sequence {index} holds {float(bad.flat[0]):g}; frames must be finite and in [0, 1], "
-                    "or uint8 in 0..255: scale the file"
-                )
+    def window(self, recording: int, frames: slice) -> NDArray[Any]:
+        """Frames of a recording as they are stored, (T, C, H, W)."""
+        array, index = self._places[recording]
+        start, stop, _ = frames.indices(self.lengths[recording])
+        parts = {"N": slice(index, index + 1), "T": slice(start, stop)}
+        found = array.read(*(parts.get(letter, slice(None)) for letter in self.layout.letters))
+        return np.asarray(self._ordered(found)[0])
 
+    @cached_property
+    def _places(self) -> list[tuple[Array, int]]:
+        return [(one, index) for one in self.arrays for index in range(self.layout.size(one.shape, "N"))]
 
-def open_frames(path: Path | str, layout: str = "auto") -> FrameFile:
-    """Opens a `.npy` or `.npz` file of frames: (N, T, H, W), (T, N, H, W) or (N, T, C, H, W); uint8 or floats in [0, 1].
+    def _ordered(self, found: NDArray[Any]) -> NDArray[Any]:
+        """An array with the axes of the file as (N, T, C, H, W)."""
+        letters = self.layout.letters
+        kept_sizes = [size for size, letter in zip(found.shape, letters, strict=True) if letter]
+        kept = [letter for letter in letters if letter]
+        ordered: NDArray[Any] = found.reshape(kept_sizes).transpose(
+            [kept.index(letter) for letter in "NTCHW" if letter in kept]
+        )
+        for axis, letter in enumerate("NTCHW"):
+            if letter not in kept:
+                ordered = np.expand_dims(ordered, axis)
+        return ordered
 
-    `layout` names the axes of a 4-D array: NTHW, TNHW, or auto: TNHW for the shape of the canonical mnist_test_seq.npy,
-    (20, 10000, H, W), otherwise NTHW. Of an `.npz`, the array `frames`, else `arr_0`, else the only one is taken; it is
-    mapped when it is stored uncompressed (`np.savez`), otherwise unpacked into memory up to 2 GiB.
-
-    Raises RequestError for a file that is missing, damaged, pickled, too large to unpack, or of another shape or dtype.
-    """
-    path = Path(path).expanduser()
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would block for ever
-            raise RequestError(
-                f"the frames file {path} cannot be read: it is no file; give a .npy or .npz file, or moving-mnist"
-            )
-        with open(path, "rb") as stream:
-            start = stream.read(6)
-            if start[:4] == b"PK\x03\x04":
-                stored = _from_zip(path, stream)
-            elif start == b"\x93NUMPY":
-                stored = _map(path, stream, 0, path.stat().st_size)
-            elif start[:1] == b"\x80":
-                raise RequestError(f"{path} is a pickle, which is never loaded; save the frames with np.save")
-            else:
-                raise RequestError(f"{path} is neither a .npy nor a .npz file; save the frames with np.save")
-    except FileNotFoundError:
-        raise RequestError(f"the frames file {path} does not exist; give a .npy or .npz file, or moving-mnist") from None
-    except (OSError, ValueError) as error:  # ValueError: no path at all, such as one with a zero byte
-        raise RequestError(f"the frames file {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if stored.ndim == 5:
-        return FrameFile(path, stored, stored)
-    if layout == "TNHW" or (layout == "auto" and stored.shape[:2] == MOVING_MNIST_TEST):
-        return FrameFile(path, stored, stored.swapaxes(0, 1)[:, :, None])
-    return FrameFile(path, stored, stored[:, :, None])
-
-
-@dataclass(frozen=True)
-class _Header:
-    shape: tuple[int, ...]
-    order: Any
-    dtype: np.dtype[Any]
-    offset: int
-    """Where the items start, from the start of the array's own header."""
+    # --- the whole content
 
     @property
-    def bytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
+    def digest(self) -> str:
+        """SHA-256 of the stored shape, dtype and items, whatever the packing. Reads the whole file.
 
+        Raises RequestError when there is no scaling and a frame is not in range (see `check_range`).
+        """
+        return self.scan.digest
 
-def _header(path: Path, stream: IO[bytes]) -> _Header:
-    """The header of an array, with shape and dtype checked. Nothing is allocated by what it claims."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            version = np.lib.format.read_magic(stream)
-            read, width = {
-                (1, 0): (np.lib.format.read_array_header_1_0, 2),
-                (2, 0): (np.lib.format.read_array_header_2_0, 4),
-            }[version]
-            length = stream.read(width)
-            announced = int.from_bytes(length, "little")
-            if announced > _LONGEST_HEADER:
-                raise ValueError("too long")
-            shape, fortran, dtype = read(io.BytesIO(length + stream.read(announced)))
-    except Exception as error:  # the parser evaluates a literal of the file: what it raises depends on the content
-        raise RequestError(
-            f"{path} has a damaged .npy header ({type(error).__name__}); save the frames with np.save"
-        ) from None
-    if dtype.hasobject:
-        raise RequestError(f"{path} holds pickled Python objects, which are never loaded; save an array of uint8 or float32")
-    if dtype != np.uint8 and not (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)):
-        raise RequestError(f"{path} holds {dtype} values; give uint8 in 0..255, or float16, float32 or float64 in [0, 1]")
-    if len(shape) not in (4, 5) or min(shape) < 1:
-        raise RequestError(
-            f"{path} holds an array of shape {shape}; frames are (N, T, H, W) or (N, T, C, H, W), no axis empty"
+    @cached_property
+    def scan(self) -> Scan:
+        """One pass over all values."""
+        parts = [self._scan(one) for one in self.arrays]
+        digests = [one.digest for one in parts]
+        digest = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        return Scan(
+            digest,
+            [item for one in parts for item in one.low],
+            [item for one in parts for item in one.high],
+            [item for one in parts for item in one.total],
+            [item for one in parts for item in one.count],
+            [item for one in parts for item in one.hashes],
         )
-    return _Header(shape, "F" if fortran else "C", dtype, np.lib.format.MAGIC_LEN + width + announced)
+
+    def _scan(self, array: Array) -> Scan:
+        hashed = hashlib.sha256(f"{array.shape} {array.dtype.str}\n".encode())
+        n, t, c, _, _ = self.layout.sizes(array.shape)
+        low, high = np.full((n, t, c), np.inf), np.full((n, t, c), -np.inf)
+        total, count, hashes = np.zeros((n, t, c)), np.zeros((n, t, c), np.int64), np.zeros((n, t), np.uint64)
+        first = self.layout.letters[0]
+        step = max(1, _SCAN_BYTES // max(1, array.bytes // array.shape[0]))
+        for start in range(0, array.shape[0], step):
+            stop = min(start + step, array.shape[0])
+            part = np.ascontiguousarray(array.read(slice(start, stop)))
+            hashed.update(part.reshape(-1).view(np.uint8).data)
+            at = tuple(slice(start, stop) if letter == first else slice(None) for letter in "NTC")
+            frames = self._ordered(part)
+            if first in "NT":
+                hashes[at[:2]] = [[_hash(one) for one in several] for several in frames]
+            values, known = self._known(frames)
+            np.minimum(low[at], np.where(known, values, np.inf).min((-2, -1)), out=low[at])
+            np.maximum(high[at], np.where(known, values, -np.inf).max((-2, -1)), out=high[at])
+            total[at] += np.where(known, values, 0).sum((-2, -1), dtype=np.float64)
+            count[at] += known.sum((-2, -1))
+        return Scan(hashed.hexdigest(), list(low), list(high), list(total), list(count), list(hashes))
+
+    def _known(self, frames: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        known = ~np.isnan(frames) if frames.dtype.kind == "f" else np.ones(frames.shape, bool)
+        if self.missing is not None:
+            known &= frames != self.missing
+        return frames, known
 
 
-def _map(path: Path, stream: IO[bytes], offset: int, available: int) -> NDArray[Any]:
-    stream.seek(offset)
-    header = _header(path, stream)
-    if header.offset + header.bytes > available:
+def _hash(frame: NDArray[Any]) -> int:
+    content = np.ascontiguousarray(frame).reshape(-1).view(np.uint8).data
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+
+
+class _Sequences:
+    """Recordings of equal length as an array (N, T, C, H, W) that is read by `[start:stop]`."""
+
+    def __init__(self, file: FrameFile) -> None:
+        self._file = file
+        self.shape = (file.sequences, file.frames, *file.shape_CHW)
+
+    def __getitem__(self, some: slice) -> NDArray[Any]:
+        return np.stack([self._file.window(index, slice(None)) for index in range(*some.indices(self.shape[0]))])
+
+
+def check_unit(path: Path, frames_BTCHW: NDArray[Any], names: Sequence[int]) -> None:
+    """Raises RequestError, naming the sequence, for values that are neither bytes nor floats in [0, 1]."""
+    # A comparison with NaN is false, so one test finds NaN, infinities and values out of range.
+    if frames_BTCHW.dtype == np.uint8 or not frames_BTCHW.size or (frames_BTCHW.min() >= 0 and frames_BTCHW.max() <= 1):
+        return
+    for name, sequence in zip(names, frames_BTCHW, strict=True):
+        bad = sequence[~((sequence >= 0) & (sequence <= 1))]
+        if bad.size:
+            raise RequestError(f"{path}: sequence {name} holds {bad.flat[0]}; {OUT_OF_RANGE}")
+
+
+OUT_OF_RANGE = (
+    "without a scaling frames must be finite and in [0, 1], or uint8 in 0..255: --set data.scaling=min-max fits one to the "
+    'training part, --set "data.scaling=min-max(low=0, high=76.5)" gives it; --set data.missing=nan, or a value, masks missing ones'
+)
+
+
+def open_frames(
+    path: Path | str,
+    layout: str = "auto",
+    *,
+    frames: int | None = None,
+    fewest: int = 1,
+    variable: str = "",
+    missing: float | None = None,
+) -> FrameFile:
+    """Opens a file or folder of frames; see `harness.data.formats` for the formats and `harness.data.layout` for `layout`.
+
+    Args:
+        frames: frames that a sequence must have, by which "auto" tells readings apart; without it the usual one is taken.
+        fewest: sequences that are needed.
+        variable: the array's name, where there are several.
+        missing: a value that stands for a missing one, beside NaN.
+
+    Raises RequestError for what is missing, damaged, ambiguous, not numbers, or of unequal sizes.
+    """
+    path = Path(path).expanduser()
+    arrays = open_arrays(path, variable)
+    for one in arrays:
+        if one.dtype.kind not in "buif" or one.dtype.itemsize > 8:
+            raise RequestError(
+                f"{one.path} holds {one.dtype} values; give numbers: integers, or float16, float32 or float64"
+            )
+    found = [layout_of(one.path, one.shape, one.dims, layout, frames, fewest) for one in arrays]
+    kinds: dict[Any, Array] = {}
+    for one, how in zip(arrays, found, strict=True):
+        if min(one.shape) < 1:
+            raise RequestError(f"{one.path} holds an array of shape {one.shape}; no axis may be empty")
+        kinds.setdefault((how.letters, how.sizes(one.shape)[2:], one.dtype), one)
+    if len(kinds) > 1:
+        (this, one), (other, two) = list(kinds.items())[:2]
         raise RequestError(
-            f"{path} is truncated: shape {header.shape} of {header.dtype} takes {header.bytes:,} bytes, "
-            f"{max(0, available - header.offset):,} are there; copy or make it again"
+            f"{path} holds recordings of unequal frames: {one.path.name} has (channels, height, width) {this[1]} of {this[2]}, "
+            f"{two.path.name} {other[1]} of {other[2]}; give recordings of one size and type"
         )
-    mapped = np.memmap(
-        path, dtype=header.dtype, mode="r", offset=offset + header.offset, shape=header.shape, order=header.order
-    )
-    return np.asarray(mapped)
-
-
-def _from_zip(path: Path, stream: IO[bytes]) -> NDArray[Any]:
-    try:
-        with zipfile.ZipFile(stream) as archive:
-            member = _member(path, archive)
-            if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1:
-                return _map(path, stream, _stored_offset(stream, member), member.file_size)
-            # The other methods unpack thousands of bytes from each one that they read, whatever was asked for.
-            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise RequestError(f"{path} is not packed as numpy packs; save the frames with np.savez_compressed")
-            with archive.open(member) as packed:
-                return _unpack(path, packed)
-    except RequestError:
-        raise
-    except OSError:
-        raise
-    except Exception as error:  # zipfile and its decompressors raise errors of many kinds for damaged content
-        raise RequestError(f"{path} is a damaged .npz file ({error}); copy or make it again") from None
-
-
-def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    arrays = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")}
-    for name in ("frames", "arr_0"):
-        if name in arrays:
-            return arrays[name]
-    if len(arrays) != 1:
-        listed = ", ".join(sorted(arrays)[:8]) or "none"
-        raise RequestError(f"{path} holds the arrays: {listed}; name the one with the frames 'frames'")
-    return next(iter(arrays.values()))
-
-
-def _stored_offset(stream: IO[bytes], member: zipfile.ZipInfo) -> int:
-    """Where the content of a stored member starts: the local header repeats the name and may differ in its extra field."""
-    stream.seek(member.header_offset)
-    local = stream.read(30)
-    if len(local) < 30 or local[:4] != b"PK\x03\x04":
-        raise zipfile.BadZipFile("bad local header")
-    name, extra = struct.unpack("<HH", local[26:30])
-    return int(member.header_offset + 30 + name + extra)
-
-
-def _unpack(path: Path, packed: IO[bytes]) -> NDArray[Any]:
-    header = _header(path, packed)
-    if header.bytes > LARGEST_UNPACKED:
-        raise RequestError(
-            f"{path} unpacks to {header.bytes:,} bytes, more than {LARGEST_UNPACKED:,}; "
-            "save it with np.save or np.savez, so that it can be memory-mapped"
-        )
-    items = bytearray()
-    for piece in _pieces(packed, header.bytes):
-        items += piece
-    if len(items) < header.bytes or packed.read(1):
-        raise RequestError(f"{path} is damaged: its array is not the {header.bytes:,} bytes of shape {header.shape}")
-    array: NDArray[Any] = np.frombuffer(items, header.dtype).reshape(header.shape, order=header.order)
-    return array
-
-
-def _pieces(stream: IO[bytes], size: int) -> Iterator[bytes]:
-    while size and (piece := stream.read(min(size, 1 << 20))):
-        size -= len(piece)
-        yield piece
+    return FrameFile(path, tuple(arrays), found[0], missing)

@@ -15,7 +15,7 @@ from harness.data import movement
 from harness.data.digits import Digits, load_digits
 from harness.data.draws import generator
 from harness.data.frames import open_frames
-from harness.data.sequences import FileHeldOut, long_enough
+from harness.data.sequences import PlainTest, long_enough
 from harness.data.source import HeldOut, Source
 from harness.errors import RequestError
 from harness.experiment import MOST
@@ -104,13 +104,13 @@ def open_generated(data: MovingMnist, digits_folder: Path | None = None) -> Sour
     validation = _GeneratedHeldOut(sprites["validation"], "validation", data.validation_sequences)
     test: HeldOut = _GeneratedHeldOut(sprites["test"], "test", data.test_sequences)
     if data.evaluation:
-        file = long_enough(open_frames(data.evaluation, data.layout), data)
+        file = long_enough(open_frames(data.evaluation, data.layout, frames=data.total_frames), data)
         if file.shape_CHW != train.shape_CHW:
             raise RequestError(
                 f"{file.path} holds frames of (channels, height, width) {file.shape_CHW}, training has {train.shape_CHW}; "
                 "set data.canvas to match, or give an evaluation file of that shape"
             )
-        test = FileHeldOut(data, file, 0, min(file.sequences, data.test_sequences))
+        test = PlainTest(data, file).held_out(data.test_sequences)
     return Source(data, train, validation, test)
 
 

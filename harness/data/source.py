@@ -6,7 +6,7 @@ Letters of the shapes: B sequences, T frames (shown, then to be predicted), C ch
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from harness.component import Shape
 from harness.data.draws import generator
+from harness.data.values import Values
 from harness.system.seeds import derived_seed
+from harness.tree import record_of
 
 if TYPE_CHECKING:
     import torch
@@ -28,11 +30,13 @@ CHUNK = 100
 class Source:
     """Sequences to train on, validate on and test on, as float32 tensors in [0, 1] on the device that asks for them.
 
-    `open_source` makes one. It holds no position: a batch depends on its arguments alone.
+    `open_source` makes one. It holds no position: a batch depends on its arguments alone. Where `fill` is not None, NaN in its
+    frames is a missing value: the network is shown `fill(frames)`, and losses and metrics leave it out.
     """
 
-    def __init__(self, data: Any, train: Train, validation: HeldOut, test: HeldOut) -> None:
+    def __init__(self, data: Any, train: Train, validation: HeldOut, test: HeldOut, content: Content | None = None) -> None:
         self.data = data
+        self.content = content
         self._train = train
         self._validation = validation
         self._test = test
@@ -52,6 +56,37 @@ class Source:
     def shape(self) -> Shape:
         """The frames that a network is built for."""
         return Shape(self.channels, self.height, self.width, self.data.input_frames, self.data.horizon)
+
+    @property
+    def values(self) -> Values | None:
+        """How stored values became frames; None for generated ones."""
+        return None if self.content is None else self.content.values
+
+    @property
+    def missing(self) -> Values | None:
+        """What stands for missing values and padding, which are NaN in frames; None where there are none."""
+        values = self.values
+        return None if values is None or not (values.masked or values.padded != values.size) else values
+
+    @property
+    def fill(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """What a network is shown of frames (B, T, C, H, W) with missing values; None where none can be missing."""
+        return None if self.missing is None else self.missing.filled
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What was understood of the user's files, for records; empty for generated sequences."""
+        return {} if self.content is None else self.content.about | {"values": self.content.values.record()}
+
+    @property
+    def text(self) -> str:
+        """The same in words; empty for generated sequences."""
+        return "" if self.content is None else self.content.text
+
+    def check_unchanged(self) -> None:
+        """Raises HarnessError when a file changed since it was opened."""
+        if self.content is not None:
+            self.content.check_unchanged()
 
     @property
     def epoch_sequences(self) -> int:
@@ -115,6 +150,8 @@ class Source:
         first = self._test.stored(0, 1)
         shape = (self._test.count, *first.shape[1:])
         hashed = hashlib.sha256(f"{first.dtype.name} {shape}\n".encode())
+        if (values := self.values) is not None and values.scaling is not None:  # frames of another scale are other frames
+            hashed.update(f"{record_of(values.scaling)}\n".encode())
         for start in range(0, self._test.count, CHUNK):
             part = self._test.stored(start, min(start + CHUNK, self._test.count))
             hashed.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
@@ -128,6 +165,29 @@ def open_source(data: Any, digits_folder: Path | None = None) -> Source:
     """
     source: Source = data.open(digits_folder)
     return source
+
+
+class Content(Protocol):
+    """What a source of files knows of them."""
+
+    @property
+    def values(self) -> Values:
+        """How stored values become frames."""
+        ...
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What was understood, for records."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """What was understood, to be printed."""
+        ...
+
+    def check_unchanged(self) -> None:
+        """Raises HarnessError when a file changed since it was opened."""
+        ...
 
 
 class Train(Protocol):

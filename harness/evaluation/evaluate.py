@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
+from harness.data.values import Values
 from harness.evaluation import views as inference
 from harness.evaluation.mean import MetricMean, frame_counts
 from harness.evaluation.metrics import BUILT_IN, Metric
@@ -24,6 +25,7 @@ def evaluate(
     views: Sequence[str] = ("identity",),
     precision: str = "float32",
     micro_batches: MicroBatcher,
+    missing: Values | None = None,
 ) -> dict[str, MetricMean]:
     """Measures predictors on the same sequences.
 
@@ -36,6 +38,8 @@ def evaluate(
         horizon: frames to predict.
         precision: float32, or the 16-bit type that autocast uses for the predictions; metrics are computed in float32.
         micro_batches: how many sequences are predicted at once.
+        missing: where NaN in the sequences is a missing value or padding: what predictors are shown instead, and what of a frame is
+            measured.
 
     Returns:
         By predictor, the means of its metrics.
@@ -48,11 +52,15 @@ def evaluate(
 
     def measured(frames: Tensor) -> dict[str, dict[str, Tensor]]:
         inputs, target = frames[:, :shown], frames[:, shown:]
+        if missing is not None:
+            inputs, target = missing.filled(inputs), missing.area(target)
         found = {}
         for name, predictor in predictors.items():
             averaged = views if isinstance(predictor, nn.Module) else ("identity",)
             prediction = inference.predict(predictor, inputs, horizon, averaged, precision)
-            found[name] = frame_counts(prediction, target, metrics)
+            if missing is not None:
+                prediction = missing.area(prediction)
+            found[name] = frame_counts(prediction, target, metrics, missing=missing is not None)
         return found
 
     with _evaluation_mode(predictors.values()):

@@ -16,7 +16,9 @@ from harness.system.precision import exact_float32
 
 
 @torch.no_grad()
-def frame_counts(prediction_BTCHW: Tensor, target_BTCHW: Tensor, metrics: Iterable[Metric] = BUILT_IN) -> dict[str, Tensor]:
+def frame_counts(
+    prediction_BTCHW: Tensor, target_BTCHW: Tensor, metrics: Iterable[Metric] = BUILT_IN, *, missing: bool = False
+) -> dict[str, Tensor]:
     """What every frame adds to the sums of each metric.
 
     Predictions are clamped to [0, 1]; the arithmetic is float32 with autocast and TF32 off, whatever surrounds the call.
@@ -26,6 +28,7 @@ def frame_counts(prediction_BTCHW: Tensor, target_BTCHW: Tensor, metrics: Iterab
         prediction_BTCHW: (B, T, C, H, W), any floating type.
         target_BTCHW: the same shape, any floating type, in [0, 1].
         metrics: what to measure.
+        missing: whether NaN in the target is a missing value, so that only known pixels are measured (see `Metric.counts_where`).
 
     Returns:
         For each metric's name a float64 tensor (B, T, K) on the prediction's device.
@@ -38,6 +41,10 @@ def frame_counts(prediction_BTCHW: Tensor, target_BTCHW: Tensor, metrics: Iterab
     with exact_float32(prediction_BTCHW.device):
         prediction = _only_finite(prediction_BTCHW.float()).clamp(0, 1)
         target = _only_finite(target_BTCHW.float())
+        if missing:
+            known = ~target_BTCHW.isnan()
+            if not known.all():
+                return {metric.name: metric.counts_where(prediction, target, known) for metric in metrics}
         return {metric.name: metric.counts(prediction, target) for metric in metrics}
 
 

@@ -13,6 +13,7 @@ from harness.evaluation.conventions import CONVENTIONS, HEADLINE, describe_metri
 from harness.evaluation.cost import flops_per_sequence, frames_per_second
 from harness.evaluation.evaluate import evaluate
 from harness.evaluation.metrics import BUILT_IN
+from harness.evaluation.metrics.in_unit import unit_metrics
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.model.build import count_parameters, use_reference
 from harness.model.graphs import graphed
@@ -45,17 +46,20 @@ def evaluate_cell(
     micro_batches = MicroBatcher(size, options.auto_batch, lambda text: context.note(f"testing {cell.variant!r}: {text}"))
     model = use_reference(load_model(experiment, source.shape, training.check(summary), device), options.reference)
     network = graphed(model, device, not (options.no_graphs or options.deterministic), context.note)
+    metrics = (*BUILT_IN, *experiment.metrics, *unit_metrics(source.values))
     scores = evaluate(
         {"model": network, **BASELINES},
         source.test(size, device),
-        (*BUILT_IN, *experiment.metrics),
+        metrics,
         shown=experiment.data.input_frames,
         horizon=experiment.data.horizon,
         views=experiment.inference.views,
         precision=experiment.training.precision,
         micro_batches=micro_batches,
+        missing=source.missing,
     )
     batch = next(iter(source.test(size, device)))
+    batch = batch if source.fill is None else source.fill(batch)
     # Of as many sequences at once as were tested; when that is too much, of fewer.
     speed, measured = next(
         micro_batches.each([network], batch, lambda some: (frames_per_second(network, experiment, some), len(some)))
@@ -83,10 +87,13 @@ def evaluate_cell(
         "digits": source.digits,
         "test_digest": source.test_digest(),
         "conventions": CONVENTIONS,
-        "measured": describe_metrics((*BUILT_IN, *experiment.metrics)),
+        "measured": describe_metrics(metrics),
         "training_key": cell.training_key,
         "revisions": cell.record()["revisions"],
     }
+    if source.content is not None:
+        result["data"] = source.about
+        source.check_unchanged()
     sequences = {HEADLINE: scores["model"].per_sequence(HEADLINE)}
     if earlier is not None:
         keep_metrics(earlier, result)

@@ -67,13 +67,15 @@ def from_file(path: Path, source: Source) -> Predictor:
             f"{path} has the shape {file.stored.shape}; predictions of these test sequences are (sequences, horizon, channels, "
             f"height, width) = {wanted}. `harness data export` writes the sequences"
         )
+    if file.dtype != np.uint8 and file.dtype.kind != "f":
+        raise RequestError(f"{path} holds {file.dtype} values; predictions are floats in [0, 1], or bytes (uint8)")
     return _File(file.frames_NTCHW)
 
 
 class _File:
     """Answers with the next predictions of an array, whatever it is shown."""
 
-    def __init__(self, frames_NTCHW: np.ndarray[Any, Any]) -> None:
+    def __init__(self, frames_NTCHW: Any) -> None:
         self.frames, self.at = frames_NTCHW, 0
 
     def __call__(self, inputs_BTCHW: Tensor, horizon: int) -> Tensor:
@@ -221,6 +223,7 @@ def score(made: Made, cell: Cell, source: Source, store: Store, device: str) -> 
             shown=data.input_frames,
             horizon=data.horizon,
             micro_batches=MicroBatcher(size),
+            missing=source.missing,
         )
     except RuntimeError as error:
         raise HarnessError(f"{made.origin} cannot be tested: {_line(error)}") from error

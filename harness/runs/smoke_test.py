@@ -67,7 +67,7 @@ class _Rehearsal:
         data, seed = self.experiment.data, self.training.seed
         wanted = (self.size, self.shown + self.horizon, self.source.channels, self.source.height, self.source.width)
         with calling(self.experiment, data, "its validation sequences"):
-            held_out = next(iter(self.source.validation(1, "cpu")))
+            held_out = self._filled(next(iter(self.source.validation(1, "cpu"))))
         _check_frames(data, "a batch of its validation sequences", held_out, (1, *wanted[1:]))
         for one in getattr(data, "augment", ()):
             given = held_out[:, : self.shown] if one.inputs_only else held_out
@@ -75,8 +75,12 @@ class _Rehearsal:
         frames: Tensor = self._same_twice(
             data, "its training batch", lambda: self.source.train_batch(seed, 0, self.size, self.horizon, "cpu")
         )
-        _check_frames(data, "its training batch", frames, wanted)
+        _check_frames(data, "its training batch", self._filled(frames), wanted)
         return frames
+
+    def _filled(self, frames: Tensor) -> Tensor:
+        """The frames with what stands for missing values."""
+        return frames if self.source.fill is None else self.source.fill(frames)
 
     def _try_augmentation(self, one: Any, frames: Tensor) -> None:
         def apply() -> Tensor:
@@ -179,6 +183,7 @@ class _Rehearsal:
                     horizon=self.horizon,
                     views=self.experiment.inference.views,
                     micro_batches=MicroBatcher(1),
+                    missing=self.source.missing,
                 )
         finally:
             handle.remove()
@@ -204,7 +209,7 @@ class _Rehearsal:
 
     def compute_losses(self, frames: Tensor) -> None:
         """Each term of the loss by itself, whatever its weight is now."""
-        target = frames[:, self.shown :]
+        target = self._filled(frames)[:, self.shown :]
         for term in self.experiment.loss:
             prediction = (0.9 * target + 0.05).requires_grad_()
             found = self._same_twice(term, "compute", lambda: term.compute(prediction, target))  # noqa: B023
@@ -280,6 +285,7 @@ class _Rehearsal:
                 precision="float32",
                 scale=1.0,
                 use_truth_BT=self._fed(frames),
+                fill=self.source.fill,
             )
         if not loss.isfinite():
             raise RequestError(
@@ -322,6 +328,7 @@ class _Rehearsal:
                 loss=build_loss(self.experiment),
                 precision="float32",
                 use_truth_BT=self._fed(frames),
+                fill=self.source.fill,
             )
 
     def _same_twice(self, component: Component, method: str, call: Callable[[], Any]) -> Any:

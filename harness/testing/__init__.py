@@ -15,7 +15,7 @@ touched. Everything runs at preset `tiny`.
 """
 
 from harness.testing.components import ComponentContract
-from harness.testing.data import AugmentationContract, DataContract
+from harness.testing.data import AugmentationContract, DataContract, ScalingContract
 from harness.testing.metrics import MetricContract
 from harness.testing.networks import ArchitectureContract, BottleneckContract, CellContract, HeadContract, SkipContract
 from harness.testing.training import (
@@ -43,6 +43,7 @@ __all__ = [
     "LossContract",
     "MetricContract",
     "OptimizerContract",
+    "ScalingContract",
     "ScheduleContract",
     "SkipContract",
     "StartContract",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar
 
 import torch
 
 from harness.data.augment import Augmentation
+from harness.data.scaling import Scaling
 from harness.testing.components import ComponentContract, noise
 
 
@@ -82,3 +84,20 @@ class AugmentationContract(ComponentContract):
         given = noise(4, 3, 1, 16, 16).sigmoid()
         drawn: list[Any] = [self.component.apply(given, torch.Generator().manual_seed(seed)) for seed in range(10)]
         assert any(not torch.equal(one, given) for one in drawn)
+
+
+class ScalingContract(ComponentContract):
+    """What holds for every scaling of values."""
+
+    slot: ClassVar[str] = "data.scaling"
+    component: ClassVar[Scaling]
+
+    def test_limits_become_0_and_1_and_come_back(self) -> None:
+        """Fitted to two channels of different limits; missing values stay missing."""
+        fitted = dataclasses.replace(self.component, low=(), high=()).fit((-2.0, 0.0), (3.0, 200.0), "the data")
+        ends = torch.tensor([[[-2.0, 3.0]], [[0.0, 200.0]]])
+        assert torch.allclose(fitted.forward(ends), torch.tensor([[[0.0, 1.0]], [[0.0, 1.0]]]), atol=1e-6)
+        between = torch.linspace(0, 1, 12).view(1, 1, 12).repeat(2, 1, 1)
+        assert torch.allclose(fitted.forward(fitted.inverse(between)), between, atol=1e-5)
+        assert (fitted.forward(fitted.inverse(between)).diff(dim=-1) > 0).all()
+        assert fitted.forward(ends * float("nan")).isnan().all()

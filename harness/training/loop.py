@@ -134,6 +134,7 @@ def fit(
                 scale=state.scale if training.precision == "float16" else 1.0,
                 clip_norm=training.clip_norm,
                 use_truth_BT=use_truth,
+                fill=source.fill,
                 distributed=distributed,
                 meanwhile=lambda: feed.prepare(training.seed, state.step + 1, *wanted),
             )
@@ -269,6 +270,7 @@ def validate(
         horizon=experiment.data.horizon,
         precision=experiment.training.precision,
         micro_batches=micro_batches,
+        missing=source.missing,
     )
     if stop.is_set():
         return

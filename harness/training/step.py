@@ -86,6 +86,7 @@ def train_step(
     scale: float = 1.0,
     clip_norm: float = 0.0,
     use_truth_BT: Tensor | None = None,
+    fill: Callable[[Tensor], Tensor] | None = None,
     distributed: Distributed = SINGLE_PROCESS,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Step:
@@ -108,6 +109,7 @@ def train_step(
         scale: factor on the loss in the backward pass, removed from the gradients again: for float16.
         clip_norm: largest norm of the gradient; 0: no limit.
         use_truth_BT: for a network with a `feed` parameter: which of its inputs are true; see `harness.training.feeding.Feed`.
+        fill: where NaN in the frames is a missing value: what the network is shown of them. The loss has no error there.
         distributed: the processes that train together.
         meanwhile: called once the backward pass is queued: what it does overlaps with the device's work.
     """
@@ -123,6 +125,7 @@ def train_step(
             loss=loss,
             precision=precision,
             scale=scale * share,
+            fill=fill,
         )
         return found * share
 
@@ -154,6 +157,7 @@ def forward_backward(
     precision: str,
     scale: float,
     use_truth_BT: Tensor | None = None,
+    fill: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Adds the gradients of `scale` times the loss; returns the loss, float32."""
     found = loss_of(
@@ -165,6 +169,7 @@ def forward_backward(
         loss=loss,
         precision=precision,
         use_truth_BT=use_truth_BT,
+        fill=fill,
     )
     (found * scale).backward()  # type: ignore[no-untyped-call]
     return found.detach()
@@ -180,11 +185,16 @@ def loss_of(
     loss: LossFunction,
     precision: str,
     use_truth_BT: Tensor | None = None,
+    fill: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """The loss of what the network predicts from the `shown` first frames, float32.
 
     A network's own `auxiliary_loss`, which it sets in its forward pass, is part of the loss.
     """
+    known = None
+    if fill is not None:
+        known = ~frames_BTCHW[:, shown:].isnan()
+        frames_BTCHW = fill(frames_BTCHW)
     inputs, target = frames_BTCHW[:, :shown], frames_BTCHW[:, shown:]
     with autocast(precision, frames_BTCHW.device):
         special: Callable[..., Tensor] | None = getattr(network, "forward_training", None)
@@ -194,6 +204,8 @@ def loss_of(
             prediction = network(inputs, horizon, feed=Feed(frames_BTCHW, use_truth_BT.to(frames_BTCHW.device)))
         else:
             prediction = network(inputs, horizon)
+    if known is not None:
+        prediction = torch.where(known, prediction.float(), target)
     found = loss(prediction, target, progress)
     auxiliary = getattr(network, "auxiliary_loss", None)
     if auxiliary is not None:

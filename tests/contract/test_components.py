@@ -34,6 +34,7 @@ from harness.testing import (
     LossContract,
     MetricContract,
     OptimizerContract,
+    ScalingContract,
     ScheduleContract,
     SkipContract,
     StartContract,
@@ -44,7 +45,7 @@ SUITES: dict[str, type[ComponentContract]] = {
     for suite in (
         *(DataContract, AugmentationContract, ArchitectureContract, CellContract, SkipContract, BottleneckContract),
         *(HeadContract, LossContract, OptimizerContract, ScheduleContract, AverageContract, CurriculumContract),
-        *(FeedingContract, StartContract),
+        *(FeedingContract, StartContract, ScalingContract),
     )
 }
 METRICS = (*BUILT_IN, CriticalSuccessIndex(), Sharpness())
@@ -86,7 +87,9 @@ SMALL: dict[str, dict[str, Any]] = {
         **{"canvas": 16, "digit_size": 7, "input_frames": 3, "horizon": 3},
         **{"epoch_sequences": 64, "validation_sequences": 4, "test_sequences": 5},
     },
-    "data.frames": {"path": _frames(), "input_frames": 3, "horizon": 3},
+    "data.frames": {"path": _frames(), "layout": "N T H W", "input_frames": 3, "horizon": 3},
+    "data.scaling.min-max": {"low": (0.0,), "high": (255.0,)},
+    "data.scaling.log": {"low": (0.0,), "high": (255.0,)},
     "architecture.encoder-forecaster": {"widths": (4, 8), "kernels": (3, 3), "patch": 2},
     "architecture.convlstm-stack": STACK,
     "architecture.phydnet": {},
@@ -98,6 +101,8 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """Fields of components that are too large by default, or need some."""
 NEEDS: dict[str, dict[str, object]] = {
+    "data.scaling.min-max": {"data": f"frames(path={_frames()}, layout=NTHW, input_frames=3, horizon=3)"},
+    "data.scaling.log": {"data": f"frames(path={_frames()}, layout=NTHW, input_frames=3, horizon=3)"},
     "training.feeding.scheduled-sampling": {"architecture": _stack()},
     "training.feeding.reverse-scheduled-sampling": {"architecture": _stack()},
     "training.start.openstl": {"architecture": _stack()},

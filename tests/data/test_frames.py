@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.data import frames as module
-from harness.data.sequences import open_frames
+from harness.data.frames import open_frames
+from harness.data.values import check_range
 from harness.errors import RequestError
 
 
@@ -25,14 +26,6 @@ def frames(*shape: int, seed: int = 0) -> np.ndarray:
 def saved(path: Path, array: np.ndarray) -> Path:
     np.save(path, array)
     return path
-
-
-def mapped(array: np.ndarray) -> bool:
-    while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap):
-            return True
-        array = array.base  # type: ignore[assignment]
-    return False
 
 
 @pytest.mark.parametrize("shape", [(6, 5, 8, 9), (6, 5, 3, 8, 9)])
@@ -50,7 +43,6 @@ def test_every_packing_reads_the_same_frames(
     file = open_frames(path)
     assert (file.sequences, file.frames, file.height, file.width) == (6, 5, 8, 9)
     assert file.channels == (3 if len(shape) == 5 else 1)
-    assert mapped(file.stored) == (how != "compressed")
     expected = array.reshape(6, 5, -1, 8, 9)[[4, 0, 4], 1:3].astype(np.float32)
     read = file.read([4, 0, 4], slice(1, 3))
     assert read.dtype == np.float32
@@ -104,8 +96,8 @@ def test_a_value_out_of_range_is_named_with_its_sequence(tmp_path: Path, bad: fl
     path = saved(tmp_path / "bad.npy", array if layout == "NTHW" else array.swapaxes(0, 1))
     file = open_frames(path, layout)
     file.read([0, 1])
-    for act in (lambda: file.read([0, 4]), lambda: open_frames(path, layout).digest):
-        with pytest.raises(RequestError, match=r"bad\.npy: sequence 4 holds .*finite and in \[0, 1\]"):
+    for act in (lambda: file.read([0, 4]), lambda: check_range(open_frames(path, layout), scaled=False, masked=False)):
+        with pytest.raises(RequestError, match=r"bad\.npy: sequence 4 holds .*in \[0, 1\]"):
             act()
 
 
@@ -141,10 +133,9 @@ HUGE = claiming("(1000000000, 10, 10, 10)")
         (pickle.dumps([1, 2]), "is a pickle, which is never loaded"),
         (npy(np.array([[1], None], dtype=object)), "pickled Python objects, which are never loaded"),
         (zipped({"arr_0.npy": npy(np.array([[1], None], dtype=object))}), "pickled Python objects"),
-        (npy(np.zeros((4, 3, 5, 5), np.int64)), "holds int64 values"),
-        (npy(np.zeros((4, 3, 5, 5), bool)), "holds bool values"),
+        (npy(np.zeros((4, 3, 5, 5), np.complex64)), "holds complex64 values; give numbers"),
         (npy(np.zeros((4, 3, 5, 5), [("a", "u1")])), "holds .* values"),
-        (npy(np.zeros((4, 5, 5), np.uint8)), r"shape \(4, 5, 5\); frames are"),
+        (npy(np.zeros((5, 5), np.uint8)), r"shape \(5, 5\); frames are"),
         (npy(np.zeros((4, 3, 0, 5), np.uint8)), "no axis empty"),
         (claiming("(4, -3, 5, 5)"), "no axis empty"),
         (GOOD[:-1], "is truncated: shape .* takes 300 bytes, 299 are there"),
@@ -172,7 +163,7 @@ def test_a_bad_file_gets_one_clear_line_that_names_it(tmp_path: Path, content: b
 def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"does not exist; give a \.npy"):
         open_frames(tmp_path / "none.npy")
-    with pytest.raises(RequestError, match="cannot be read"):
+    with pytest.raises(RequestError, match="is a folder without frames"):
         open_frames(tmp_path)
 
 

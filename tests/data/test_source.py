@@ -25,7 +25,8 @@ FILE = Frames(input_frames=4, horizon=3, validation_sequences=30, test_sequences
 
 
 def file_data(path: Path, **changes: object) -> Frames:
-    return dataclasses.replace(FILE, path=str(path), **changes)  # type: ignore[arg-type]
+    letters = {4: "N T H W", 5: "N T C H W"}[np.load(path, mmap_mode="r").ndim]
+    return dataclasses.replace(FILE, **{"path": str(path), "layout": letters} | changes)  # type: ignore[arg-type]
 
 
 def saved(path: Path, *shape: int, floats: bool = False) -> Path:
@@ -42,7 +43,9 @@ def collect(batches: object) -> torch.Tensor:
 
 
 def both(tmp_path: Path) -> list[Source]:
-    path = saved(tmp_path / "frames.npy", 40, 9, 2, 6, 8)
+    path = tmp_path / "frames.npy"
+    if not path.exists():
+        saved(path, 40, 9, 2, 6, 8)
     return [open_source(SMALL), open_source(file_data(path))]
 
 
@@ -184,9 +187,9 @@ def test_an_evaluation_file_changes_nothing_of_the_training(tmp_path: Path) -> N
     [
         ((2, 9, 6, 8), None, "holds 2 sequences; at least 3"),
         ((9, 6, 6, 8), None, "sequences of 6 frames; data.input_frames 4 .* need 7"),
-        (None, (9, 6, 16, 16), "sequences of 6 frames"),
+        (None, (6, 6, 16, 16), "sequences of 6 frames"),
         (None, (9, 7, 16, 12), r"\(1, 16, 12\), training has \(1, 16, 16\); set data.canvas to match"),
-        ((9, 7, 6, 8), (9, 7, 3, 6, 8), r"\(3, 6, 8\), training has \(1, 6, 8\); give an evaluation"),
+        ((9, 7, 1, 6, 8), (9, 7, 3, 6, 8), r"\(3, 6, 8\), training has \(1, 6, 8\); give an evaluation"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(
@@ -210,7 +213,7 @@ def test_two_parts_of_one_file_are_two_test_sets(tmp_path: Path) -> None:
 
 def test_an_epoch_of_a_file_is_its_training_sequences(tmp_path: Path) -> None:
     path = saved(tmp_path / "frames.npy", 40, 9, 16, 16)
-    settings = {"data.frames": str(path), "training.epochs": 2, "training.batch_size": 8}
+    settings = {"data.frames": str(path), "data.layout": "NTHW", "training.epochs": 2, "training.batch_size": 8}
     cell, source = Request(preset="tiny", settings=settings).cell(Variants(third_party=False), "base")
     assert source.epoch_sequences == 32
     assert (cell.experiment.training.steps, cell.experiment.training.epochs) == (8, None)

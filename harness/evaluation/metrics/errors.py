@@ -67,5 +67,17 @@ class PSNR(_Error):
 
     def values(self, prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
         """PSNR of each frame, dB, (N,)."""
-        mean = _errors(prediction_NCHW, target_NCHW).square().mean(1)
+        return self._of(_errors(prediction_NCHW, target_NCHW).square().mean(1))
+
+    def counts_where(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor, known_BTCHW: Tensor) -> Tensor:
+        """The mean squared error is that of the known pixels."""
+        import torch
+
+        error = torch.where(known_BTCHW, prediction_BTCHW - target_BTCHW, prediction_BTCHW.new_zeros(())).flatten(2)
+        pixels = known_BTCHW.flatten(2).sum(-1)
+        values = self._of(error.double().square().sum(-1) / pixels.clamp_min(1))
+        some = (pixels > 0).double()
+        return torch.stack((values * some, some), dim=-1)
+
+    def _of(self, mean: Tensor) -> Tensor:
         return -10 * mean.clamp_min(10 ** (-PSNR_CAP / 10)).log10()

@@ -59,6 +59,17 @@ class Metric(Component):
         finite is NaN there, and must come out as NaN. Raises RequestError for frames that it cannot measure.
         """
 
+    def counts_where(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor, known_BTCHW: Tensor) -> Tensor:
+        """As `counts`, of the pixels where `known` is true; a frame without any adds 0 everywhere.
+
+        Unless a metric says otherwise, other pixels are 0 in both frames: exact for sums of errors and for events.
+        """
+        import torch
+
+        zero = prediction_BTCHW.new_zeros(())
+        found = self.counts(torch.where(known_BTCHW, prediction_BTCHW, zero), torch.where(known_BTCHW, target_BTCHW, zero))
+        return torch.where(known_BTCHW.flatten(2).any(-1)[..., None], found, torch.zeros_like(found))
+
     @abstractmethod
     def finish(self, sums: Sequence[float]) -> float:
         """The metric of frames whose K counts add up to `sums`; NaN where it is not defined."""
@@ -81,6 +92,6 @@ class FrameMean(Metric):
         return torch.stack((values, torch.ones_like(values)), dim=-1).view(*prediction_BTCHW.shape[:2], 2)
 
     def finish(self, sums: Sequence[float]) -> float:
-        """The mean."""
+        """The mean; NaN of no frames."""
         total, frames = sums
-        return total / frames
+        return total / frames if frames else float("nan")
