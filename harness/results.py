@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import nn
 
+    from harness.store import Training
     from harness.variant import Variants
 
 T = TypeVar("T")
@@ -229,14 +230,24 @@ class Result:
         import torch
 
         from harness.data.source import open_source
-        from harness.store import Store
-        from harness.store.store import Run
         from harness.training.checkpoint import load_model
 
-        experiment, store = self.experiment, Store(self.path.parent.parent)
-        training = store.training_of(Run(self.path))
+        experiment, training = self.experiment, self._training()
         source = open_source(experiment.data, None)
         return load_model(experiment, source.shape, training.check(training.read("training.json")), torch.device("cpu"))
+
+    def validations(self) -> pd.DataFrame:
+        """The validation curve: step, seconds of training, and a column for each metric. Empty for predictions made elsewhere."""
+        import pandas as pd
+
+        rows = [] if self.scored else self._training().validations()
+        return pd.DataFrame(rows)
+
+    def _training(self) -> Training:
+        from harness.store import Store
+        from harness.store.store import Run
+
+        return Store(self.path.parent.parent).training_of(Run(self.path))
 
     def context(self, changes: set[str]) -> str:
         """What must agree between runs of one table: all settings but the seed and `changes`, and the test sequences."""

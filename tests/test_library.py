@@ -85,6 +85,9 @@ def test_a_run_is_answered_from_the_store_and_is_a_tidy_frame(store: Path) -> No
     assert result.verdicts().empty
     assert "ssim" in result._repr_html_()
     assert result.run_id in repr(result)
+    curve = result.validations()
+    assert list(curve["step"]) == [3, 6]
+    assert curve["ssim"].max() == pytest.approx(result.record["training"]["validation_ssim"])
 
 
 def test_a_store_is_opened_filtered_and_judged(store: Path) -> None:
