@@ -60,7 +60,7 @@ def run(
     from harness.runs.context import Context
 
     variants = _variants([variant], components, settings, plugins)
-    request = _request(preset, device, digits, settings)
+    request = _request(preset, device, digits, settings, store)
     cell, source = request.cell(variants, _text(variant), seed)
     context = Context(
         device=request.device,
@@ -116,7 +116,7 @@ def ablate(
     texts = None if given is None else ",".join(map(_text, given))
     sweeps = [f"{path}={','.join(argument_text(one) for one in values)}" for path, values in (sweep or {}).items()]
     chosen = plan_variants(plan, texts, sweeps, known)
-    request = _request(preset, device, digits, settings)
+    request = _request(preset, device, digits, settings, store)
     ablation = Ablation(
         plan=swept(chosen, sweeps) if sweeps else plan,
         variants=chosen,
@@ -175,7 +175,7 @@ def study(
             study=name,
             variant=_text(variant),
             trials=trials,
-            request=_request(preset, device, digits, settings),
+            request=_request(preset, device, digits, settings, store),
             plugins=_files(plugins),
             options=options or RunOptions(),
             workers=workers,
@@ -319,7 +319,13 @@ def _store(given: str | Path | None) -> Store:
     return Opened(store_root(None if given is None else Path(given)))
 
 
-def _request(preset: str | None, device: str, digits: str | Path | None, settings: Mapping[str, object] | None) -> Request:
+def _request(
+    preset: str | None,
+    device: str,
+    digits: str | Path | None,
+    settings: Mapping[str, object] | None,
+    store: str | Path | None = None,
+) -> Request:
     from harness.runs.request import Request as Made
     from harness.system.devices import choose_device
 
@@ -330,6 +336,7 @@ def _request(preset: str | None, device: str, digits: str | Path | None, setting
         device=chosen,
         digits=None if digits is None else Path(digits),
         settings=dict(settings or {}),
+        store=_store(store).root,
     )
 
 

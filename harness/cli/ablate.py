@@ -55,7 +55,7 @@ def ablate(
     from harness.system.secrets import redact
 
     resources = resolve_resources(executor, where.device)
-    request = asked.request(resources.device, where.digits)
+    request = asked.request(resources.device, where.digits, stored.root)
     chosen = plan_variants(plan, variants, sweep or (), plugins.variants())
     ablation = Ablation(
         plan=swept(chosen, sweep) if sweep else plan,

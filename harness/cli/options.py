@@ -93,13 +93,13 @@ class RequestOptions(PresetOptions):
     settings: list[str] | None = option(None, "A setting, path=value; may be repeated.", flag="--set -s")
     config: Path | None = option(None, "A TOML file of settings.", flag="--config -c")
 
-    def request(self, device: str, digits: Path | None) -> Request:
-        """The same, with settings."""
+    def request(self, device: str, digits: Path | None, store: Path | None = None) -> Request:
+        """The same, with settings. `store` is where `training.start=run:ID` finds runs."""
         from harness.runs.request import parse_settings, read_config
 
         request = super().request(device, digits)
         config = read_config(self.config) if self.config else None
-        return replace(request, settings=parse_settings(self.settings or []), config=config)
+        return replace(request, settings=parse_settings(self.settings or []), config=config, store=store)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ def run(
     from harness.system.progress import progress
     from harness.training.distributed import from_environment, local_device
 
-    request = asked.request(choose_device(local_device(where.device)), where.digits)
+    request = asked.request(choose_device(local_device(where.device)), where.digits, stored.root)
     cell, source = request.cell(plugins.variants(), variant, seed)
     if dry_run:
         from harness.evaluation.cost import cost

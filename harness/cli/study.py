@@ -70,7 +70,7 @@ def study(
         objectives=tuple(one.strip() for one in objectives.split(",")),
         study_options=frozenset(study_options or ()),
         storage=storage,
-        request=asked.request(resources.device, where.digits),
+        request=asked.request(resources.device, where.digits, store.root),
         plugins=plugins.files,
         third_party=not plugins.no_plugins,
         options=options,

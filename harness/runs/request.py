@@ -19,8 +19,9 @@ from harness.evaluation.conventions import metric_named
 from harness.experiment import BUDGETS, Experiment
 from harness.notation import differences, flatten, shown, unflatten
 from harness.presets import preset
-from harness.store import Cell
+from harness.store import Cell, DamagedRecord, Store
 from harness.system.devices import resolve_precision
+from harness.training.start import RunStart
 from harness.variant import Variants
 
 DEFAULT_STORE = Path("artifacts")
@@ -75,6 +76,7 @@ class Request:
     """What a user asks for, apart from the variant. `settings` and `config` map config paths to values.
 
     `arm` are settings of one arm of a plan, such as its tuned learning rate: on top of all others, and told from them in records.
+    `store` is where `training.start=run:ID` finds runs.
     """
 
     preset: str
@@ -83,6 +85,7 @@ class Request:
     settings: Mapping[str, object] | None = None
     config: Mapping[str, object] | None = None
     arm: Mapping[str, object] | None = None
+    store: Path | None = None
 
     def experiment(self, variants: Variants, text: str, seed: int | None = None) -> Experiment:
         """The resolved experiment: preset, then config file, then the variants' changes, then settings: the last one wins.
@@ -105,7 +108,24 @@ class Request:
                 raise RequestError(f"the seed is given twice, as {seed} and by --set {SEED}={settings[SEED]}; give it once")
             experiment = experiment.replace({SEED: seed}, find)
         metric_named(experiment.training.select, experiment.metrics)
-        return resolve(experiment, self.device)
+        return resolve(self._located(experiment), self.device)
+
+    def _located(self, experiment: Experiment) -> Experiment:
+        """The experiment with the checkpoint of the run that it starts from. Raises RequestError when the run has none."""
+        start = experiment.training.start
+        if not isinstance(start, RunStart) or not start.run or self.store is None:
+            return experiment
+        store = Store(self.store.absolute())
+        run = store.find(start.run)
+        try:
+            training = store.training_of(run)
+            summary = training.read_or_none("training.json")
+            if summary is None:
+                raise RequestError(f"training.start: run {run.run_id} has not finished its training; run it first")
+            start = replace(start, run=run.run_id, path=training.check(summary))
+        except DamagedRecord as error:
+            raise RequestError(f"training.start: {error}") from None
+        return replace(experiment, training=replace(experiment.training, start=start))
 
     def with_settings(self, settings: Mapping[str, object]) -> Request:
         """The request with these settings on top; a budget among them takes the place of every other."""

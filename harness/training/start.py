@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.component import Component, setting
+from harness.component import EVALUATION, Component, setting
 from harness.errors import RequestError
 from harness.system.weights import read_weights
 
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileStart(Component):
-    """Weights of a safetensors file, or of a state dict that torch saved (read with weights_only).
+class WeightsStart(Component):
+    """Weights of a file, which a subclass's field `path` names.
 
     A parameter that the file lacks, or has in another shape, keeps its initial weights; what did not match is listed.
     """
 
     slot: ClassVar[str] = "training.start"
-    name: ClassVar[str] = "file"
-    path: Path | None = setting(None, "a .safetensors, .pt or .pth file")
+
+    @abstractmethod
+    def file(self) -> Path:
+        """The file. Raises RequestError when none is named."""
 
     def names(self, architecture: Component) -> Callable[[str], str | None]:
         """A function from the file's names to the network's; None for what is left out."""
@@ -39,15 +42,13 @@ class FileStart(Component):
 
         Raises RequestError when the file cannot be read or nothing of it matches.
         """
-        if self.path is None:
-            raise RequestError(f"training.start.path is empty; name a file: --set training.start={self.name}:FILE")
-        translate = self.names(architecture)
-        given = {new: tensor for name, tensor in read_weights(self.path).items() if (new := translate(name)) is not None}
+        path, translate = self.file(), self.names(architecture)
+        given = {new: tensor for name, tensor in read_weights(path).items() if (new := translate(name)) is not None}
         own = model.state_dict()
         fits = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
         if not fits:
             raise RequestError(
-                f"no weight of {self.path} fits the network; the file has {_some(given)}, the network {_some(own)}"
+                f"no weight of {path} fits the network; the file has {_some(given)}, the network {_some(own)}"
             )
         model.load_state_dict(fits, strict=False)
         others = {
@@ -56,7 +57,36 @@ class FileStart(Component):
             "not in the network": given.keys() - own.keys(),
         }
         said = "".join(f"; {what}: {_some(names)}" for what, names in others.items() if names)
-        return f"{len(fits)} of {len(own)} weights come from {self.path}{said}"
+        return f"{len(fits)} of {len(own)} weights come from {path}{said}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileStart(WeightsStart):
+    """Weights of a safetensors file, or of a state dict that torch saved (read with weights_only)."""
+
+    name: ClassVar[str] = "file"
+    path: Path | None = setting(None, "a .safetensors, .pt or .pth file")
+
+    def file(self) -> Path:
+        """The file. Raises RequestError when none is named."""
+        if self.path is None:
+            raise RequestError(f"training.start.path is empty; name a file: --set training.start={self.name}:FILE")
+        return self.path
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStart(WeightsStart):
+    """Weights of a run of the store: of the checkpoint that it tested. The checkpoint's content is in keys, the run's id is not."""
+
+    name: ClassVar[str] = "run"
+    run: str = setting("", "the run's id, or its beginning", decides=EVALUATION)
+    path: Path | None = setting(None, "its checkpoint; found in the store by the id")
+
+    def file(self) -> Path:
+        """The checkpoint. Raises RequestError when it has not been found yet."""
+        if self.path is None:
+            raise RequestError("training.start.run is empty; name a run of the store: --set training.start=run:ID")
+        return self.path
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,6 +97,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "architecture.predrnn-pp": STACK,
     "architecture.predrnn-v2": STACK,
     "training.start.file": {"path": _weights("base.safetensors", preset("tiny").architecture)},
+    "training.start.run": {"run": "0" * 16, "path": _weights("base.safetensors", preset("tiny").architecture)},
     "training.start.openstl": {"path": _weights("openstl.safetensors", _stack(), _openstl)},
 }
 """Fields of components that are too large by default, or need some."""

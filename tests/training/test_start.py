@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from commands import Command
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from trainings import CPU, Notes, PowerCut, assert_same_training, cell_of, cut_at, train
+from trainings import CPU, INSTALLED, Notes, PowerCut, assert_same_training, cell_of, cut_at, train
 
 from harness.data.source import Source
 from harness.errors import RequestError
 from harness.model.build import build_model
+from harness.runs.request import Request
 from harness.system.weights import read_weights
 from harness.training.checkpoint import load_model
 from harness.training.start import FileStart, start_from
@@ -123,6 +126,68 @@ def test_a_training_starts_there_and_resumes_bit_for_bit(source: Source, tmp_pat
     trained = load_model(cell.experiment, source.shape, undisturbed.path / summary["checkpoint"], CPU).state_dict()
     for name, weight in load_file(path).items():
         assert torch.equal(trained[name], weight) == name.startswith("encoder."), name
+
+
+# --- runs of the store
+
+
+def test_a_run_of_the_store_gives_its_tested_weights(harness: Command, store: Path, quick: None) -> None:
+    words = ("run", "-p", "tiny", "--store", store, "--json")
+    base = harness(*words).document
+    asked = (*words, "-v", "attention", "--set", f"training.start=run:{base['run_id'][:6]}")
+    answer = harness(*asked)
+    (said,) = (line for line in answer.err.splitlines() if "weights come from" in line)
+    assert "not in the file: bottleneck." in said
+    record = json.loads((Path(answer.document["path"]) / "experiment.json").read_text())
+    start = record["experiment"]["training"]["start"]
+    (checkpoint,) = (store / "trainings" / record_key(store, base["run_id"])).glob("best-*.safetensors")
+    assert (start["run"], start["path"]) == (base["run_id"], str(checkpoint))
+    assert harness(*asked).document["cached"]
+
+    # The weights are its identity, whatever they are called; other weights are another run.
+    named = harness(*words, "-v", "attention", "--set", f"training.start=run(path='{checkpoint}')", "--dry-run").document
+    assert named["run_id"] == answer.document["run_id"]
+    other = harness(*words, "--seed", 1).document
+    planned = harness(*words, "-v", "attention", "--set", f"training.start=run:{other['run_id']}", "--dry-run").document
+    assert planned["run_id"] != answer.document["run_id"]
+    assert harness("show", answer.document["run_id"], "--store", store).code == 0
+
+
+def test_an_arm_of_a_plan_starts_from_a_run(store: Path, quick: None) -> None:
+    import harness as library
+
+    base = library.open_store(store).where(variant="base")[0]
+    arm = f"base(training.start=run:{base.run_id})"
+    found = library.ablate([arm], seeds=1, preset="tiny", store=store, progress=False)
+    assert [one.variant for one in found] == ["base", arm]
+    assert found[0].run_id == base.run_id != found[1].run_id
+
+
+def record_key(store: Path, run_id: str) -> str:
+    found: str = json.loads((store / "runs" / run_id / "experiment.json").read_text())["training_key"]
+    return found
+
+
+def test_a_run_that_has_no_weights_is_refused(harness: Command, store: Path) -> None:
+    words = ("run", "-p", "tiny", "--store", store, "--set")
+    assert "no run with the id 'zzz'" in harness(*words, "training.start=run:zzz").error
+    assert "training.start=run:ID" in harness(*words, "training.start=run").error
+    base = json.loads(next((store / "runs").glob("*/result.json")).read_text())
+    for path in (store / "trainings" / base["training_key"]).glob("best-*"):
+        path.unlink()
+    answer = harness(*words, f"training.start=run:{base['run_id']}")
+    assert (answer.code, "best-" in answer.error) == (2, True)
+
+
+def test_killed_and_run_again_it_ends_as_if_nothing_had_been(source: Source, tmp_path: Path, store: Path) -> None:
+    run_id = next(path.name for path in (store / "runs").iterdir())
+    request = Request(preset="tiny", settings={"training.start": f"run:{run_id}", "training.steps": 9}, store=store)
+    cell, _ = request.cell(INSTALLED, "base", 3, source)
+    _, undisturbed = train(cell, source, tmp_path / "undisturbed")
+    with pytest.raises(PowerCut):
+        train(cell, cut_at(5, source), tmp_path / "cut", save_every=0)
+    _, resumed = train(cell, source, tmp_path / "cut")
+    assert_same_training(resumed, undisturbed)
 
 
 # --- what is refused
