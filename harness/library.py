@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.component import Component
 from harness.errors import HarnessError, RequestError
@@ -77,7 +77,9 @@ def ablate(
     variants: Sequence[Named] | str | None = None,
     *,
     plan: str = "add-one",
-    seeds: int | Sequence[int] = 3,
+    seeds: int | Sequence[int] | Literal["auto"] = 3,
+    max_seeds: int | None = None,
+    margin: float | None = None,
     equal: str = "steps",
     sweep: Mapping[str, Sequence[object]] | None = None,
     tune: int = 0,
@@ -97,7 +99,10 @@ def ablate(
     Args:
         variants: texts, such as "attention(heads=8)", or Variants; by default those of the plan.
         plan: add-one, leave-one-out, factorial, networks, a-a, or compositions separated by commas.
-        seeds: how many, or which.
+        seeds: how many, which, or "auto": each arm gets seeds until it helps, hurts or is equivalent; the results' `verdicts`
+            are then those of the rule.
+        max_seeds: with "auto", the most seeds of an arm; 30 if not given.
+        margin: with "auto", the smallest difference of interest in SSIM; 0.005 if not given.
         equal: steps, seconds, flops or parameters; see `harness ablate --help`.
         sweep: config path -> values: arms are every variant with every value.
         tune: trials of its learning rate that every arm gets first, on validation and on a seed of their own.
@@ -106,6 +111,7 @@ def ablate(
 
     Other arguments are those of `run`. Raises HarnessError when a cell failed; what finished is in the store.
     """
+    from harness.ablation.auto import seed_rule
     from harness.ablation.plan import Ablation, parse_seeds, plan_variants, swept
     from harness.ablation.runner import Runner
     from harness.ablation.tune import Tuner
@@ -117,10 +123,13 @@ def ablate(
     sweeps = [f"{path}={','.join(argument_text(one) for one in values)}" for path, values in (sweep or {}).items()]
     chosen = plan_variants(plan, texts, sweeps, known)
     request = _request(preset, device, digits, settings, store)
+    given_seeds = str(seeds) if isinstance(seeds, int | str) else ",".join(map(str, seeds)) + ","
+    rule = seed_rule(given_seeds, max_seeds, margin)
     ablation = Ablation(
         plan=swept(chosen, sweeps) if sweeps else plan,
         variants=chosen,
-        seeds=parse_seeds(str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds)) + ","),
+        seeds=parse_seeds(str(rule.most) if rule else given_seeds),
+        rule=rule,
         request=request,
         match=equal,
         tune=tune,
@@ -137,7 +146,8 @@ def ablate(
     if missing:
         raise HarnessError(f"{len(missing)} of {len(rows)} cells are missing ({missing[0]}); call again to continue")
     found = [_read(opened, str(row.cell.run_id), known, row.planned.label) for row in rows if row.cell is not None]
-    return Results(found, runner.left_out, one_table=True)
+    standing = runner.standing()
+    return Results(found, runner.left_out, one_table=True, decisions=() if standing is None else standing.decisions)
 
 
 def study(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import nn
 
+    from harness.ablation.auto import Decision
     from harness.store import Training
     from harness.variant import Variants
 
@@ -32,10 +33,19 @@ class Results(Sequence["Result"]):
         runs: the runs.
         left_out: what a plan could not run, each with the reason.
         one_table: all runs may be compared, as those of one plan; otherwise those that differ in what no variant changes are apart.
+        decisions: those of a plan with `seeds="auto"`; its arms have seeds in different numbers, so no other test fits them.
     """
 
-    def __init__(self, runs: Sequence[Result], left_out: dict[str, str] | None = None, *, one_table: bool = False) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Result],
+        left_out: dict[str, str] | None = None,
+        *,
+        one_table: bool = False,
+        decisions: Sequence[Decision] = (),
+    ) -> None:
         self.runs, self.left_out, self.one_table = tuple(runs), left_out or {}, one_table
+        self.decisions = tuple(decisions)
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -88,6 +98,13 @@ class Results(Sequence["Result"]):
 
         if margin is None and not metric.startswith(HEADLINE):
             raise RequestError(f"verdicts of {metric} need a margin, the smallest difference of interest in its unit")
+        columns = ["variant", "seeds", "difference", "low", "high", "p", "verdict", "words"]
+        if self.decisions and metric == HEADLINE and reference == REFERENCE:
+            decided = [
+                (one.arm, one.seeds, one.difference, one.low, one.high, one.p, one.verdict, one.words)
+                for one in self.decisions
+            ]
+            return pd.DataFrame(decided, columns=columns)
         options = {} if margin is None else {"margin": margin}
         better = getattr(METRICS.get(metric), "higher_is_better", True)
         rows: list[dict[str, Any]] = []
@@ -110,7 +127,7 @@ class Results(Sequence["Result"]):
                 )
         if not rows and any(one.variant != reference for one in self.runs):
             raise RequestError(f"there is no run of {reference} with the settings of these runs; run it with the same seeds")
-        return pd.DataFrame(rows, columns=["variant", "seeds", "difference", "low", "high", "p", "verdict", "words"])
+        return pd.DataFrame(rows, columns=columns)
 
     def _tables(self, metric: str) -> list[dict[str, dict[int, float | None]]]:
         """Variant -> seed -> value, for each set of runs that may be compared."""

@@ -13,6 +13,7 @@ from harness.notation import argument_text, split_outside
 from harness.variant import Composition, CompositionError, Variants
 
 if TYPE_CHECKING:
+    from harness.ablation.auto import SeedRule
     from harness.runs.request import Request
 
 PLANS = {
@@ -50,6 +51,7 @@ class Ablation(Jobs):
         tune: trials of its learning rate that every arm gets first; 0 for none.
         retries: how often to try a failed cell again.
         max_hours: after this time the cells under way save their state and stop; None for no limit.
+        rule: which of the seeds each arm needs, with `--seeds auto`; None: all of them.
     """
 
     plan: str
@@ -61,8 +63,13 @@ class Ablation(Jobs):
     retries: int = 1
     max_hours: float | None = None
     command: str = ""
+    rule: SeedRule | None = None
 
     def __post_init__(self) -> None:
+        if self.rule is not None and self.plan == "a-a":
+            raise RequestError("plan a-a measures noise with a number of seeds chosen before: give --seeds 5, not auto")
+        if self.rule is not None and len(self.seeds) != self.rule.most:
+            raise RequestError(f"{len(self.seeds)} seeds for a rule of {self.rule.most}; give as many as it may use")
         if self.match not in MATCHES:
             raise RequestError(f"--equal {self.match!r}; choose {', '.join(MATCHES)}")
         if self.tune < 0 or (self.tune and self.plan == "a-a"):

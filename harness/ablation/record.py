@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
+from harness.ablation.auto import Standing
 from harness.ablation.plan import REFERENCE, Ablation, Planned
 from harness.runs.request import Request
 from harness.store import Cell, DamagedRecord, Folder, Store, key_of
@@ -86,6 +87,8 @@ class PlanRecord:
         }
         if ablation.tune:
             self._spec["tune"] = ablation.tune
+        if ablation.rule is not None:
+            self._spec["seed_rule"] = ablation.rule.record()
         self._name = f"{key_of(self._spec)}.json"
 
     def set_aside_damaged(self, note: Callable[[str], None]) -> None:
@@ -96,7 +99,10 @@ class PlanRecord:
             aside = self._store.quarantine(self._folder.path / self._name, str(error))
             note(f"damaged: {error}. It is kept in {aside} and written again")
 
-    def save(self, rows: Sequence[Row]) -> None:
-        """Writes the record."""
+    def save(self, rows: Sequence[Row], standing: Standing | None = None) -> None:
+        """Writes the record; with a rule of seeds, where the plan stands."""
         cells = [row.record() for row in rows]
-        self._folder.write(self._name, self._spec | self._facts | {"cells": cells})
+        facts = dict(self._facts)
+        if standing is not None:
+            facts["decisions"] = [asdict(one) for one in standing.decisions]
+        self._folder.write(self._name, self._spec | facts | {"cells": cells})

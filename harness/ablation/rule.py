@@ -59,7 +59,7 @@ def look(
     from scipy import stats
 
     n, arms = differences.shape[-1], differences.shape[-2]
-    failed = ~np.isfinite(differences).all(axis=-1)
+    failed = np.asarray(~np.isfinite(differences).all(axis=-1))
     values = np.where(failed[..., None], 0.0, differences)
     mean, sd = values.mean(axis=-1), values.std(axis=-1, ddof=1)
     rounding = np.maximum(32 * np.finfo(np.float64).eps * np.asarray(size), 1e-150)

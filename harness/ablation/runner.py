@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from harness.ablation.auto import Standing, decide
 from harness.ablation.plan import PARAMETERS_WITHIN, REFERENCE, Ablation, Planned, arms, expand
 from harness.ablation.record import RATE, PlanRecord, Row, Tuned
 from harness.data.source import Source
@@ -45,9 +46,12 @@ class Runner:
         self.variants = variants or Variants(files=ablation.plugins, third_party=ablation.third_party)
         found = arms(ablation.plan, ablation.variants, self.variants.compose)
         self.left_out = found.left_out
-        self.rows = [Row(planned) for planned in expand(ablation.plan, found.names, ablation.seeds)]
+        self.names = found.names
+        first = ablation.seeds if ablation.rule is None else ablation.seeds[: ablation.rule.looks[0]]
+        self.rows = [Row(planned) for planned in expand(ablation.plan, found.names, first)]
         self.source: Source | None = None
         self._tuned = tuned
+        self._values: dict[Planned, float | None] = {}
         self._record = PlanRecord(ablation, store, self.left_out, tuned)
         for name, reason in self.left_out.items():
             note(f"left out: {name}: {reason}")
@@ -66,6 +70,43 @@ class Runner:
         if self.ablation.match == "parameters":
             self._check_parameters()
         return self.rows
+
+    def standing(self) -> Standing | None:
+        """What the finished cells decide, with a rule of seeds."""
+        rule = self.ablation.rule
+        if rule is None:
+            return None
+        values: dict[str, dict[int, float | None]] = {name: {} for name in self.names}
+        for row in self.rows:
+            if row.status == "finished" and row.cell is not None:
+                if row.planned not in self._values:
+                    result = self.store.run(row.cell).read("result.json")
+                    self._values[row.planned] = result["metrics"].get(rule.metric)
+                values[row.planned.label][row.planned.seed] = self._values[row.planned]
+            elif row.status == "failed":
+                values[row.planned.label][row.planned.seed] = None
+        return decide(rule, self.ablation.seeds, values[REFERENCE], {name: values[name] for name in self.names[1:]})
+
+    def grow(self) -> list[Row]:
+        """Adds the cells of the next look, of the arms that are open and of base, until some are to be run; returns these.
+
+        Cells of arms that are decided are never made, so no executor gets them.
+        """
+        while (standing := self.standing()) is not None and standing.look is not None:
+            there = {row.planned for row in self.rows}
+            wanted = expand(self.ablation.plan, [REFERENCE, *standing.open], self.ablation.seeds[: standing.look])
+            more = [Row(planned) for planned in wanted if planned not in there]
+            if not more:
+                break
+            self.rows += more
+            self.prepare()
+            if todo := [row for row in more if row.status != "finished"]:
+                done = [one for one in standing.decisions if one.arm not in standing.open]
+                self.note(
+                    f"{len(done)} of {len(standing.decisions)} arms decided; the rest goes on to {standing.look} seeds"
+                )
+                return todo
+        return []
 
     def _check_parameters(self) -> None:
         from harness.evaluation.cost import forward_cost
@@ -136,7 +177,7 @@ class Runner:
         stopping = False
         executor = self.executors(self.ablation.workers)
         with stop_signals() as stop, contextlib.closing(executor):
-            while todo or under_way:
+            while todo or under_way or (not stopping and (todo := self.grow())):
                 if not stopping and (stop.is_set() or (ends is not None and time.monotonic() > ends)):
                     stopping = True
                     self.note("stopping: saving the state of the cells under way")
@@ -159,7 +200,7 @@ class Runner:
 
     def _save(self) -> None:
         """Writes the plan's record."""
-        self._record.save(self.rows)
+        self._record.save(self.rows, self.standing())
 
     def _next(self, todo: list[Row], under_way: Mapping[int, Row]) -> Row | None:
         """Takes the next cell that can start: its budget is known and no cell under way trains the same weights."""

@@ -27,7 +27,14 @@ def ablate(
     sweep: list[str] | None = option(
         None, "Arms of a setting's values, path=value,value: every variant (default: base) with every value."
     ),
-    seeds: str = option("3", "How many seeds (5), or a list of them (0,3,7)."),
+    seeds: str = option(
+        "3",
+        "How many seeds (5), a list of them (0,3,7), or auto: each arm gets seeds until it helps, hurts or is equivalent.",
+    ),
+    max_seeds: int | None = option(None, "With --seeds auto, the most seeds of an arm; 30 if not given."),
+    margin: float | None = option(
+        None, "With --seeds auto, the smallest difference of interest in SSIM; 0.005 if not given."
+    ),
     match: str = option(
         "steps",
         "Give every variant base's steps, seconds or flops; or its steps where it has about base's parameters.",
@@ -48,6 +55,7 @@ def ablate(
     options: RunOptions,
 ) -> None:
     """Run an ablation plan: variants times seeds. Cells that the store has are not trained again."""
+    from harness.ablation.auto import seed_rule
     from harness.ablation.plan import Ablation, parse_seeds, plan_variants, swept
     from harness.ablation.runner import Runner
     from harness.ablation.tune import Tuner
@@ -57,10 +65,12 @@ def ablate(
     resources = resolve_resources(executor, where.device)
     request = asked.request(resources.device, where.digits, stored.root)
     chosen = plan_variants(plan, variants, sweep or (), plugins.variants())
+    rule = seed_rule(seeds, max_seeds, margin)
     ablation = Ablation(
         plan=swept(chosen, sweep) if sweep else plan,
         variants=chosen,
-        seeds=parse_seeds(seeds),
+        seeds=parse_seeds(str(rule.most) if rule else seeds),
+        rule=rule,
         request=request,
         match=match,
         tune=tune,
@@ -78,7 +88,12 @@ def ablate(
     tuner = Tuner(ablation, store, note, cluster) if tune else None
     tuned = {} if tuner is None or dry_run else tuner.tune()
     runner = Runner(ablation, store, note, cluster, tuned=tuned)
-    rows = runner.prepare() if dry_run else runner.run()
+    if dry_run:
+        runner.prepare()
+        runner.grow()
+    else:
+        runner.run()
+    rows = runner.rows
     document: dict[str, Any] = {
         "plan": ablation.plan,
         "match": match,
@@ -88,6 +103,9 @@ def ablate(
     }
     if tuned:
         document["tuned"] = {name: asdict(one) for name, one in tuned.items()}
+    if rule is not None and (standing := runner.standing()) is not None:
+        document["seed_rule"] = rule.record()
+        document["decisions"] = [asdict(one) for one in standing.decisions]
     if dry_run:
         from harness.ablation.estimate import estimate
 
@@ -108,6 +126,13 @@ def print_plan(document: dict[str, Any]) -> None:
         say(f"{name}: learning rate {one['rate']:g}, the best of {len(one['trials'])} on validation (own: {one['own']:g})")
     finished = sum(cell["status"] == "finished" for cell in document["cells"])
     say(f"{finished} of {len(document['cells'])} cells finished")
+    if (rule := document.get("seed_rule")) is not None:
+        from harness.ablation.auto import Decision
+
+        for one in document["decisions"]:
+            say(f"{one['arm']}: {Decision(**one).words}")
+        most = rule["most"] * (len(document["decisions"]) + 1)
+        say(f"looks after {', '.join(map(str, rule['looks']))} seeds; {most} cells at most")
     if (estimate := document.get("estimate")) is not None:
         say(
             f"still to run: {estimate['cells']} cells, about {_duration(estimate['seconds'])}, "
