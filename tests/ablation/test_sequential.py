@@ -109,7 +109,9 @@ def test_equivalence_is_two_one_sided_tests_over_all_looks() -> None:
     drawn = rng.normal(0.1, 1.0, (1, 4))
     margin, at = 2.5, sequential.looks(6)
     found = rule.look(rule.start((1,)), drawn, at, margin, 0.05)
-    nearer = stats.ttest_1samp(drawn[0], margin * np.sign(drawn.mean()), alternative="less" if drawn.mean() > 0 else "greater")
+    nearer = stats.ttest_1samp(
+        drawn[0], margin * np.sign(drawn.mean()), alternative="less" if drawn.mean() > 0 else "greater"
+    )
     assert found.q[0] == pytest.approx(float(sequential.sequential_p(nearer.pvalue, 4, at, 1)))
 
 

@@ -17,8 +17,7 @@ from harness.ablation.runner import Runner
 from harness.executors.protocol import Executors
 from harness.runs.job import Done, Job
 from harness.runs.request import Request
-from harness.store import Store
-from harness.variant import Variants
+from harness.store import Cell, Store
 
 EFFECTS = {"base": 0.0, "attention": 0.03, "curriculum": -0.03, "residual": 0.004, "tta": 0.0}
 SPREADS = {"base": 0.005, "tta": 0.0}
@@ -37,6 +36,7 @@ class StubRun:
     """A job that writes its run, or fails."""
 
     job: Job
+    cell: Cell
     ssim: float | None
     threads: int = 0
 
@@ -49,9 +49,8 @@ class StubRun:
             file.write(f"{self.run_id}\n")
         if self.ssim is None:
             return Done("", error="it broke")
-        cell, _ = self.job.request.cell(Variants(third_party=False), self.job.variant, self.job.seed)
         with without_sync():
-            return Done(write_run(self.job.store, cell, Fake(ssim=self.ssim)))
+            return Done(write_run(self.job.store, self.cell, Fake(ssim=self.ssim)))
 
 
 class StubRunner(Runner):
@@ -60,7 +59,8 @@ class StubRunner(Runner):
     value: Callable[[str, int], float | None] = staticmethod(ssim)
 
     def _job(self, row: Row) -> StubRun:  # type: ignore[override]
-        return StubRun(super()._job(row), self.value(row.planned.variant, row.planned.seed))
+        assert row.cell is not None
+        return StubRun(super()._job(row), row.cell, self.value(row.planned.variant, row.planned.seed))
 
 
 def auto_plan(arms: Iterable[str] = ("attention", "curriculum", "residual", "tta"), **changes: object) -> Ablation:
