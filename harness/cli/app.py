@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from harness.cli import ablate, bench, compare, data, doctor, predict, report, run, score, show, study
+from harness.cli import ablate, bench, compare, data, doctor, predict, report, run, score, show, start, study
 from harness.cli import list as listed
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.system import signals
@@ -22,12 +22,11 @@ from harness.system.console import note
 
 app = typer.Typer(
     name="harness",
-    help="Ablation benchmarks for spatiotemporal prediction: which idea helps, by how much, at what cost, how surely.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.callback(invoke_without_command=True)(start.start)
 app.command()(run.run)
 app.command()(ablate.ablate)
 app.command("list")(listed.list_)
