@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from harness.bench.speed import CONTENDERS, Stepper, measure_peaks
+from harness.bench.peak import measure_peaks
+from harness.bench.speed import CONTENDERS, Stepper
 from harness.data.source import open_source
 from harness.evaluation.cost import median_seconds
 from harness.model import fused, pointwise

@@ -13,7 +13,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -25,9 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.bench.article import ArticleForecaster
+from harness.bench.peak import CLOCKS, clock_of, measure_peaks
 from harness.data.source import open_source
 from harness.errors import HarnessError, RequestError, unknown
-from harness.evaluation.cost import forget_peak, forward_cost, median_seconds, peak_memory
+from harness.evaluation.cost import forget_peak, forward_cost, peak_memory
 from harness.evaluation.views import predict
 from harness.experiment import Experiment
 from harness.model.build import build_model, use_reference
@@ -42,14 +42,6 @@ from harness.training.step import GradientAccumulator, train_step
 PHASES = ("data", "forward", "backward", "optimiser")
 LOSS_ALLOWED = 0.2
 """Share of its recorded ratio that the fast path may lose before `check` fails."""
-
-
-CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
-
-
-def clock_of(device: torch.device) -> str:
-    """Which clock times a contender: the processor's own for one thread on the CPU, which other programs cannot disturb."""
-    return "processor" if device.type == "cpu" and torch.get_num_threads() == 1 else "wall"
 
 
 @dataclass(frozen=True)
@@ -267,32 +259,6 @@ class Stepper:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return CLOCKS[clock_of(self.device)]()
-
-
-def measure_peaks(device: torch.device, precisions: Sequence[str]) -> dict[str, Any]:
-    """What the device reaches here and now: a large matrix product in each precision (FLOP/s), a large copy (bytes/s)."""
-    on_gpu = device.type == "cuda"
-    side = 8192 if on_gpu else 2048
-
-    def timed(call: Callable[[], object]) -> float:
-        def once() -> None:
-            call()
-            if on_gpu:
-                torch.cuda.synchronize(device)
-
-        return median_seconds(once, 1.0, warm_up=2)
-
-    def product(precision: str) -> float:
-        a, b = (torch.randn(side, side, device=device, dtype=getattr(torch, precision)) for _ in range(2))
-        return 2 * side**3 / timed(lambda: torch.mm(a, b))
-
-    source = torch.empty((2**30 if on_gpu else 2**28) // 4, device=device)
-    target = torch.empty_like(source)
-    return {
-        "flops_per_second": {precision: product(precision) for precision in precisions},
-        "bytes_per_second": 2 * source.numel() * 4 / timed(lambda: target.copy_(source)),
-        "matrix": side,
-    }
 
 
 def memory_of(
