@@ -1,13 +1,14 @@
 """Ideas that people ablate, each tried at preset tiny as a plugin's author would: by settings, or by a file of their own.
 
-Each test is named after its row of the list of sixteen. What is judged by a metric of one's own (12), predictions made elsewhere
-(14) and the library (15) have tests of their own.
+Each test is named after its row of the list of sixteen.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import harness
+from harness.results import Results
 from harness.runs.cell import run_cell
 from harness.runs.request import Request
 from harness.store import Store
@@ -209,9 +212,97 @@ class Clips(Component):
     assert result["digits"]["source"] == "clips"
 
 
+WORST = '''
+from harness.evaluation.metrics import FrameMean
+
+@dataclass(frozen=True, kw_only=True)
+class Worst(FrameMean):
+    """The largest absolute error of a frame."""
+    name: ClassVar[str] = "worst"
+    title: ClassVar[str] = "worst pixel"
+    higher_is_better: ClassVar[bool] = False
+    lowest: ClassVar[float] = 0.0
+    highest: ClassVar[float | None] = 1.0
+    convention = "largest absolute error of a frame, the mean over frames"
+
+    def values(self, prediction, target):
+        return (prediction - target).abs().flatten(1).amax(1)
+'''
+
+
+def test_12_metric_of_ones_own_is_judged_and_shown_without_its_plugin(run: Any, tmp_path: Path) -> None:
+    bare = [run({"training.seed": seed}) for seed in (0, 1)]
+    for variant in ("base", "tta"):
+        for seed in (0, 1):
+            found = run({"metrics": "worst", "training.seed": seed}, variant=variant, plugin=WORST)
+            assert 0 < found["metrics"]["worst"] <= 1
+            if variant == "base":  # tested again from its checkpoint, not trained again
+                assert found["run_id"] == bare[seed]["run_id"]
+                assert found["training"]["checkpoint_sha256"] == bare[seed]["training"]["checkpoint_sha256"]
+    selected = run({"metrics": "worst", "training.select": "worst"}, plugin=WORST)
+    assert selected["training"]["validation_worst"] is not None
+    (tmp_path / "mine.py").unlink()
+    runs = [one for one in harness.open_store(tmp_path / "store") if one.run_id != selected["run_id"]]
+    (verdict,) = Results(runs).verdicts("worst", margin=0.001).to_dict("records")
+    assert (verdict["variant"], verdict["seeds"]) == ("tta", 2)
+    values = {name: [one.metrics["worst"] for one in runs if one.variant == name] for name in ("base", "tta")}
+    assert verdict["difference"] == pytest.approx(np.mean(values["tta"]) - np.mean(values["base"]))
+    text = (harness.report(tmp_path / "store", tmp_path / "report").parent / "report.md").read_text()
+    assert "worst pixel" in text
+
+
 def test_13_doses_without_code(run: Any) -> None:
     found = [run({"architecture.bottleneck": f"attention(heads={heads})"}) for heads in (1, 4, 8)]
     assert len({one["run_id"] for one in found}) == 3
+
+
+def test_14_somebody_elses_predictions(run: Any, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        run({"training.seed": seed})
+    store = tmp_path / "store"
+    about = harness.export(tmp_path / "test.npy", preset="tiny")
+    shown = np.load(tmp_path / "test.npy")[:, : about["shown"]]
+    files = [tmp_path / f"{seed}.npy" for seed in (0, 1)]
+    for seed, path in enumerate(files):
+        np.save(path, np.repeat(shown[:, -1:], about["horizon"], axis=1) * (0.5 - 0.1 * seed))
+    assert all(one.scored for one in harness.score(files, "theirs", preset="tiny", store=store))
+    (verdict,) = harness.open_store(store).verdicts().to_dict("records")
+    assert (verdict["variant"], verdict["seeds"]) == ("theirs", 2)
+    assert verdict["difference"] > 0  # six steps of training are not enough to beat a faded last frame
+
+
+NOTEBOOK = '''
+@dataclass(frozen=True, kw_only=True)
+class Blurred(Component):
+    """A convolution of each channel by itself."""
+    slot: ClassVar[str] = "architecture.bottleneck"
+    name: ClassVar[str] = "blurred"
+    revision: ClassVar[int] = 1
+    width: int = setting(3, "side of the kernel, odd", at_least=1)
+
+    def build(self, channels):
+        return Frames(channels, channels, self.width, padding=self.width // 2, groups=channels)
+
+class Frames(nn.Conv2d):
+    def forward(self, features):
+        return super().forward(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+
+MINE = Variant(name="mine", summary="s", source="here", changes={"architecture.bottleneck": Blurred()})
+'''
+
+
+def test_15_all_of_it_from_a_notebook(quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class and a Variant of a session, runs and verdicts as frames, and the run opened again."""
+    session = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", session)
+    exec(compile(HEAD + NOTEBOOK, "a cell", "exec"), vars(session))
+    mine, kind = vars(session)["MINE"], vars(session)["Blurred"]
+    found = harness.ablate([mine], seeds=2, preset="tiny", store=tmp_path, progress=False)
+    assert set(found.frame()["variant"]) == {"base", "mine"}
+    assert list(found.verdicts()["variant"]) == ["mine"]
+    again = harness.open_store(tmp_path, components=[kind])[found[1].run_id]
+    assert again.experiment.get("architecture.bottleneck") == kind(width=3)
+    assert sum(one.numel() for one in again.model().parameters()) == again.parameters
 
 
 def test_16_dropout_freezing_pre_trained_weights_and_groups_of_parameters(run: Any, tmp_path: Path) -> None:

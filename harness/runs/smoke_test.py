@@ -46,6 +46,7 @@ def smoke_test(experiment: Experiment, source: Source) -> None:
     with preserved_randomness():
         rehearsal = _Rehearsal(experiment, source)
         frames = rehearsal.draw_a_batch()
+        rehearsal.measure(frames)
         rehearsal.ask_functions()
         model = rehearsal.build()
         rehearsal.predict(model)
@@ -95,6 +96,22 @@ class _Rehearsal:
         low, high = float(made.min()), float(made.max())
         if frames.min() >= 0 and frames.max() <= 1 and not 0 <= low <= high <= 1:
             raise RequestError(f"{who(one)}: apply gave intensities of {low:g} to {high:g}; wanted: 0 to 1")
+
+    def measure(self, frames: Tensor) -> None:
+        """Each metric beside the built-in ones."""
+        target = frames[:, self.shown :]
+        prediction, wanted = (0.9 * target + 0.05).clamp(0, 1), (len(target), self.horizon)
+        for one in self.experiment.metrics:
+            found = self._same_twice(one, "counts", lambda: one.counts(prediction.clone(), target.clone()))  # noqa: B023
+            right = isinstance(found, Tensor) and found.ndim == 3 and tuple(found.shape[:2]) == wanted
+            if not right or found.dtype != torch.float64:
+                shape = f"({wanted[0]}, {wanted[1]}, counts)"
+                raise RequestError(f"{who(one)}: counts gave {_described(found)}; wanted: a float64 tensor of shape {shape}")
+            if not found.isfinite().all():
+                raise RequestError(f"{who(one)}: counts of finite frames are not finite; wanted: finite numbers")
+            value = self._same_twice(one, "finish", lambda: one.finish(found.sum((0, 1)).tolist()))  # noqa: B023
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise RequestError(f"{who(one)}: finish gave {_described(value)}; wanted: a number")
 
     # --- functions of the share of the budget
 

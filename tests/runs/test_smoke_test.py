@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from trainings import cell_of, train
 
 from harness.component import Component, Shape, setting
+from harness.data.moving_mnist import MovingMnist
+from harness.data.source import Source
 from harness.errors import RequestError
+from harness.evaluation.metrics import Metric
 from harness.runs.cell import run_cell
 from harness.runs.job import Job
 from harness.runs.request import Request
@@ -378,6 +381,66 @@ class Average(Component):
         return ForgetfulAverage(model)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Score(Metric):
+    """A metric that does one thing wrong."""
+
+    name: ClassVar[str] = "score"
+    title: ClassVar[str] = "score"
+    higher_is_better: ClassVar[bool] = True
+    lowest: ClassVar[float] = 0.0
+    highest: ClassVar[float | None] = None
+    convention = "made up"
+    kind: str = setting("mean", "which")
+
+    def counts(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Any:
+        error = (prediction_BTCHW - target_BTCHW).abs().mean((2, 3, 4))[..., None].double()
+        CALLS.append(None)
+        found: Mapping[str, Any] = {
+            "mean": lambda: error.mean((1, 2)),
+            "number": lambda: float(error.mean()),
+            "float32": lambda: error.float(),
+            "nan": lambda: error / 0 * 0,
+            "dice": lambda: error * torch.rand(()),
+            "stateful": lambda: error * len(CALLS),
+        }
+        return found.get(self.kind, lambda: error)()
+
+    def finish(self, sums: Any) -> Any:
+        return "good" if self.kind == "text" else sums[0]
+
+
+class Spoiled(Source):
+    def validation(self, batch_size: int, device: torch.device | str) -> Iterator[Any]:
+        found: Mapping[str, Any] = {
+            "cut": lambda frames: frames[:, 1:],
+            "bytes": lambda frames: (frames * 255).byte(),
+            "nan": lambda frames: frames * float("nan"),
+        }
+        return (found.get(self.data.kind, lambda frames: frames)(one) for one in super().validation(batch_size, device))
+
+    def train_batch(self, *given: Any) -> Any:
+        found = super().train_batch(*given)
+        CALLS.append(None)
+        if self.data.kind == "dice":
+            random.random()
+        return found * (len(CALLS) % 7) / 7 if self.data.kind == "stateful" else found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clips(MovingMnist):
+    """Sequences with something wrong."""
+
+    name: ClassVar[str] = "clips"
+    kind: str = setting("cut", "which")
+
+    def open(self, digits_folder: Path | None = None) -> Source:
+        whole = super().open(digits_folder)
+        return Spoiled(self, whole._train, whole._validation, whole._test)
+
+
+SEQUENCES: dict[str, Any] = {"canvas": 16, "digit_size": 7, "input_frames": 3, "horizon": 3, "test_sequences": 4}
+
 ARCHITECTURE = "architecture=broken"
 CASES: list[tuple[Component, str, str, str]] = [
     (Broken(kind="Short"), ARCHITECTURE, r"float32 tensor of shape \(1, 2, 1, 16, 16\)", r"wanted.*\(1, 3, 1, 16, 16\)"),
@@ -410,6 +473,18 @@ CASES: list[tuple[Component, str, str, str]] = [
     (Augment(kind="nan"), "data.augment=augment", "not finite", "wanted: intensities of 0 to 1"),
     (Augment(kind="bright"), "data.augment=augment", "intensities of 3 to", "wanted: 0 to 1"),
     (Augment(kind="in place"), "data.augment=augment", "changed the frames", "wanted: a tensor of its own"),
+    (Score(kind="mean"), "metrics=score", r"a float64 tensor of shape \(2,\)", r"wanted.*\(2, 3, counts\)"),
+    (Score(kind="number"), "metrics=score", "counts gave a float", r"wanted: a float64 tensor"),
+    (Score(kind="float32"), "metrics=score", "counts gave a float32 tensor", r"wanted: a float64 tensor"),
+    (Score(kind="nan"), "metrics=score", "finite frames are not finite", "wanted: finite numbers"),
+    (Score(kind="dice"), "metrics=score", "drew from torch's global generator", "wanted: draws"),
+    (Score(kind="stateful"), "metrics=score", "other values for the same arguments", "wanted: a function"),
+    (Score(kind="text"), "metrics=score", r"finish gave a str \('good'\)", "wanted: a number"),
+    (Clips(kind="cut", **SEQUENCES), "data=clips", r"\(1, 5, 1, 16, 16\)", r"wanted.*\(1, 6, 1, 16, 16\)"),
+    (Clips(kind="bytes", **SEQUENCES), "data=clips", "a uint8 tensor", "wanted: a float32 tensor"),
+    (Clips(kind="nan", **SEQUENCES), "data=clips", "not finite", "wanted: intensities of 0 to 1"),
+    (Clips(kind="stateful", **SEQUENCES), "data=clips", "other values for the same arguments", "wanted: a function"),
+    (Clips(kind="dice", **SEQUENCES), "data=clips", "drew from python's random", "wanted: draws"),
     (Horizons(), "training.curriculum=horizons", r"gave 0\.0", "wanted: a whole number of frames, 1 to 3"),
     (Rates(), "training.schedule=rates", "gave 1.0", "wanted: finite numbers by name"),
     (Feeds(), "training.feeding=feeds", "drew from torch's global generator", "wanted: draws"),
@@ -423,7 +498,7 @@ CASES: list[tuple[Component, str, str, str]] = [
 def test_a_broken_component_is_named_with_what_it_gave_and_what_is_wanted(
     component: Component, name: str, came: str, wanted: str, tmp_path: Path
 ) -> None:
-    many = component.slot in ("loss", "data.augment")
+    many = component.slot in ("loss", "data.augment", "metrics")
     path = f"{component.slot}.{component.name}" if many else component.slot
     cell, source = cell_of({path: component})
     with pytest.raises(RequestError) as caught:

@@ -11,10 +11,14 @@ from harness.presets import preset
 from harness.testing import (
     ArchitectureContract,
     AugmentationContract,
+    AverageContract,
     CellContract,
     CurriculumContract,
+    DataContract,
+    FeedingContract,
     HeadContract,
     LossContract,
+    MetricContract,
     OptimizerContract,
     ScheduleContract,
     SkipContract,
@@ -66,6 +70,25 @@ class TestSchedule(ScheduleContract):
 
 class TestCurriculum(CurriculumContract):
     component = slots.HalfThenAll()
+
+
+class TestData(DataContract):
+    component = slots.ThreeDigits(
+        canvas=16, digit_size=7, input_frames=3, horizon=3, epoch_sequences=64, validation_sequences=4, test_sequences=5
+    )
+
+
+class TestAverage(AverageContract):
+    component = slots.SlowAverage(decay=0.5)
+
+
+class TestFeeding(FeedingContract):
+    component = slots.AlwaysTruth()
+    settings = {"architecture": "predrnn(layers=2, hidden=4, kernel=3, patch=2)"}  # noqa: RUF012
+
+
+class TestMetric(MetricContract):
+    component = slots.WorstPixel()
 
 
 def test_starts_as_the_base() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from harness.component import Component, setting
 from harness.data.augment import Augmentation
 from harness.data.moving_mnist import MovingMnist
+from harness.evaluation.metrics import FrameMean
 from harness.training.averages import ExponentialAverage
 from harness.training.feeding import Feeding
 from harness.training.schedules import WarmedUp
@@ -174,3 +175,19 @@ class ScaledStart(FileStart):
             for parameter in model.parameters():
                 parameter.mul_(self.factor)
         return said
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorstPixel(FrameMean):
+    """The largest absolute error of a frame; a ratio of sums gives `counts` and `finish` instead, as `csi` does."""
+
+    name: ClassVar[str] = "worst-pixel"
+    title: ClassVar[str] = "worst pixel"
+    higher_is_better: ClassVar[bool] = False
+    lowest: ClassVar[float] = 0.0
+    highest: ClassVar[float | None] = 1.0
+    convention = "largest absolute error of a frame's pixels and channels, the mean over frames"
+
+    def values(self, prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
+        """(N,)."""
+        return (prediction_NCHW - target_NCHW).abs().flatten(1).amax(1)
