@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from harness.cli import ablate, bench, compare, data, doctor, predict, report, run, score, show, start, study
+from harness.cli import ablate, bench, compare, data, doctor, forecast, predict, report, run, score, show, start, study
 from harness.cli import list as listed
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.system import signals
@@ -32,6 +32,7 @@ app.command()(ablate.ablate)
 app.command("list")(listed.list_)
 app.command()(show.show)
 app.command()(predict.predict)
+app.command()(forecast.forecast)
 app.command()(score.score)
 app.command()(report.report)
 app.command()(compare.compare)

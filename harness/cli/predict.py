@@ -15,6 +15,7 @@ def predict(
     run_id: RunIdArgument,
     out: Path = option(Path("sample.png"), "A .png strip or a .gif animation.", flag="--out -o"),
     index: int = option(0, "Which test sequence.", flag="--index -i"),
+    data: Path | None = option(None, "Where the file of its training data is now."),
     where: DeviceOptions,
     stored: StoreOptions,
     plugins: PluginOptions,
@@ -23,6 +24,6 @@ def predict(
     from harness.runs.sample import draw_run
     from harness.system.devices import choose_device
 
-    store, device = stored.open(), where.device
-    ssim = draw_run(store, store.find(run_id), plugins.variants(), out, index, choose_device(device), where.digits)
+    store, device = stored.open(), choose_device(where.device)
+    ssim = draw_run(store, store.find(run_id), plugins.variants(), out, index, device, where.digits, data)
     say(f"{out}: test sequence {index}, SSIM {ssim:.3f}")

@@ -234,7 +234,7 @@ def check_unit(path: Path, frames_BTCHW: NDArray[Any], names: Sequence[int]) -> 
     for name, sequence in zip(names, frames_BTCHW, strict=True):
         bad = sequence[~((sequence >= 0) & (sequence <= 1))]
         if bad.size:
-            raise RequestError(f"{path}: sequence {name} holds {bad.flat[0]}; {OUT_OF_RANGE}")
+            raise RequestError(f"{path}: sequence {name} holds {bad.flat[0]!s}; {OUT_OF_RANGE}")
 
 
 OUT_OF_RANGE = (

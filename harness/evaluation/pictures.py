@@ -59,6 +59,13 @@ def animation(shown: Frames, truth: Frames, predictions: Mapping[str, Frames], *
     return _encode(images, "GIF")
 
 
+def forecast(shown: Frames, predicted: Frames) -> bytes:
+    """A GIF of the input frames, then of what is predicted."""
+    images = [_labelled([("", frame)], "input") for frame in _rgb(shown)]
+    images += [_labelled([("", frame)], f"forecast {step}") for step, frame in enumerate(_rgb(predicted), 1)]
+    return _encode(images, "GIF")
+
+
 def difference(truth: Frames, prediction: Frames) -> Pixels:
     """Prediction minus truth as colours: white where equal, blue where too dark, red where too bright."""
     delta = (prediction - truth).mean(axis=1)

@@ -208,7 +208,7 @@ def check_build(name: str, *, kernel: int, patch: int, height: int, width: int) 
     if height % patch or width % patch:
         raise RequestError(
             f"frames of {height}x{width} pixels; {name} with patch {patch} needs multiples of {patch}: "
-            "resize or pad the frames, or change patch"
+            f"pad the frames (--set data.pad={patch}, of a file), or change patch"
         )
 
 
@@ -223,7 +223,7 @@ def _check_frames(frames_BTCHW: Tensor, horizon: int, channels: int, patch: int)
     if height % patch or width % patch:
         raise RequestError(
             f"frames of {height}x{width} pixels; this network needs multiples of {patch}: "
-            "resize or pad the frames, or change its patch"
+            f"pad the frames (--set data.pad={patch}, of a file), or change its patch"
         )
 
 

@@ -167,5 +167,5 @@ def _check_frames(frames_BTCHW: Tensor, horizon: int, stride: int) -> None:
     if height % stride or width % stride:
         raise RequestError(
             f"frames of {height}x{width} pixels; this architecture needs multiples of {stride}: "
-            "resize or pad the frames, or change architecture.widths or architecture.patch"
+            f"pad the frames (--set data.pad={stride}, of a file), or change architecture.widths or architecture.patch"
         )

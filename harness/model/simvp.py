@@ -79,7 +79,7 @@ def check_size(height: int, width: int, stride: int) -> None:
     if height < stride or width < stride or height % stride or width % stride:
         raise RequestError(
             f"frames of {height}x{width} pixels; this network needs multiples of {stride}: "
-            "resize or pad the frames, or lower architecture.stages"
+            f"pad the frames (--set data.pad={stride}, of a file), or lower architecture.stages"
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.component import Find
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import outdated_metrics
 from harness.experiment import Experiment
 from harness.store import REDO, Cell, DamagedRecord, Run, Store, validated
@@ -90,9 +90,27 @@ def note_sources(cell: Cell, tested: Mapping[str, Any], trained: Mapping[str, An
         )
 
 
-def stored_experiment(store: Store, run: Run, find: Find) -> Experiment:
-    """The experiment of a run's record. Raises DamagedRecord or RequestError when it cannot be read back."""
+def stored_experiment(store: Store, run: Run, find: Find, data: Path | None = None) -> Experiment:
+    """The experiment of a run's record; its relative paths are those of the folder where it was made.
+
+    Args:
+        data: where the file of its training data is now.
+
+    Raises DamagedRecord or RequestError when it cannot be read back.
+    """
     if "predictions" in store.record_of(run):
         raise HarnessError(f"run {run.run_id} has no network here: its predictions were made elsewhere")
     with validated(run.path):
-        return Experiment.from_dict(store.record_of(run).get("experiment", {}), find)
+        record = store.record_of(run)
+        experiment = Experiment.from_dict(record.get("experiment", {}), find)
+        folder = Path(str(record.get("folder", "")))
+    changes: dict[str, object] = {}
+    for path in ("data.path", "data.evaluation"):
+        given = experiment.get(path)
+        if given and not Path(given).expanduser().exists() and (folder / given).exists():
+            changes[path] = str(folder / given)
+    if data is not None:
+        if experiment.get("data.path") is None:
+            raise RequestError(f"run {run.run_id} was not trained on a file, so --data means nothing to it")
+        changes["data.path"] = str(data)
+    return experiment.replace(changes, find) if changes else experiment

@@ -92,7 +92,8 @@ def evaluate_cell(
         "revisions": cell.record()["revisions"],
     }
     if source.content is not None:
-        result["data"] = source.about
+        result["data"] = about = source.about
+        result["digits"] = source.digits | {name: str(about[name]) for name in ("test", "test_in_training")}
         source.check_unchanged()
     sequences = {HEADLINE: scores["model"].per_sequence(HEADLINE)}
     if earlier is not None:

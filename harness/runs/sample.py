@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.data.source import Source, open_source
 from harness.errors import HarnessError, RequestError
 from harness.evaluation import pictures
-from harness.evaluation.mean import MetricMean
+from harness.evaluation.mean import MetricMean, frame_counts
 from harness.evaluation.views import predict
 from harness.runs.outcome import stored_experiment
 from harness.store import Run, Store, validated
@@ -31,13 +31,20 @@ class Sampler:
     Args:
         indices: the test sequences.
         digits: a file of digits instead of the usual ones.
+        data: where the file of the training data is now.
     """
 
     def __init__(
-        self, store: Store, variants: Variants, indices: Sequence[int], device: str, digits: Path | None = None
+        self,
+        store: Store,
+        variants: Variants,
+        indices: Sequence[int],
+        device: str,
+        digits: Path | None = None,
+        data: Path | None = None,
     ) -> None:
         self.store, self.components, self.indices = store, variants.components, indices
-        self.device, self.digits = torch.device(device), digits
+        self.device, self.digits, self.data = torch.device(device), digits, data
         self._source: Source | None = None
         self._sequences: dict[int, torch.Tensor] = {}
 
@@ -47,7 +54,7 @@ class Sampler:
         The run need not be tested, only trained. Raises HarnessError when it is not, RequestError for other data than its own
         and for an index that the test set does not have.
         """
-        experiment = stored_experiment(self.store, run, self.components.find)
+        experiment = stored_experiment(self.store, run, self.components.find, self.data)
         training = self.store.training_of(run)
         if (summary := training.read_or_none("training.json")) is None:
             raise HarnessError(
@@ -62,10 +69,15 @@ class Sampler:
             self._sequences = self._read(self._source, experiment.data.test_sequences)
         model = load_model(experiment, self._source.shape, checkpoint, self.device)
         shown, horizon = experiment.data.input_frames, experiment.data.horizon
-        predicted = {}
+        predicted, missing = {}, self._source.missing
         for index in self.indices:
             inputs = self._sequences[index][None, :shown]
+            if missing is not None:
+                inputs = missing.filled(inputs)
             predicted[index] = predict(model, inputs, horizon, experiment.inference.views, experiment.training.precision)[0]
+        if missing is not None:
+            predicted = {index: missing.area(one) for index, one in predicted.items()}
+            return shown, {index: missing.area(one) for index, one in self._sequences.items()}, predicted
         return shown, self._sequences, predicted
 
     def _check_data(self, run: Run, source: Source) -> None:
@@ -74,7 +86,8 @@ class Sampler:
             pairs = [(name, str(recorded[name]), here) for name, here in source.identity.items()]
         if other := [f"{name} {then[:32]}, here {here[:32]}" for name, then, here in pairs if then != here]:
             raise RequestError(
-                f"run {run.run_id} was made with other data ({'; '.join(other)}); name its digits with --digits or HARNESS_DIGITS"
+                f"run {run.run_id} was made with other data ({'; '.join(other)}); name its digits with "
+                "--digits or HARNESS_DIGITS, its file with --data"
             )
 
     def _read(self, source: Source, count: int) -> dict[int, torch.Tensor]:
@@ -90,17 +103,27 @@ class Sampler:
         raise RequestError(f"--index {max(self.indices)}; the test set has {first} sequences, fewer than that")
 
 
-def draw_run(store: Store, run: Run, variants: Variants, out: Path, index: int, device: str, digits: Path | None) -> float:
+def draw_run(
+    store: Store,
+    run: Run,
+    variants: Variants,
+    out: Path,
+    index: int,
+    device: str,
+    digits: Path | None,
+    data: Path | None = None,
+) -> float:
     """Predicts one test sequence with a run's checkpoint, draws it to `out` (.png or .gif), and returns its SSIM.
 
     Raises RequestError and HarnessError as `Sampler.predict` does.
     """
     if out.suffix.lower() not in (".png", ".gif"):
         raise RequestError(f"--out {out}: choose a file that ends in .png (a strip) or .gif (an animation)")
-    shown, sequences, predictions = Sampler(store, variants, [index], device, digits).predict(run)
+    shown, sequences, predictions = Sampler(store, variants, [index], device, digits, data).predict(run)
     frames, prediction = sequences[index], predictions[index]
     mean = MetricMean()
-    mean.update(prediction[None], frames[None, shown:])
+    missing = bool(frames.isnan().any())
+    mean.add(frame_counts(prediction[None], frames[None, shown:], mean.metrics.values(), missing=missing))
     whole, predicted = as_array(frames), {"prediction": as_array(prediction)}
     if out.suffix.lower() == ".png":
         content = pictures.strip(whole[:shown], whole[shown:], predicted)
@@ -114,6 +137,6 @@ def draw_run(store: Store, run: Run, variants: Variants, out: Path, index: int, 
 
 
 def as_array(frames: torch.Tensor) -> NDArray[np.float32]:
-    """Frames to draw, clamped to [0, 1]."""
-    found: NDArray[np.float32] = frames.detach().float().clamp(0, 1).cpu().numpy()
+    """Frames to draw, clamped to [0, 1]; missing values are black."""
+    found: NDArray[np.float32] = frames.detach().float().nan_to_num(0.0).clamp(0, 1).cpu().numpy()
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from harness import REVISIONS
@@ -54,6 +55,7 @@ class Cell:
 
     def record(self) -> dict[str, Any]:
         """Plain values for experiment.json."""
+        files = any(self.experiment.get(path) for path in ("data.path", "data.evaluation"))
         return {
             "variant": self.variant,
             "preset": self.preset,
@@ -65,4 +67,4 @@ class Cell:
             "sources": dict(self.sources),
             "identity": dict(self.identity),
             "experiment": self.experiment.to_dict(),
-        }
+        } | ({"folder": str(Path.cwd())} if files else {})

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def _without_paths(experiment: Experiment) -> dict[str, Any]:
+    """The experiment's record without paths of data, whose content has a name of its own."""
+    record = experiment.to_dict()
+    record["data"] |= {name: "" for name in ("path", "evaluation") if record["data"].get(name)}
+    return record
+
+
 class BoundStudy:
     """A study of one composition: its search space, its fixed arms, its seeds and its identity.
 
@@ -49,7 +56,7 @@ class BoundStudy:
             "study": study.name,
             "variant": asked.variant,
             "preset": asked.request.preset,
-            "experiment": experiment.to_dict(),
+            "experiment": _without_paths(experiment),
             "data": dict(data),
             "revision": REVISIONS["training"],
             "objectives": list(asked.objectives),

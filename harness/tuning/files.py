@@ -21,14 +21,16 @@ def to_toml(settings: Mapping[str, object], comments: Iterable[str] = ()) -> str
         if any(other.startswith(f"{path}.") for other in paths):
             path = f"{path}.name"
         section, _, name = path.rpartition(".")
-        if not section or not all(_KEY.fullmatch(part) for part in path.split(".")):
+        if not all(_KEY.fullmatch(part) for part in path.split(".")):
             raise HarnessError(f"{path!r} is no path of a setting")
         sections.setdefault(section, {})[name] = value
     lines = ["# " + "".join(one if one.isprintable() else " " for one in comment) for comment in comments]
-    for section, values in sections.items():
+    for section, values in sorted(
+        sections.items(), key=lambda item: item[0] != ""
+    ):  # a table would take what stands below it
         lines += [
             "",
-            f"[{section}]",
+            *([f"[{section}]"] if section else []),
             *(f"{name} = {_literal(f'{section}.{name}', value)}" for name, value in values.items()),
         ]
     return "\n".join(lines).lstrip("\n") + "\n"

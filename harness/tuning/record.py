@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
+from harness.notation import differences
+from harness.presets import preset
 from harness.store import DamagedRecord, Folder, Store
 from harness.studies import Arm, Scalar
 from harness.system.secrets import redact
@@ -133,7 +135,7 @@ class StudyRecord:
         if (best := record["best"]) is not None:
             folder = Folder(self.folder.path / self.bound.study.name)
             path = folder.path / f"{self.bound.id}.toml"
-            text = redact(to_toml(best["settings"], self._comments(best, path)))
+            text = redact(to_toml({**self._data(), **best["settings"]}, self._comments(best, path)))
             folder.write_bytes(path.name, text.encode())
             if newest:
                 path = folder.path / "best.toml"
@@ -141,6 +143,11 @@ class StudyRecord:
             best["config"] = str(path)
         self.folder.write(self.name, record)
         return record
+
+    def _data(self) -> dict[str, object]:
+        """The settings of the data where they are not the preset's: a config without them would train on something else."""
+        start = preset(self.bound.asked.request.preset).to_dict()["data"]
+        return dict(differences({"data": self.bound.experiment.to_dict()["data"]}, {"data": start}))
 
     def _comments(self, best: Mapping[str, Any], path: Path) -> list[str]:
         asked = self.bound.asked

@@ -282,6 +282,16 @@ def _troubles(found: Records, missing: Sequence[Trouble]) -> Section | None:
     return Section("missing", "What is missing", (words,), (table,), commands=commands)
 
 
+def _unseen(main: Group) -> str:
+    """What the test sequences have to do with training."""
+    data = main.first.digits
+    if data.get("source") in ("embedded", "idx"):
+        return "which are drawn from digits that neither training nor validation sees"
+    if (repeated := data.get("test_in_training", "0")) not in ("0", "None"):
+        return f"of which {repeated} of {data.get('test')} occur in training, frame by frame"
+    return "which are a part of the data that neither training nor validation sees"
+
+
 def _method(result: Analysis, found: Records, variants: Variants) -> Section:
     main = result.groups[0]
     runs = [run for group in (*result.groups, *result.matched) for run in group.runs]
@@ -291,8 +301,8 @@ def _method(result: Analysis, found: Records, variants: Variants) -> Section:
         f"{found.superseded} superseded records were left out.",
         f"Headline metric: {METRICS['ssim'].title}, {METRICS['ssim'].convention}. 'SSIM' alone names no number: on the same "
         "frames the conventions below differ by more than most ideas bring.",
-        "Selection: each training keeps the weights with the best validation SSIM; tables report test sequences, which are drawn "
-        "from digits that neither training nor validation sees, and are the same for every run of a table.",
+        f"Selection: each training keeps the weights with the best validation SSIM; tables report test sequences, {_unseen(main)}, "
+        "and are the same for every run of a table.",
     ]
     if dirty:
         paragraphs.append(f"Some runs were made from code with uncommitted changes ({'; '.join(dirty[:5])}).")

@@ -101,7 +101,8 @@ def facts(main: Group) -> dict[str, str]:
         "Seeds": listed(main.seeds),
         "Runs": f"{len(main.runs)} in the first table",
         "Device": "; ".join(map(shorten, main.devices)),
-        "Test set": f"{main.first.test_digest[:16]}, {number(used.get(settings.TEST_SEQUENCES))} sequences",
+        "Test set": f"{main.first.test_digest[:16]}, "
+        f"{main.first.digits.get('test') or number(used.get(settings.TEST_SEQUENCES))} sequences",
         "Versions": "; ".join(distinct(f"torch {run.facts['torch']}" for run in main.runs if "torch" in run.facts))
         or "not recorded",
         "Margin": f"{main.margin:g} SSIM",
