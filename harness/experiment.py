@@ -44,6 +44,9 @@ class Training(Node):
 
     where: ClassVar[str] = "training"
     seed: int = setting(0, "seed of initialisation and of the training sequences", at_least=0, at_most=2**31 - 1)
+    data_order: int = setting(
+        0, "another number: the same initialisation, other training sequences", at_least=0, at_most=2**31 - 1, neutral=0
+    )
     batch_size: int = setting(32, "sequences a step", at_least=1, at_most=65536)
     steps: int | None = setting(None, "budget in optimizer steps", at_least=1, at_most=MOST)
     epochs: float | None = setting(None, "budget in passes over the training sequences", above=0, at_most=1e6)

@@ -99,6 +99,7 @@ def fit(
         micro_batches = MicroBatcher(
             training.batch_size, options.auto_batch, lambda text: progress.note(f"validation: {text}")
         )
+        sequences = sequences_seed(training.seed, training.data_order)
         saved_at, validation = time.monotonic(), state.last_ssim
         last_loss, at_blank = None, Blank(progress.note)
 
@@ -113,7 +114,7 @@ def fit(
             torch.manual_seed(derived_seed(training.seed, state.step))  # for components that draw as they run
             horizon = horizon_at(experiment, done)
             wanted = (training.batch_size, horizon, device)
-            frames = feed(training.seed, state.step, *wanted)
+            frames = feed(sequences, state.step, *wanted)
             use_truth = None
             if training.feeding is not None:
                 generator = torch.Generator().manual_seed(derived_seed(training.seed, f"feeding/{state.step}"))
@@ -136,7 +137,7 @@ def fit(
                 use_truth_BT=use_truth,
                 fill=source.fill,
                 distributed=distributed,
-                meanwhile=lambda: feed.prepare(training.seed, state.step + 1, *wanted),
+                meanwhile=lambda: feed.prepare(sequences, state.step + 1, *wanted),
             )
             if average is not None and not taken.skipped:
                 average.update()
@@ -214,6 +215,11 @@ def progress_of(experiment: Experiment, state: State) -> float:
         return min(1.0, _spent(state) / training.seconds)
     assert training.steps is not None, "the experiment is not resolved"
     return min(1.0, state.step / training.steps)
+
+
+def sequences_seed(seed: int, data_order: int) -> int:
+    """The seed of the training sequences: the training's own, or with a data order one made of both."""
+    return derived_seed(seed, f"order/{data_order}") if data_order else seed
 
 
 def horizon_at(experiment: Experiment, progress: float) -> int:

@@ -14,12 +14,21 @@ from trainings import cell_of, train
 from harness.data.source import Source
 from harness.evaluation import mean
 from harness.evaluation.metrics.csi import CriticalSuccessIndex
+from harness.training.blank import Blank
 
 
 @pytest.fixture(scope="module")
 def source() -> Source:
     torch.set_num_threads(1)
     return cell_of()[1]
+
+
+def validations_measure(name: str, values: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts these values of a metric in place of what validations measure; the blank frame is not measured."""
+    measured, overall = iter(values), mean.MetricMean.overall
+    monkeypatch.setattr(mean.MetricMean, "overall", lambda self: overall(self) | {name: next(measured)})
+    monkeypatch.setattr(Blank, "predictors", {})
+    monkeypatch.setattr(Blank, "compare", lambda *arguments: None)
 
 
 @pytest.mark.parametrize(
@@ -36,9 +45,7 @@ def source() -> Source:
 def test_the_checkpoint_is_the_best_by_the_selected_metric_in_its_direction(
     select: str, values: list[float], best: int, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = iter(values)
-    overall = mean.MetricMean.overall
-    monkeypatch.setattr(mean.MetricMean, "overall", lambda self: overall(self) | {select: next(measured)})
+    validations_measure(select, values, monkeypatch)
     settings: dict[str, Any] = {"training.select": select, "training.validate_every": 2}
     settings |= {"metrics": "csi"} if select == "csi" else {}
     cell, _ = cell_of(settings, source=source)
@@ -51,9 +58,7 @@ def test_the_checkpoint_is_the_best_by_the_selected_metric_in_its_direction(
 
 
 def test_patience_counts_the_selected_metric(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = iter([5.0, 6.0, 4.0])
-    overall = mean.MetricMean.overall
-    monkeypatch.setattr(mean.MetricMean, "overall", lambda self: overall(self) | {"mse": next(measured)})
+    validations_measure("mse", [5.0, 6.0, 4.0], monkeypatch)
     changes = {"training.select": "mse", "training.validate_every": 2, "training.patience": 1}
     cell, _ = cell_of(changes, source=source)
     summary, _ = train(cell, source, tmp_path)
