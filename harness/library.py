@@ -83,6 +83,7 @@ def ablate(
     equal: str = "steps",
     sweep: Mapping[str, Sequence[object]] | None = None,
     tune: int = 0,
+    controls: bool = False,
     preset: str | None = None,
     settings: Mapping[str, object] | None = None,
     store: str | Path | None = None,
@@ -106,6 +107,7 @@ def ablate(
         equal: steps, seconds, flops or parameters; see `harness ablate --help`.
         sweep: config path -> values: arms are every variant with every value.
         tune: trials of its learning rate that every arm gets first, on validation and on a seed of their own.
+        controls: add arms whose verdict is known, which show whether the regime can tell arms apart.
         workers: cells at the same time, in processes of their own. With 1, cells run in this process, one after the other; only
             there can they use classes of this session.
 
@@ -133,6 +135,7 @@ def ablate(
         request=request,
         match=equal,
         tune=tune,
+        controls=controls,
         plugins=_files(plugins),
         options=options or RunOptions(),
         workers=workers,

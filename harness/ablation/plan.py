@@ -52,6 +52,7 @@ class Ablation(Jobs):
         retries: how often to try a failed cell again.
         max_hours: after this time the cells under way save their state and stop; None for no limit.
         rule: which of the seeds each arm needs, with `--seeds auto`; None: all of them.
+        controls: also run arms whose verdict is known (see `harness.ablation.controls`).
     """
 
     plan: str
@@ -64,8 +65,11 @@ class Ablation(Jobs):
     max_hours: float | None = None
     command: str = ""
     rule: SeedRule | None = None
+    controls: bool = False
 
     def __post_init__(self) -> None:
+        if self.controls and self.plan == "a-a":
+            raise RequestError("plan a-a is a control itself; leave --controls out")
         if self.rule is not None and self.plan == "a-a":
             raise RequestError("plan a-a measures noise with a number of seeds chosen before: give --seeds 5, not auto")
         if self.rule is not None and len(self.seeds) != self.rule.most:

@@ -70,10 +70,13 @@ class PlanRecord:
         store: Store,
         left_out: Mapping[str, str] = MappingProxyType({}),
         tuned: Mapping[str, Tuned] = MappingProxyType({}),
+        controls: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._facts: dict[str, Any] = {"reference": REFERENCE, "command": ablation.command, "left_out": dict(left_out)}
         if tuned:
             self._facts["tuned"] = {name: asdict(one) for name, one in tuned.items()}
+        if controls:
+            self._facts["controls"] = dict(controls)
         request = ablation.request
         settings = {**(request.config or {}), **(request.settings or {})}
         self._store, self._folder = store, Folder(store.part("plans"))
@@ -87,6 +90,8 @@ class PlanRecord:
         }
         if ablation.tune:
             self._spec["tune"] = ablation.tune
+        if ablation.controls:
+            self._spec["with_controls"] = True
         if ablation.rule is not None:
             self._spec["seed_rule"] = ablation.rule.record()
         self._name = f"{key_of(self._spec)}.json"

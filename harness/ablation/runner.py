@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from harness.ablation.auto import Standing, decide
+from harness.ablation.controls import controls
 from harness.ablation.plan import PARAMETERS_WITHIN, REFERENCE, Ablation, Planned, arms, expand
 from harness.ablation.record import RATE, PlanRecord, Row, Tuned
 from harness.data.source import Source
@@ -48,13 +49,20 @@ class Runner:
         self.left_out = found.left_out
         self.names = found.names
         first = ablation.seeds if ablation.rule is None else ablation.seeds[: ablation.rule.looks[0]]
-        self.rows = [Row(planned) for planned in expand(ablation.plan, found.names, first)]
+        self.controls = self._controls() if ablation.controls else {}
+        names = [*found.names, *(one for one in self.controls.values() if one not in found.names)]
+        self.rows = [Row(planned) for planned in expand(ablation.plan, names, first)]
         self.source: Source | None = None
         self._tuned = tuned
         self._values: dict[Planned, float | None] = {}
-        self._record = PlanRecord(ablation, store, self.left_out, tuned)
+        self._record = PlanRecord(ablation, store, self.left_out, tuned, self.controls)
         for name, reason in self.left_out.items():
             note(f"left out: {name}: {reason}")
+
+    def _controls(self) -> dict[str, str]:
+        """The rows of the controls, by what they are for."""
+        base = self.ablation.request.experiment(self.variants, REFERENCE)
+        return {role: self.variants.compose(text).name for role, text in controls(base).items()}
 
     def prepare(self) -> list[Row]:
         """Makes the cells whose budget is known, and marks those that the store has. Trains nothing.
@@ -78,6 +86,8 @@ class Runner:
             return None
         values: dict[str, dict[int, float | None]] = {name: {} for name in self.names}
         for row in self.rows:
+            if row.planned.label not in values:
+                continue  # a control, which has no verdict by the rule
             if row.status == "finished" and row.cell is not None:
                 if row.planned not in self._values:
                     result = self.store.run(row.cell).read("result.json")
@@ -134,6 +144,11 @@ class Runner:
         """The request with the budget that makes a cell cost what base costs; None while base's cost is not known yet."""
         ablation = self.ablation
         request = replace(ablation.request, arm=self._arm(planned))
+        if planned.variant in self.controls.values():  # it has its own budget, whatever --set says
+            dose = {path for one in self.variants.compose(planned.variant).variants for path in one.dose}
+            return replace(
+                request, settings={path: one for path, one in (request.settings or {}).items() if path not in dose}
+            )
         if ablation.match in ("steps", "parameters") or planned.variant == REFERENCE:
             return request
         of_base = replace(request, arm=self._arm(Planned(REFERENCE, REFERENCE, planned.seed)))

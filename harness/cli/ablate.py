@@ -43,6 +43,9 @@ def ablate(
     tune: int = option(
         0, "First tune every arm's learning rate by so many trials, on validation and on a seed of their own.", at_least=0
     ),
+    controls: bool = option(
+        False, "Add arms whose verdict is known: other sequences (no difference), half the budget (hurts), twice (helps)."
+    ),
     asked: RequestOptions,
     where: DeviceOptions,
     stored: StoreOptions,
@@ -74,6 +77,7 @@ def ablate(
         request=request,
         match=match,
         tune=tune,
+        controls=controls,
         plugins=plugins.files,
         third_party=not plugins.no_plugins,
         options=options,
@@ -101,6 +105,8 @@ def ablate(
         "cells": [row.record() for row in rows],
         "left_out": runner.left_out,
     }
+    if runner.controls:
+        document["controls"] = runner.controls
     if tuned:
         document["tuned"] = {name: asdict(one) for name, one in tuned.items()}
     if rule is not None and (standing := runner.standing()) is not None:
