@@ -13,11 +13,17 @@ from harness.errors import RequestError
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What differs between two stores: a JSON document, the same in lines to print, and whether something got worse."""
+    """What differs between two stores: a JSON document, the same in lines to print, and the answer.
+
+    Args:
+        regressed: something got worse.
+        undecided: nothing is known to have got worse, but not all rows are equivalent or better.
+    """
 
     document: dict[str, Any]
     lines: tuple[str, ...]
     regressed: bool
+    undecided: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,11 @@ def compare(
     asked: ReportOptions,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what changed beyond noise from A to B; exit code 1 when something got worse, 2 when nothing is comparable."""
+    """Say what changed beyond noise from A to B.
+
+    Exit code 0: every row is equivalent within the margin, or better. 1: something got worse. 3: undecided, with the seeds that
+    it would take. 2: nothing is comparable.
+    """
     report = asked.load()
     if report.compare is None:
         raise RequestError(f"report {asked.report!r} cannot compare; choose another with --report")
@@ -30,5 +34,5 @@ def compare(
     else:
         for line in difference.lines:
             say(line)
-    if difference.regressed:
-        raise typer.Exit(1)
+    if difference.regressed or difference.undecided:
+        raise typer.Exit(1 if difference.regressed else 3)

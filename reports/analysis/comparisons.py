@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,12 +23,14 @@ from reports.analysis.ttests import (
     HUGE,
     TTest,
     holm,
+    holm_levels,
     is_flat,
     mean_of,
     median_interval,
     paired_t,
     rounding,
     sign_test,
+    t_interval,
     welch_t,
 )
 from reports.analysis.verdicts import Kind, Verdict
@@ -64,12 +66,13 @@ class Comparison:
     """Treated minus baseline, in units of the metric, and what may be said of it.
 
     Paired: `differences` are by seed, in the order of `seeds`. Unpaired (Welch): both are empty and `n` is the smaller arm.
-    `mean`, `sd` (of the differences), `low` and `high` (95%, unadjusted) are None where they do not exist; so is `p`
-    (two-sided), with `p_adjusted` (Holm over the table), and `p_equivalence` (TOST at `margin`) with its adjusted value.
-    `relative` is the mean difference over the baseline's absolute mean. `better` counts the seeds that improved, `worse`
-    those that got worse. `p_sign` (two-sided, ties dropped) and the median's interval (at least 95%; None below 6 seeds)
-    assume no distribution. `unpaired` names seeds that only one side has; `excluded` seeds at which either side is not
-    finite.
+    `mean`, `sd` (of the differences), `low` and `high` are None where they do not exist; so is `p` (two-sided), with
+    `p_adjusted` (Holm over the family), and `p_equivalence` (TOST at `margin`) with its adjusted value. `low` and `high` are
+    the interval at the level at which Holm tested it: it excludes 0 if and only if `p_adjusted` is at most alpha; `low_alone`
+    and `high_alone` are at 95%, for this comparison alone. `relative` is the mean difference over the baseline's absolute mean.
+    `better` counts the seeds that improved, `worse` those that got worse. `p_sign` (two-sided, ties dropped) and the median's
+    interval (at least 95%; None below 6 seeds) assume no distribution. `unpaired` names seeds that only one side has;
+    `excluded` seeds at which either side is not finite.
     """
 
     name: str
@@ -83,6 +86,8 @@ class Comparison:
     sd: float | None = None
     low: float | None = None
     high: float | None = None
+    low_alone: float | None = None
+    high_alone: float | None = None
     p: float | None = None
     p_adjusted: float | None = None
     p_equivalence: float | None = None
@@ -98,9 +103,27 @@ class Comparison:
     excluded: tuple[int, ...] = ()
     baseline: Estimate | None = None
     treated: Estimate | None = None
+    error: float | None = None
+    df: float | None = None
+    """Standard error of `mean`, and its degrees of freedom."""
+
+    def document(self, reference: str = "base") -> dict[str, Any]:
+        """One entry of `comparisons` in JSON: arm, reference, difference, adjusted interval, adjusted p, verdict."""
+        return {
+            "arm": self.name,
+            "reference": reference,
+            "seeds": self.n,
+            "difference": self.mean,
+            "low": self.low,
+            "high": self.high,
+            "p": self.p_adjusted,
+            "verdict": self.verdict.kind.value,
+            "words": self.verdict.words,
+            "seeds_needed": self.verdict.seeds_needed,
+        }
 
 
-PENDING = Verdict(Kind.NO_VERDICT, "no verdict yet")
+PENDING = Verdict(Kind.UNDECIDED, "no verdict yet")
 
 
 def estimate(values: Values | Sequence[float | None]) -> Estimate:
@@ -150,12 +173,12 @@ def compare_all(
     """Each treated sample against the baseline, paired by seed, with Holm's adjustment over all of them.
 
     `margin` is the difference, in units of the metric, below which the user does not care; for a cost, pass
-    `higher_is_better=False` and a margin in its units. Verdicts, in this order: no verdict (a value is not finite, or every
-    difference is the same non-zero number); not enough seeds (fewer than 3); identical; helps or hurts (Holm-adjusted p <=
-    alpha, by sign); no difference beyond the margin (Holm-adjusted TOST p <= alpha); not enough seeds.
+    `higher_is_better=False` and a margin in its units. Verdicts are those of `verdicts.Kind`: failed (a value is None or not
+    finite), equivalent (identical, or Holm-adjusted TOST p <= alpha), helps or hurts (Holm-adjusted p <= alpha, by sign),
+    undecided (fewer than 3 seeds, every difference the same non-zero number, or neither p is small).
 
     A run whose metric is not finite blocks the verdict: leaving it out would judge a variant by the seeds that it survived.
-    A comparison that cannot be tested still counts in Holm's table, so a failed run makes no other claim easier.
+    A comparison that cannot be tested still counts in Holm's family, so a failed run makes no other claim easier.
 
     Raises RequestError where the margin is not a positive number, alpha is outside (0, 1), or a value is no number.
     """
@@ -186,11 +209,11 @@ def compare_unpaired(
     flat = is_flat(x, x) and is_flat(y, y)
     verdict = PENDING
     if excluded:
-        verdict = verdicts.unusable(excluded)
+        verdict = verdicts.failed(b.excluded, a.excluded)
     elif min(a.n, b.n) < MINIMUM_SEEDS:
         verdict = verdicts.too_few(min(a.n, b.n))
     elif flat and is_flat(x + y, x + y):
-        verdict = Verdict(Kind.IDENTICAL, f"identical in every seed of both ({a.n} and {b.n})")
+        verdict = Verdict(Kind.EQUIVALENT, f"equivalent: identical in every seed of both ({a.n} and {b.n})")
     elif flat:
         verdict = verdicts.no_spread(mean)
     draft = Comparison(
@@ -215,11 +238,14 @@ def regression(
 ) -> Comparison:
     """Whether B is worse than A beyond noise: it is if, and only if, the verdict's kind is HURTS.
 
-    Paired by seed where at least 3 seeds are common; otherwise Welch's test over all seeds of both.
+    Paired by seed where at least 3 seeds are common, or where the runs of common seeds are identical; otherwise Welch's test
+    over all seeds of both.
     """
     common = len(set(a) & set(b))
-    test = compare if common >= MINIMUM_SEEDS else compare_unpaired
-    return test(a, b, name=name, margin=margin, alpha=alpha, higher_is_better=higher_is_better)
+    pairs = compare(a, b, name=name, margin=margin, alpha=alpha, higher_is_better=higher_is_better)
+    if common >= MINIMUM_SEEDS or pairs.verdict.kind is Kind.EQUIVALENT:
+        return pairs
+    return compare_unpaired(a, b, name=name, margin=margin, alpha=alpha, higher_is_better=higher_is_better)
 
 
 def _draft(name: str, baseline: Values, treated: Values, margin: float, higher_is_better: bool) -> Comparison:
@@ -251,12 +277,12 @@ def paired(blank: Comparison, reach: Sequence[float], baseline_mean: float | Non
     nil = all(abs(difference) <= rounding(reach) for difference in differences)
     verdict = PENDING
     if blank.excluded:
-        verdict = verdicts.unusable(blank.excluded)
+        sides = [side.excluded if side else () for side in (blank.treated, blank.baseline)]
+        verdict = verdicts.failed(*sides) if any(sides) else verdicts.failed(blank.excluded, ())
+    elif nil and n:
+        verdict = verdicts.identical(n, exact=not any(differences))
     elif n < MINIMUM_SEEDS:
         verdict = verdicts.too_few(n)
-    elif nil:
-        exact = "up to rounding" if any(differences) else "to the last bit"
-        verdict = Verdict(Kind.IDENTICAL, f"identical in all {n} seeds, {exact}")
     elif flat:
         verdict = verdicts.no_spread(mean)
     draft = replace(blank, mean=mean, relative=_relative(mean, baseline_mean), verdict=verdict)
@@ -278,7 +304,9 @@ def paired(blank: Comparison, reach: Sequence[float], baseline_mean: float | Non
 
 
 def _with_test(draft: Comparison, test: TTest) -> Comparison:
-    draft = replace(draft, sd=float(test.sd), low=float(test.low), high=float(test.high))
+    low, high = float(test.low), float(test.high)
+    draft = replace(draft, sd=float(test.sd), low=low, high=high, low_alone=low, high_alone=high)
+    draft = replace(draft, error=float(test.error), df=float(test.df))
     if draft.verdict is not PENDING:  # a table must not show a test of the seeds that survived, or of two of them
         return draft
     return replace(draft, p=float(test.p), p_equivalence=float(test.p_equivalence))
@@ -290,20 +318,26 @@ def settle(
     higher_is_better: bool,
     interactions: Collection[str] = (),
 ) -> list[Comparison]:
-    """Adjusts the p values over the table and gives the verdicts."""
+    """Adjusts the p values and intervals over the family and gives the verdicts."""
     if not drafts:
         return []
-    adjusted = holm([1.0 if draft.p is None else draft.p for draft in drafts])
+    raw = [1.0 if draft.p is None else draft.p for draft in drafts]
+    adjusted, levels = holm(raw), holm_levels(raw, alpha)
     equivalent = holm([1.0 if draft.p_equivalence is None else draft.p_equivalence for draft in drafts])
     settled = []
-    for draft, p, q in zip(drafts, adjusted.tolist(), equivalent.tolist(), strict=True):
-        if draft.p is None or draft.mean is None or draft.sd is None:
+    for draft, p, q, level in zip(drafts, adjusted.tolist(), equivalent.tolist(), levels.tolist(), strict=True):
+        if draft.mean is None or draft.error is None or draft.df is None:
+            settled.append(draft)
+            continue
+        low, high = t_interval(draft.mean, draft.error, draft.df, level)
+        draft = replace(draft, low=low, high=high)
+        if draft.p is None or draft.sd is None or draft.mean is None:
             settled.append(draft)
             continue
         words = verdicts.INTERACTION_WORDS if draft.name in interactions else verdicts.DIRECTION_WORDS
         arms: Literal[1, 2] = 1 if draft.method == "paired" else 2
         verdict = verdicts.decide(
-            draft.mean, draft.sd, p, q, n=draft.n, margin=draft.margin, arms=arms,
+            draft.mean, draft.sd, p, q, low=low, high=high, n=draft.n, margin=draft.margin, arms=arms,
             alpha=alpha, table=len(drafts), higher_is_better=higher_is_better, words=words,
         )  # fmt: skip
         settled.append(replace(draft, p_adjusted=p, p_equivalence_adjusted=q, verdict=verdict))

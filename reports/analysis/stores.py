@@ -10,7 +10,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ from harness.reports import Difference
 from harness.store import Store
 from harness.variant import Variants
 from reports.analysis import settings
-from reports.analysis.comparisons import MARGIN, Comparison, check, regression
+from reports.analysis.comparisons import MARGIN, PENDING, Comparison, check, regression, settle
 from reports.analysis.groups import Context, Method, context_of, difference_words, differences
 from reports.analysis.reading import DATA_FILE, read_document, read_store
 from reports.analysis.records import Records, RunRecord
-from reports.analysis.ttests import holm
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import counted, listed, shorten
 
@@ -43,8 +42,9 @@ class _Row:
 def compare(a: Path, b: Path, variants: Variants, *, margin: float = MARGIN) -> Difference:
     """Compares B with A, both a store or the folder of a report.
 
-    A row has regressed when `statistics.regression` says that B hurts and that still holds when p is Holm-adjusted over all
-    rows, or when a seed's SSIM is finite in A and not in B.
+    A row has regressed when `comparisons.regression` says that B hurts and that still holds when p is Holm-adjusted over all
+    rows, or when a seed's SSIM is finite in A and not in B. The answer is undecided when no row has, and one at least is neither
+    equivalent within the margin nor better.
 
     Raises:
         RequestError: a folder is neither, holds no finished run, or the two have no comparable row.
@@ -70,13 +70,24 @@ def compare(a: Path, b: Path, variants: Variants, *, margin: float = MARGIN) -> 
         "a": str(a),
         "b": str(b),
         "margin": margin,
+        "reference": str(a),
         "regressed": any(one["regressed"] for one in settled),
+        "undecided": any(one["undecided"] for one in settled),
+        "comparisons": [_comparison(one) for one in settled],
         "rows": settled,
         "removed": [_named(row, names) for row in removed if row.recipe not in apart_keys],
         "added": [_named(row, names) for row in added if row.recipe not in apart_keys],
         "not_comparable": [_named(row, names) | {"reason": reason} for row, reason in apart],
     }
-    return Difference(document=document, lines=tuple(_lines(document)), regressed=bool(document["regressed"]))
+    regressed = bool(document["regressed"])
+    undecided = bool(document["undecided"]) and not regressed
+    return Difference(document=document, lines=tuple(_lines(document)), regressed=regressed, undecided=undecided)
+
+
+def _comparison(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row in the shape that every JSON of verdicts has; a row that lost a seed has failed."""
+    shown = {"arm": row["name"]} | {name: row[name] for name in ("difference", "low", "high")}
+    return shown | {"p": row["p_adjusted"], "verdict": Kind.FAILED.value if row["lost_seeds"] else row["kind"]}
 
 
 def _read(path: Path) -> Records:
@@ -193,23 +204,21 @@ def _judge(name: str, a: Method, b: Method, margin: float) -> tuple[dict[str, An
 
 def _adjust(compared: Sequence[tuple[dict[str, Any], Comparison]]) -> list[dict[str, Any]]:
     """Verdicts that hold over all rows together: unadjusted, one false alarm among twenty rows would be the rule."""
-    adjusted = holm([1.0 if one.p is None else one.p for _, one in compared]).tolist()
+    settled = settle([replace(one, verdict=PENDING) if one.p is not None else one for _, one in compared], ALPHA, True)
     rows = []
-    for (row, comparison), p in zip(compared, adjusted, strict=True):
-        verdict, kind = comparison.verdict.words, comparison.verdict.kind
-        regressed = bool(row["lost_seeds"])
-        if regressed:
+    for (row, _), one in zip(compared, settled, strict=True):
+        verdict, regressed = one.verdict.words, bool(row["lost_seeds"]) or one.verdict.kind is Kind.HURTS
+        if row["lost_seeds"]:
             verdict = f"regressed: SSIM is no longer finite for seed {listed(row['lost_seeds'])}"
-        elif kind in (Kind.HELPS, Kind.HURTS):
-            if p > ALPHA:
-                verdict = (
-                    f"looks {'better' if kind is Kind.HELPS else 'worse'}, but not when adjusted for {len(compared)} rows"
-                )
-            else:
-                regressed = kind is Kind.HURTS
-                verdict = verdict.replace("hurts", "regressed").replace("helps", "improved")
-        tested = comparison.p is not None
-        rows.append(row | {"p_adjusted": p if tested else None, "verdict": verdict, "regressed": regressed})
+        elif one.verdict.kind in (Kind.HELPS, Kind.HURTS):
+            verdict = verdict.replace("hurts", "regressed", 1).replace("helps", "improved", 1)
+        found = one.document() | {"kind": one.verdict.kind.value, "verdict": verdict, "regressed": regressed}
+        rows.append(row | {name: found[name] for name in ("low", "high", "kind", "verdict", "regressed", "seeds_needed")})
+        rows[-1] |= {
+            "p": one.p,
+            "p_adjusted": one.p_adjusted,
+            "undecided": one.verdict.kind in (Kind.UNDECIDED, Kind.FAILED),
+        }
     return rows
 
 
@@ -232,5 +241,12 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
     count = sum(row["regressed"] for row in document["rows"])
     total = len(document["rows"])
     rows = counted(total, "comparable row")
-    lines.append(f"{count} of {rows} regressed" if count else f"no regression in {rows}")
+    open_ = sum(row["undecided"] for row in document["rows"])
+    lines.append(
+        f"{count} of {rows} regressed"
+        if count
+        else f"undecided: {open_} of {rows}; none is known to have regressed"
+        if open_
+        else f"no regression: {rows} equivalent within {document['margin']:g}, or better"
+    )
     return lines

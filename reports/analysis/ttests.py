@@ -19,7 +19,10 @@ HUGE, TINY = 1e150, 1e-150
 
 
 class TTest(NamedTuple):
-    """Results along the last axis: mean, its 95% interval, two-sided p for no difference, and p for equivalence (TOST)."""
+    """Results along the last axis: mean, its 95% interval, two-sided p for no difference, and p for equivalence (TOST).
+
+    `error` is the mean's standard error and `df` its degrees of freedom: see `t_interval`.
+    """
 
     mean: Array
     sd: Array
@@ -27,6 +30,8 @@ class TTest(NamedTuple):
     high: Array
     p: Array
     p_equivalence: Array
+    error: Array
+    df: Array
 
 
 def paired_t(differences: npt.ArrayLike, margin: float) -> TTest:
@@ -42,7 +47,8 @@ def paired_t(differences: npt.ArrayLike, margin: float) -> TTest:
     above = stats.ttest_1samp(scaled, -bound, axis=-1, alternative="greater").pvalue
     below = stats.ttest_1samp(scaled, bound, axis=-1, alternative="less").pvalue
     mean, sd = scaled.mean(axis=-1), scaled.std(axis=-1, ddof=1)
-    return _result(scale, mean, sd, interval, test.pvalue, np.maximum(above, below))
+    error = sd / math.sqrt(raw.shape[-1])
+    return _result(scale, mean, sd, interval, test.pvalue, np.maximum(above, below), error, raw.shape[-1] - 1)
 
 
 def welch_t(baseline: npt.ArrayLike, treated: npt.ArrayLike, margin: float) -> TTest:
@@ -61,15 +67,32 @@ def welch_t(baseline: npt.ArrayLike, treated: npt.ArrayLike, margin: float) -> T
         above = stats.ttest_ind(b + bound, a, axis=-1, equal_var=False, alternative="greater").pvalue
         below = stats.ttest_ind(b - bound, a, axis=-1, equal_var=False, alternative="less").pvalue
     mean = b.mean(axis=-1) - a.mean(axis=-1)
-    sd = np.sqrt((a.var(axis=-1, ddof=1) + b.var(axis=-1, ddof=1)) / 2)
-    return _result(scale, mean, sd, interval, test.pvalue, np.maximum(above, below))
+    parts = [one.var(axis=-1, ddof=1) for one in (a, b)]
+    sd = np.sqrt((parts[0] + parts[1]) / 2)
+    error = np.sqrt(parts[0] / a.shape[-1] + parts[1] / b.shape[-1])
+    return _result(scale, mean, sd, interval, test.pvalue, np.maximum(above, below), error, test.df)
 
 
-def _result(scale: float, mean: Array, sd: Array, interval: Any, p: npt.ArrayLike, equivalence: npt.ArrayLike) -> TTest:
+def _result(
+    scale: float, mean: Array, sd: Array, interval: Any, p: npt.ArrayLike, equivalence: npt.ArrayLike, error: Array, df: Any
+) -> TTest:
     """The results in the unit of the samples, which were divided by `scale`."""
-    sizes = (np.asarray(np.asarray(one, dtype=np.float64) * scale) for one in (mean, sd, interval.low, interval.high))
-    chances = (np.asarray(one, dtype=np.float64) for one in (p, equivalence))
-    return TTest._make((*sizes, *chances))
+
+    def plain(value: Any, unit: float = 1.0) -> Array:
+        return np.asarray(np.asarray(value, dtype=np.float64) * unit)
+
+    low, high = plain(interval.low, scale), plain(interval.high, scale)
+    return TTest(
+        plain(mean, scale), plain(sd, scale), low, high, plain(p), plain(equivalence), plain(error, scale), plain(df)
+    )
+
+
+def t_interval(mean: float, error: float, df: float, level: float) -> tuple[float, float]:
+    """The two-sided t interval that misses the mean with the chance `level`, such as 0.05."""
+    from scipy import stats
+
+    reach = float(stats.t.isf(level / 2, df)) * error
+    return mean - reach, mean + reach
 
 
 def holm(p: npt.ArrayLike) -> Array:
@@ -84,6 +107,20 @@ def holm(p: npt.ArrayLike) -> Array:
     adjusted = np.empty_like(raw)
     np.put_along_axis(adjusted, order, stepped, axis=-1)
     return adjusted
+
+
+def holm_levels(p: npt.ArrayLike, alpha: float) -> Array:
+    """The level at which Holm tests each of (..., comparisons): alpha over the count of those not rejected before it.
+
+    An interval at this level excludes 0 if, and only if, Holm's adjusted p is at most alpha.
+    """
+    adjusted = holm(p)
+    count = adjusted.shape[-1]
+    order = np.argsort(np.asarray(p, dtype=np.float64), axis=-1, kind="stable")
+    place = np.empty_like(order)
+    np.put_along_axis(place, order, np.broadcast_to(np.arange(count), order.shape), axis=-1)
+    rejected = np.sum(adjusted <= alpha, axis=-1, keepdims=True)
+    return np.asarray(alpha / (count - np.minimum(place, np.minimum(rejected, count - 1))))
 
 
 def sign_test(up: int, down: int) -> float:

@@ -19,10 +19,9 @@ MOST_ROWS = 40
 _LOOKS = {
     Kind.HELPS: ("#0173b2", "^", "helps"),
     Kind.HURTS: ("#d55e00", "v", "hurts"),
-    Kind.NO_DIFFERENCE: ("#029e73", "s", "no difference beyond the margin"),
-    Kind.IDENTICAL: ("#029e73", "s", "no difference beyond the margin"),
-    Kind.NOT_ENOUGH: ("0.35", "o", "not enough seeds"),
-    Kind.NO_VERDICT: ("0.35", "o", "no verdict"),
+    Kind.EQUIVALENT: ("#029e73", "s", "equivalent within the margin"),
+    Kind.UNDECIDED: ("0.35", "o", "undecided"),
+    Kind.FAILED: ("#cc78bc", "X", "failed: surviving seeds only"),
 }
 
 
@@ -73,7 +72,7 @@ def forest(group: Group, id_: str, title: str) -> Figure | None:
         plot.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
         cut = len(group.comparisons) - len(rows)
         caption = (
-            f"{MATCHES[group.match].capitalize()}. Marker and bar: mean difference with its 95% interval; ticks: single seeds; "
+            f"{MATCHES[group.match].capitalize()}. Marker and bar: mean difference, adjusted interval; ticks: single seeds; "
             f"grey zone: differences below the margin of {group.margin:g}."
             + (f" {cut} more are in the table alone." if cut else "")
         )

@@ -34,8 +34,9 @@ def statistics(group: Group, id_: str, title: str) -> Table:
         names("comparison", lambda row: f"{row[0]} - {base}"),
         counts("pairs", lambda row: row[1].n),
         Column("mean difference (SSIM)", lambda row: cells.figure(row[1].mean, 4, sign=True)),
-        Column("95% interval", lambda row: cells.interval(row[1].low, row[1].high, 4, sign=True)),
+        Column("adjusted interval", lambda row: cells.interval(row[1].low, row[1].high, 4, sign=True)),
         words("verdict", lambda row: _verdict(row[1])),
+        Column("95%, alone", lambda row: cells.interval(row[1].low_alone, row[1].high_alone, 4, sign=True)),
         Column("sd of differences", lambda row: cells.figure(row[1].sd, 4)),
         Column("p (paired t)", lambda row: cells.probability(row[1].p)),
         Column("p (Holm)", lambda row: cells.probability(row[1].p_adjusted)),
@@ -45,7 +46,10 @@ def statistics(group: Group, id_: str, title: str) -> Table:
         Column("median difference", lambda row: cells.figure(row[1].median, 4, sign=True)),
         Column("median, at least 95%", lambda row: cells.interval(row[1].median_low, row[1].median_high, 4, sign=True)),
     ]
-    note = "The 95% intervals are for one comparison alone; p (Holm) is adjusted for all comparisons of this table."
+    note = (
+        "p (Holm) and the adjusted interval answer for all comparisons of the family: the interval is at the level at which Holm "
+        "tested the comparison, and excludes 0 where p (Holm) is at most 5%. '95%, alone' is for one comparison alone."
+    )
     return table(id_, title, columns, group.comparisons.items(), note)
 
 
@@ -75,7 +79,7 @@ def effects(factorial: Factorial, id_: str, title: str) -> Table:
         words("kind", lambda one: "main effect" if len(one.factors) == 1 else "interaction"),
         counts("seeds", lambda one: one.comparison.n),
         Column("mean (SSIM)", lambda one: cells.figure(one.comparison.mean, 4, sign=True)),
-        Column("95% interval", lambda one: cells.interval(one.comparison.low, one.comparison.high, 4, sign=True)),
+        Column("adjusted interval", lambda one: cells.interval(one.comparison.low, one.comparison.high, 4, sign=True)),
         Column("p (Holm)", lambda one: cells.probability(one.comparison.p_adjusted)),
         words("verdict", lambda one: _verdict(one.comparison)),
     ]

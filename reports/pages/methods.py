@@ -56,14 +56,15 @@ def claim(variant: str, variants: Variants) -> Claim:
 
 
 def verdict(comparison: Comparison | None, estimate: Estimate) -> str:
-    """The verdict where room is short: 'not enough seeds (3 of about 28)'; the statistics' table has the whole sentence."""
+    """The verdict where room is short: 'undecided (3 of about 28 seeds)'; the statistics' table has the whole sentence."""
     if comparison is None:
         few = f"{counted(estimate.n, 'seed')}, " if estimate.n < MINIMUM_SEEDS else ""
-        return f"no verdict: {few}no base to compare with"
-    if comparison.verdict.kind is not Kind.NOT_ENOUGH:
+        return f"undecided: {few}no base to compare with"
+    if comparison.verdict.kind is not Kind.UNDECIDED:
         return comparison.verdict.words
     needed = comparison.verdict.seeds_needed
-    return f"not enough seeds ({comparison.n}{f' of about {needed}' if needed else ''})"
+    of = f"{comparison.n} of about {needed} seeds" if needed else counted(comparison.n, "seed")
+    return f"undecided ({of})"
 
 
 def _compared(group: Group, of: Callable[[Comparison | None], Value]) -> Callable[[Method], Value]:
@@ -92,7 +93,7 @@ def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
         Column("gain over base (SSIM)", _compared(group, cells.difference)),
         _verdicts(group),
         SSIM_INTERVAL,
-        Column("gain, 95% interval", _compared(group, cells.difference_interval)),
+        Column("gain, adjusted interval", _compared(group, cells.difference_interval)),
         Column("p (Holm)", _compared(group, cells.adjusted)),
         SEEDS,
         words("claimed parameters", lambda method: claim(method.variant, variants).parameters or NONE),
@@ -250,7 +251,7 @@ def _variation(group: Group, first: str) -> list[Column[Method]]:
         Column("gain (SSIM)", _compared(group, cells.difference)),
         _verdicts(group),
         SSIM_INTERVAL,
-        Column("gain, 95% interval", _compared(group, cells.difference_interval)),
+        Column("gain, adjusted interval", _compared(group, cells.difference_interval)),
         Column("p (Holm)", _compared(group, cells.adjusted)),
         MSE_MEAN,
     ]

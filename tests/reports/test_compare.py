@@ -48,8 +48,8 @@ def test_the_same_store_twice_shows_no_change(tmp_path: Path) -> None:
     a = store(tmp_path / "a", {"base": 0.0, "attention": 0.01})
     found = compare(a, a, VARIANTS)
     assert not found.regressed
-    assert all(row["verdict"].startswith("identical in all 5 seeds") for row in found.document["rows"])
-    assert found.lines[-1] == "no regression in 2 comparable rows"
+    assert all(row["verdict"].startswith("equivalent: identical in all 5 common seeds") for row in found.document["rows"])
+    assert found.lines[-1] == "no regression: 2 comparable rows equivalent within 0.005, or better"
 
 
 def test_a_regression_is_found_and_named_first(tmp_path: Path) -> None:
@@ -61,10 +61,10 @@ def test_a_regression_is_found_and_named_first(tmp_path: Path) -> None:
     found = compare(a, b, VARIANTS)
     assert found.regressed
     assert found.lines[0].startswith("attention: SSIM 0.8")
-    assert found.lines[0].endswith("1.20x time: regressed")
+    assert found.lines[0].endswith("1.20x time: regressed by more than 0.005")
     assert found.lines[-1] == "1 of 2 comparable rows regressed"
     assert not compare(b, a, VARIANTS).regressed
-    assert rows(b, a)["attention"]["verdict"] == "improved"
+    assert rows(b, a)["attention"]["verdict"] == "improved by more than 0.005"
 
 
 def test_a_regression_must_hold_over_all_rows(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_regression_must_hold_over_all_rows(tmp_path: Path) -> None:
     assert not found.regressed
     row = rows(a, b)["attention"]
     assert row["p"] < 0.05 < row["p_adjusted"]
-    assert row["verdict"] == "looks worse, but not when adjusted for 8 rows"
+    assert row["verdict"] == "equivalent within 0.005"
 
 
 def test_one_seed_is_no_verdict(tmp_path: Path) -> None:
@@ -87,7 +87,8 @@ def test_one_seed_is_no_verdict(tmp_path: Path) -> None:
     b = store(tmp_path / "b", {"base": -0.5}, seeds=(0,))
     found = compare(a, b, VARIANTS)
     assert not found.regressed
-    assert "not enough seeds" in found.lines[0]
+    assert "undecided: 1 seed seen" in found.lines[0]
+    assert found.undecided
 
 
 def test_seeds_that_became_non_finite_are_a_regression(tmp_path: Path) -> None:

@@ -192,9 +192,9 @@ def test_interaction_is_what_one_factor_adds_to_the_other() -> None:
     assert both.factors == ("a", "b")
     assert both.comparison.name == "a x b"
     assert both.comparison.mean == pytest.approx(0.7 - 0.2)
-    assert both.comparison.verdict.words == "together better than the sum"
+    assert both.comparison.verdict.words == "together better than the sum by more than 0.005"
     worse = factorial_effects(cells, higher_is_better=False)[2].comparison.verdict
-    assert (worse.kind, worse.words) == (Kind.HURTS, "together worse than the sum")
+    assert (worse.kind, worse.words) == (Kind.HURTS, "together worse than the sum by more than 0.005")
 
 
 def test_shared_influence_of_seeds_cancels() -> None:
@@ -211,7 +211,7 @@ def test_factorial_incomplete_seeds_are_dropped_and_named_and_failures_block() -
     cells[frozenset("b")][4] = math.inf
     for effect in factorial_effects(cells):
         assert effect.comparison.excluded == (4,)
-        assert effect.comparison.verdict.kind is Kind.NO_VERDICT
+        assert effect.comparison.verdict.kind is Kind.FAILED
 
 
 def test_factorial_missing_cells_are_named() -> None:
@@ -247,10 +247,10 @@ def test_factorial_accepts_a_clear_fraction_only() -> None:
     [
         (0.02, 0.003, 5, Kind.HELPS),
         (-0.02, 0.003, 5, Kind.HURTS),
-        (0.0, 0.0005, 5, Kind.NO_DIFFERENCE),
-        (0.0, 0.02, 5, Kind.NOT_ENOUGH),
-        (0.02, 0.003, 2, Kind.NOT_ENOUGH),
-        (0.02, 0.003, 1, Kind.NOT_ENOUGH),
+        (0.0, 0.0005, 5, Kind.EQUIVALENT),
+        (0.0, 0.02, 5, Kind.UNDECIDED),
+        (0.02, 0.003, 2, Kind.UNDECIDED),
+        (0.02, 0.003, 1, Kind.UNDECIDED),
     ],
 )
 def test_verdicts(by: float, sd: float, n: int, kind: Kind) -> None:
@@ -260,14 +260,14 @@ def test_verdicts(by: float, sd: float, n: int, kind: Kind) -> None:
 
 def test_a_small_sure_gain_says_that_it_is_small() -> None:
     a = sample(8)
-    assert compare(a, shifted(a, 0.001, 0.0002)).verdict.words == "helps, but by less than 0.005"
+    assert compare(a, shifted(a, 0.001, 0.0002)).verdict.words == "equivalent within 0.005, better by less"
 
 
 def test_the_margin_is_the_users() -> None:
     a = sample(5)
     b = shifted(a, 0.0, 0.003, seed=4)
-    assert compare(a, b, margin=0.02).verdict.words == "no difference beyond 0.02"
-    assert compare(a, b, margin=0.0001).verdict.kind is Kind.NOT_ENOUGH
+    assert compare(a, b, margin=0.02).verdict.words == "equivalent within 0.02"
+    assert compare(a, b, margin=0.0001).verdict.kind is Kind.UNDECIDED
 
 
 def test_not_enough_seeds_says_how_many_more() -> None:
@@ -287,7 +287,7 @@ def test_an_effect_at_the_margin_asks_for_more_seeds_than_it_has() -> None:
     offsets = np.array([-1.0, 1.0] * 5) * 0.004
     for mean in (0.0, 0.001, 0.0025, 0.003):
         verdict = compare(dict.fromkeys(range(10), 0.5), dict(enumerate((0.5 + mean + offsets).tolist()))).verdict
-        if verdict.kind is Kind.NOT_ENOUGH:
+        if verdict.kind is Kind.UNDECIDED:
             assert verdict.seeds_needed is None or verdict.seeds_needed > 10
 
 
@@ -366,8 +366,9 @@ mappings = st.dictionaries(st.integers(0, 6), anything, max_size=6)
 @given(mappings, mappings)
 def test_no_input_raises_or_is_claimed_without_ground(a: dict[int, float | None], b: dict[int, float | None]) -> None:
     for found in (compare(a, b), compare_unpaired(a, b), regression(a, b)):
-        claim = found.verdict.kind in (Kind.HELPS, Kind.HURTS, Kind.NO_DIFFERENCE)
-        assert claim <= (found.p is not None and found.n >= 3 and not found.excluded)
+        claim = found.verdict.kind in (Kind.HELPS, Kind.HURTS, Kind.EQUIVALENT)
+        identical = found.verdict.words.startswith("equivalent: identical") and found.n >= 1
+        assert claim <= (not found.excluded and (identical or (found.p is not None and found.n >= 3)))
         for number in (found.mean, found.sd, found.low, found.high, found.p, found.relative, found.median):
             assert number is None or math.isfinite(number)
     assert estimate(a).n + len(estimate(a).excluded) == len(a)
@@ -379,14 +380,14 @@ def test_no_input_raises_or_is_claimed_without_ground(a: dict[int, float | None]
 def test_empty_and_single() -> None:
     empty = compare({}, {})
     assert (empty.mean, empty.low, empty.p, empty.n) == (None, None, None, 0)
-    assert (empty.verdict.kind, empty.verdict.seeds_more) == (Kind.NOT_ENOUGH, 3)
+    assert (empty.verdict.kind, empty.verdict.seeds_more) == (Kind.UNDECIDED, 3)
     single = compare({0: 0.8}, {0: 0.9})
     assert (single.mean, single.low, single.p) == (pytest.approx(0.1), None, None)
-    assert "1 seen; at least 3 are needed" in single.verdict.words
+    assert "1 seed seen; at least 3 are needed" in single.verdict.words
     assert compare_all({0: 1.0}, {}) == []
     assert estimate({}).mean is None
     assert (estimate([0.5]).mean, estimate([0.5]).low) == (0.5, None)
-    assert compare_unpaired({}, {0: 1.0}).verdict.kind is Kind.NOT_ENOUGH
+    assert compare_unpaired({}, {0: 1.0}).verdict.kind is Kind.UNDECIDED
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None, 1e200, 10**400])
@@ -394,12 +395,12 @@ def test_a_failed_run_blocks_the_verdict_and_is_named(bad: float | None) -> None
     a = sample(6)
     b = {**shifted(a, 0.05, 0.001), 3: bad}
     found = compare(a, b)
-    assert found.verdict.kind is Kind.NO_VERDICT
+    assert found.verdict.kind is Kind.FAILED
     assert "seed 3" in found.verdict.words
     assert (found.excluded, found.n, found.p) == ((3,), 5, None)
     assert found.mean == pytest.approx(0.05, abs=0.01)
     assert len(found.treated.values) == 6
-    assert compare_unpaired(a, b).verdict.kind is Kind.NO_VERDICT
+    assert compare_unpaired(a, b).verdict.kind is Kind.FAILED
     assert estimate(b).excluded == (3,)
 
 
@@ -413,17 +414,17 @@ def test_unpaired_seeds_are_named_and_left_out() -> None:
 def test_identical_and_constant_differences_are_not_tests() -> None:
     a = sample(5)
     same = compare(a, dict(a))
-    assert (same.verdict.kind, same.mean, same.p, same.low) == (Kind.IDENTICAL, 0.0, None, None)
-    assert same.verdict.words == "identical in all 5 seeds, to the last bit"
+    assert (same.verdict.kind, same.mean, same.p, same.low) == (Kind.EQUIVALENT, 0.0, None, None)
+    assert same.verdict.words == "equivalent: identical in all 5 common seeds, to the last bit"
     nearly = compare(a, {seed: math.nextafter(value, 2) for seed, value in a.items()})
     assert "up to rounding" in nearly.verdict.words
     constant = compare(a, {seed: value + 0.1 for seed, value in a.items()})
-    assert constant.verdict.kind is Kind.NO_VERDICT
+    assert constant.verdict.kind is Kind.UNDECIDED
     assert "+0.1 in every seed" in constant.verdict.words
     assert constant.p is None
     flat = dict.fromkeys(range(4), 0.8)
-    assert compare_unpaired(flat, {9: 0.8, 8: 0.8, 7: 0.8}).verdict.kind is Kind.IDENTICAL
-    assert compare_unpaired(flat, {9: 0.9, 8: 0.9, 7: 0.9}).verdict.kind is Kind.NO_VERDICT
+    assert compare_unpaired(flat, {9: 0.8, 8: 0.8, 7: 0.8}).verdict.kind is Kind.EQUIVALENT
+    assert compare_unpaired(flat, {9: 0.9, 8: 0.9, 7: 0.9}).verdict.kind is Kind.UNDECIDED
     assert (estimate(flat).sd, estimate(flat).low) == (0.0, None)
 
 
@@ -444,6 +445,56 @@ def test_other_wrong_requests_are_refused() -> None:
 # --- the rest ---
 
 
+def test_holm_levels_against_the_definition() -> None:
+    """Brute force: sort, test at alpha / (m - i), stop at the first that fails; the rest stay at the level of the stop."""
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        p = (rng.random(5) ** 3).tolist()
+        levels, stopped = {}, None
+        for i, j in enumerate(sorted(range(5), key=lambda j: p[j])):
+            levels[j] = stopped if stopped is not None else 0.05 / (5 - i)
+            if p[j] > levels[j] and stopped is None:
+                stopped = levels[j]
+        assert ttests.holm_levels(p, 0.05).tolist() == pytest.approx([levels[j] for j in range(5)])
+
+
+def test_adjusted_intervals_are_scipys_at_holms_levels() -> None:
+    from scipy import stats
+
+    base = sample(6)
+    treated = {str(k): shifted(base, by, 0.004, seed=k) for k, by in enumerate((0.03, 0.008, 0.0, -0.02))}
+    found = {one.name: one for one in compare_all(base, treated)}
+    p = {k: stats.ttest_1samp([treated[k][s] - base[s] for s in base], 0).pvalue for k in treated}
+    left = 4
+    for k in sorted(p, key=lambda k: p[k]):
+        interval = stats.ttest_1samp([treated[k][s] - base[s] for s in base], 0).confidence_interval(1 - 0.05 / left)
+        assert (found[k].low, found[k].high) == pytest.approx((interval.low, interval.high))
+        left -= p[k] <= 0.05 / left
+    assert left < 4  # some were rejected, so that levels differ
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_identical_runs_are_identical_whatever_the_number_of_common_seeds(n: int) -> None:
+    a = sample(5)
+    found = regression(a, {seed: a[seed] for seed in range(n)})
+    assert (found.method, found.verdict.kind) == ("paired", Kind.EQUIVALENT)
+    assert f"in {'1 common seed' if n == 1 else 'all 2 common seeds'}, to the last bit" in found.verdict.words
+
+
+def test_a_gain_beyond_the_margin_is_said_apart_from_one_above_zero() -> None:
+    a = sample(6)
+    sure, open_ = (compare(a, {s: v + by + 0.002 * (-1) ** s for s, v in a.items()}) for by in (0.03, 0.006))
+    assert (sure.verdict.kind, sure.verdict.words, sure.verdict.beyond_margin) == (
+        Kind.HELPS,
+        "helps by more than 0.005",
+        True,
+    )
+    assert sure.low > 0.005
+    assert (open_.verdict.kind, open_.verdict.beyond_margin) == (Kind.HELPS, False)
+    assert 0 < open_.low < 0.005 < open_.high
+    assert "by more than 0.005 is not shown" in open_.verdict.words
+
+
 def test_distribution_free_facts() -> None:
     differences = [0.5, 0.1, 0.3, 0.2, 0.4]
     five = compare(dict.fromkeys(range(5), 0.0), dict(enumerate(differences)))
@@ -461,11 +512,11 @@ def test_regression_pairs_common_seeds_and_falls_back_to_welch() -> None:
     worse = shifted(a, -0.02, 0.001)
     assert regression(a, worse).verdict.kind is Kind.HURTS
     assert regression(worse, a).verdict.kind is Kind.HELPS
-    assert regression(a, a).verdict.kind is Kind.IDENTICAL
+    assert regression(a, a).verdict.kind is Kind.EQUIVALENT
     assert regression(a, shifted(a, 0.0, 0.0005)).method == "paired"
     elsewhere = regression(a, {seed + 50: value - 0.1 for seed, value in a.items()})
     assert (elsewhere.method, elsewhere.verdict.kind) == ("unpaired", Kind.HURTS)
-    assert regression({0: 0.8}, {0: 0.7}).verdict.kind is Kind.NOT_ENOUGH
+    assert regression({0: 0.8}, {0: 0.7}).verdict.kind is Kind.UNDECIDED
     assert regression(a, worse, higher_is_better=False).verdict.kind is Kind.HELPS
 
 
@@ -501,9 +552,10 @@ def test_simulation_takes_the_path_of_reports(simulation: ModuleType) -> None:
                 assert found.p == pytest.approx(claims.p[row, j], rel=1e-9)
                 assert found.p_adjusted == pytest.approx(claims.p_adjusted[row, j], rel=1e-9)
                 assert found.p_equivalence_adjusted == pytest.approx(claims.p_equivalence_adjusted[row, j], rel=1e-9)
-                assert (found.low, found.high) == pytest.approx((claims.low[row, j], claims.high[row, j]))
+                assert (found.low_alone, found.high_alone) == pytest.approx((claims.low[row, j], claims.high[row, j]))
                 claimed = found.verdict.kind in (Kind.HELPS, Kind.HURTS)
-                assert claimed == (claims.p_adjusted[row, j] <= 0.05)
+                assert claimed == (claims.p_adjusted[row, j] <= 0.05 < claims.p_equivalence_adjusted[row, j])
+                assert (found.p_adjusted <= 0.05) == (not found.low <= 0 <= found.high)
 
 
 @pytest.mark.parametrize("kind", ["normal", "skewed", "bimodal", "skewed arms", "bimodal arms"])
