@@ -47,7 +47,9 @@ class Tuner(Runner):
         executors: Executors = Processes,
         variants: Variants | None = None,
     ) -> None:
-        super().__init__(replace(ablation, seeds=(max(ablation.seeds) + 1,)), store, lambda text: None, executors, variants)
+        super().__init__(
+            replace(ablation, seeds=(max(ablation.seeds) + 1,), rule=None), store, lambda text: None, executors, variants
+        )
         self.note, (self.seed,) = note, self.ablation.seeds
         self._own: dict[str, float] = {}
         self._rate: dict[str, float] = {}  # a trial's label -> its rate
