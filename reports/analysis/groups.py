@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from harness.ablation.auto import Decision, SeedRule
 from harness.ablation.plan import REFERENCE
 from harness.evaluation.conventions import HEADLINE
 from reports.analysis import settings
@@ -76,6 +77,14 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """A rule of seeds and the decisions that it came to."""
+
+    rule: SeedRule
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True)
 class Group:
     """Runs that may stand in one table. The reference, if it is there, is the first of `methods`."""
 
@@ -86,6 +95,8 @@ class Group:
     margin: float = MARGIN
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     """Label -> SSIM minus the reference's at the same seed, Holm-adjusted over the table."""
+    decided: Decided | None = None
+    """The rule of seeds that gave the verdicts of some arms; see `reports.analysis.auto`."""
 
     @property
     def first(self) -> RunRecord:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.ablation.plan import REFERENCE
+from reports.analysis import auto, settings
 from reports.analysis import groups as grouping
-from reports.analysis import settings
 from reports.analysis.comparisons import MARGIN
 from reports.analysis.groups import MATCHES, Context, Group, Method
 from reports.analysis.records import PlanRecord, Records, RunRecord
@@ -55,6 +55,8 @@ def analyse(records: Records, margin: float = MARGIN) -> Analysis:
         for group in grouping.grouped(plain, margin, warnings)
         if not ((_lonely(group) or group.reference is None) and all(run.run_id in in_matched for run in group.runs))
     ]
+    groups = [auto.decided(group, _with_match(records.plans, "steps", "parameters"), warnings) for group in groups]
+    matched = [auto.decided(group, _with_match(records.plans, group.match), warnings) for group in matched]
     groups.sort(key=lambda group: group.completeness)
     main = groups[0] if groups else None
     tables: list[Group] = []
@@ -81,6 +83,10 @@ def analyse(records: Records, margin: float = MARGIN) -> Analysis:
         tuple(rest),
         tuple(distinct(warnings)),
     )
+
+
+def _with_match(plans: Sequence[PlanRecord], *matches: str) -> list[PlanRecord]:
+    return [plan for plan in plans if plan.match in matches]
 
 
 class _Names:

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import HarnessError
+from harness.ablation.auto import SeedRule
+from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import METRICS
 from harness.store import DamagedRecord, Folder, Run, Store, Training
 from harness.store.status import Standing, scan
@@ -294,7 +295,24 @@ def _plan(key: str, record: _Fields) -> PlanRecord:
     command = str(record.body.get("command") or "")
     tuned = record.part("tuned") if "tuned" in record.body else _Fields({}, record.where)
     arms = {name: _tuned(tuned.part(name)) for name in tuned.body}
-    return PlanRecord(key=key, command=command, cells=tuple(cells), left_out=left_out, tuned=arms, **texts)
+    rule, seeds = _seed_rule(record)
+    return PlanRecord(
+        key=key, command=command, cells=tuple(cells), left_out=left_out, tuned=arms, seed_rule=rule, seeds=seeds, **texts
+    )
+
+
+def _seed_rule(record: _Fields) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """Raises DamagedRecord where the plan's rule of seeds is none."""
+    if not record.body.get("seed_rule"):
+        return {}, ()
+    seeds = record.get("seeds", list)
+    try:
+        rule = SeedRule.of(record.part("seed_rule").body)
+    except (KeyError, TypeError, RequestError) as error:
+        raise DamagedRecord(f"{record.where}: seed_rule is no rule of seeds ({error})") from None
+    if len(seeds) != rule.most or not all(isinstance(seed, int) for seed in seeds):
+        raise DamagedRecord(f"{record.where}: seeds are not the {rule.most} of its seed_rule")
+    return rule.record(), tuple(seeds)
 
 
 def _tuned(arm: _Fields) -> dict[str, Any]:

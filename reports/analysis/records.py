@@ -114,6 +114,10 @@ class PlanRecord:
     left_out: Mapping[str, str] = field(default_factory=dict)
     tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Arm -> the learning rate that was tuned for it: rate, own, seed, trials (rate, value)."""
+    seed_rule: Mapping[str, Any] = field(default_factory=dict)
+    """With `--seeds auto`, the fields of `harness.ablation.auto.SeedRule`; otherwise empty."""
+    seeds: tuple[int, ...] = ()
+    """The rule's seeds, in running order."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.ablation.auto import Decision
 from reports import cells
 from reports.analysis.comparisons import Comparison, Estimate, Values, compare_unpaired
 from reports.analysis.contrasts import Effect, Factorial
-from reports.analysis.groups import Group
+from reports.analysis.groups import Decided, Group
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import listed
 from reports.cells import NONE, Column, counts, names, table, words
@@ -51,6 +52,33 @@ def statistics(group: Group, id_: str, title: str) -> Table:
         "tested the comparison, and excludes 0 where p (Holm) is at most 5%. '95%, alone' is for one comparison alone."
     )
     return table(id_, title, columns, group.comparisons.items(), note)
+
+
+def decisions(decided: Decided, id_: str, title: str) -> Table:
+    """Where each arm of a plan with a rule of seeds stopped, and its interval after stopping."""
+    most = decided.rule.most
+    columns: list[Column[Decision]] = [
+        names("arm", lambda one: one.arm),
+        words("verdict", lambda one: one.verdict),
+        counts("seeds", lambda one: one.seeds),
+        words("look", lambda one: _look(one, decided.rule.looks)),
+        Column("mean difference (SSIM)", lambda one: cells.figure(one.difference, 4, sign=True)),
+        Column("interval after stopping", lambda one: cells.interval(one.low, one.high, 4, sign=True)),
+        Column("for this arm alone", lambda one: cells.interval(one.low_alone, one.high_alone, 4, sign=True)),
+        Column("p (all looks, Holm)", lambda one: cells.probability(one.p)),
+        Column("p (equivalence, all looks, Holm)", lambda one: cells.probability(one.p_equivalence)),
+    ]
+    note = (
+        f"At most {most} seeds an arm, margin {decided.rule.margin:g}. Intervals are 95% over all looks; the first at the level of "
+        "the arm's Holm step, so that it excludes 0 if, and only if, the arm helps or hurts. A failed arm has the figures of the "
+        "look before."
+    )
+    return table(id_, title, columns, decided.decisions, note)
+
+
+def _look(one: Decision, looks: Sequence[int]) -> str:
+    """'3 of 6'."""
+    return f"{looks.index(one.seeds) + 1} of {len(looks)}" if one.seeds in looks else NONE
 
 
 def pairs(group: Group, id_: str, title: str) -> Table:

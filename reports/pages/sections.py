@@ -9,7 +9,7 @@ from harness import __version__
 from harness.evaluation.conventions import METRICS
 from harness.store import Store
 from harness.variant import Variants
-from reports.analysis import settings
+from reports.analysis import auto, settings
 from reports.analysis.commands import command, installable, one_line, plan_command
 from reports.analysis.comparisons import MARGIN
 from reports.analysis.contrasts import factorial
@@ -115,7 +115,12 @@ def _statistics(result: Analysis, found: Records) -> Section:
         if group.comparisons:
             made.append(comparisons.statistics(group, f"statistics{end}", f"Comparisons with base at {at}"))
             made.append(comparisons.pairs(group, f"pairs{end}", f"Every seed's difference at {at}"))
-    paragraphs = [METHOD, *(promise(count) for count in sorted({one.n for one in main.comparisons.values()}))]
+        if group.decided is not None:
+            made.append(comparisons.decisions(group.decided, f"looks{end}", f"As many seeds as needed, at {at}"))
+    rules = {group.decided.rule: None for group, _, _ in _by_match(result) if group.decided is not None}
+    judged = {one.arm for one in main.decided.decisions} if main.decided is not None else set()
+    fixed = sorted({one.n for name, one in main.comparisons.items() if name not in judged})
+    paragraphs = [*map(auto.method, rules), METHOD, *map(promise, fixed)]
     paragraphs.append(
         f"The margin of the verdicts is {main.margin:g} SSIM; `harness report --margin X` sets another. "
         "Choose it before looking at the results."

@@ -98,7 +98,8 @@ def facts(main: Group) -> dict[str, str]:
         "Budget": f"{main.budget}, batch {number(used.get(settings.BATCH))}",
         "Precision": main.precision,
         "Loss": settings.loss_words(used),
-        "Seeds": listed(main.seeds),
+        "Seeds": listed(main.seeds)
+        + (f" (as needed: {main.decided.rule.most} at most)" if main.decided is not None else ""),
         "Runs": f"{len(main.runs)} in the first table",
         "Device": "; ".join(map(shorten, main.devices)),
         "Test set": f"{main.first.test_digest[:16]}, "
@@ -166,8 +167,9 @@ def _weak(main: Group) -> list[str]:
         lines.append(f"no better than a blank frame ({blank:.4f}), so this metric shows nothing learnt: {shown}")
     if main.reference is not None:
         unshared: dict[str, list[str]] = {}
+        judged = {one.arm for one in main.decided.decisions} if main.decided is not None else set()
         for method in main.others:
-            if odd := sorted({*main.reference.seeds} ^ {*method.seeds}):
+            if method.label not in judged and (odd := sorted({*main.reference.seeds} ^ {*method.seeds})):
                 unshared.setdefault(listed(odd), []).append(_name(method))
         for seeds, methods in unshared.items():
             lines.append(

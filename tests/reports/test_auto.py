@@ -1,0 +1,95 @@
+"""Plans with `--seeds auto` in the report: the verdicts are the rule's, decided again from the runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from plan_cells import auto_plan, ssim, stub_runner
+
+from harness.ablation.auto import Decision, SeedRule, decide
+from harness.ablation.sequential import level
+from harness.store import Store
+from harness.variant import Variants
+from reports.analysis.overview import analyse
+from reports.analysis.reading import read_document, read_store
+from reports.analysis.verdicts import Kind
+from reports.pages.sections import make_page
+
+ARMS = ("attention", "curriculum", "residual", "tta")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("auto")
+    stub_runner(root, auto_plan(ARMS)).run()
+    return root
+
+
+def expected() -> dict[str, Decision]:
+    rule = SeedRule(most=13)
+    values = {name: {seed: ssim(name, seed) for seed in range(13)} for name in ("base", *ARMS)}
+    standing = decide(rule, range(13), values.pop("base"), values)
+    return {one.arm: one for one in standing.decisions}
+
+
+def test_verdicts_and_intervals_are_those_of_the_rule_and_not_of_a_fixed_number_of_seeds(root: Path) -> None:
+    main = analyse(read_store(Store(root))).groups[0]
+    kinds = {name: one.verdict.kind for name, one in main.comparisons.items()}
+    assert kinds["attention"] is Kind.HELPS
+    assert kinds["curriculum"] is Kind.HURTS
+    for name, one in expected().items():
+        found = main.comparisons[name]
+        assert (found.n, found.low, found.high, found.p_adjusted) == (one.seeds, one.low, one.high, one.p)
+        assert found.verdict.words == one.words
+        assert len(found.differences) == one.seeds
+
+
+def test_the_page_names_the_rule_the_look_and_the_interval_after_stopping(root: Path) -> None:
+    store = Store(root)
+    page = make_page(store, read_store(store), Variants())
+    section = next(one for one in page.sections if one.id == "statistics")
+    (table,) = (one for one in section.tables if one.id == "looks")
+    rows = {row[0].text: [cell.text for cell in row] for row in table.rows}
+    one = expected()["attention"]
+    assert rows["attention"][1:4] == ["helps", str(one.seeds), f"{(4, 6, 9, 13).index(one.seeds) + 1} of 4"]
+    assert f"{one.low:+.4f}" in rows["attention"][5]
+    text = " ".join(section.paragraphs)
+    assert "looked after 4, 6, 9, 13 seeds" in text
+    assert f"{level(0.05, 4, (4, 6, 9, 13)):.2%}" in text
+    assert any("attention" in line and one.words in line for line in page.summary)
+    assert not any("do not share seeds" in line for line in page.warnings)
+
+
+def test_the_figures_of_the_promise_are_those_of_the_committed_simulation() -> None:
+    from reports.analysis.auto import method
+
+    path = Path(__file__).parents[2] / "docs" / "results" / "2026-11-26-seeds" / "simulation.json"
+    found = json.loads(path.read_text())
+    promised = ("normal", "heavy tails", "unequal variances", "failed seeds")
+    claims = ("no effect, tiny margin", "no effect, margin 1 sd", "two arms gain 2 sd, claims of the others")
+    worst = max(found["errors"][kind][what]["rate"] for kind in promised for what in claims)
+    right = min(one["all arms at once"] for kind in promised for one in found["coverage"][kind].values())
+    collapse = found["errors"]["arms collapse"]["no effect, tiny margin"]["rate"]
+    text = method(SeedRule())
+    assert f"at most {worst:.1%} made a false claim" in text
+    assert f"at least {right:.1%} of plans" in text
+    assert f"{collapse:.0%} of plans claim" in text
+
+
+def test_a_second_plan_that_goes_on_after_the_first_is_called_exploratory(root: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(root, tmp_path / "store")
+    stub_runner(tmp_path / "store", auto_plan(ARMS, seeds=tuple(range(20)), rule=SeedRule(most=20))).run()
+    result = analyse(read_store(Store(tmp_path / "store")))
+    assert any("exploratory" in line for line in result.warnings)
+    assert result.groups[0].comparisons["residual"].n == 13
+
+
+def test_a_reports_data_keeps_the_rule(root: Path, tmp_path: Path) -> None:
+    found = read_store(Store(root))
+    (tmp_path / "data.json").write_text(json.dumps(found.document()))
+    assert read_document(tmp_path / "data.json").plans == found.plans
+    assert found.plans[0].seed_rule["looks"] == [4, 6, 9, 13]
