@@ -55,6 +55,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/reliability.py
 	$(BIN)/python benchmarks/generator.py
 	$(BIN)/python benchmarks/statistics_simulation.py
+	$(BIN)/python benchmarks/sequential_simulation.py --plans 2000
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/study_overhead.py
 	$(BIN)/harness bench --preset cpu --contenders fast,fast-bf16,reference-float32,article-float32,article-bf16

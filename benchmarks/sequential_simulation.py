@@ -135,15 +135,16 @@ def coverage(kind: str, plans: int, rng: np.random.Generator) -> dict[str, Any]:
     return found
 
 
-def fixed(drawn: Array, gains: Sequence[float]) -> dict[int, float]:
-    """The power of the fixed plan of n seeds, paired t and Holm, for the first arm: n -> share claimed to be better."""
+def fixed(drawn: Array, gains: Sequence[float]) -> dict[int, tuple[float, float]]:
+    """The fixed plan of n seeds, paired t and TOST with Holm: n -> power for the first arm's gain, share of arms decided."""
     treated = drawn + np.asarray(gains)[:, None]
     found = {}
     for n in range(3, MOST + 1):
         part = treated[..., :n]
-        t = part.mean(-1) / part.std(-1, ddof=1) * np.sqrt(n)
-        p = rule.holm(2 * stats.t.sf(np.abs(t), n - 1))
-        found[n] = float(((p <= ALPHA) & (t > 0))[:, 0].mean())
+        mean, error = part.mean(-1), part.std(-1, ddof=1) / np.sqrt(n)
+        differs = rule.holm(2 * stats.t.sf(np.abs(mean) / error, n - 1)) <= ALPHA
+        same = rule.holm(stats.t.sf((MARGIN - np.abs(mean)) / error, n - 1)) <= ALPHA
+        found[n] = float((differs & (mean > 0))[:, 0].mean()), float((differs | same).mean())
     return found
 
 
@@ -153,7 +154,7 @@ def power(gains: Sequence[float], plans: int, rng: np.random.Generator) -> dict[
     after = play(drawn + np.asarray(gains)[:, None], MARGIN)
     reached = float((after.kind[:, 0] == rule.ABOVE).mean())
     plain = fixed(drawn, gains)
-    equal = next((n for n, one in plain.items() if one >= reached), None)
+    equal = next((n for n, (one, _) in plain.items() if one >= reached), None)
     seeds = float(after.seeds[:, 0].mean())
     return {
         "gains": list(gains),
@@ -165,6 +166,7 @@ def power(gains: Sequence[float], plans: int, rng: np.random.Generator) -> dict[
         "trainings of the plan": float((after.seeds.sum(-1) + after.seeds.max(-1)).mean()),
         "trainings of the fixed plan": None if equal is None else (ARMS + 1) * equal,
         "arms decided": float((after.kind != rule.OPEN).mean()),
+        "arms decided by the fixed plan": None if equal is None else plain[equal][1],
     }
 
 
@@ -246,7 +248,7 @@ def measure(plans: int, seed: int) -> dict[str, Any]:
         "coverage": {kind: coverage(kind, plans, streams[kind]) for kind in kinds},
         "power": [
             *(power((gain, *NONE[1:]), plans, streams["power"]) for gain in (0.5, 1.0, 1.5, 2.0)),
-            power((2.0,) * ARMS, plans, streams["power"]),
+            *(power((gain,) * ARMS, plans, streams["power"]) for gain in (1.0, 2.0)),
         ],
         "choice": choice(plans, streams["choice"]),
     }

@@ -32,7 +32,7 @@ LOOKS = (4, 6, 9, 13, 20, 30, 45, 68, 100)
 FEWEST, MOST = LOOKS[0], LOOKS[-1]
 EXPONENT = 0.5
 """Nominal levels grow as n**EXPONENT."""
-_NODES, _STATES, _GRID = 12, 81, 24
+_NODES, _STATES, _GRID = 12, 81, 17
 _LEAST = 1e-4
 
 
@@ -81,13 +81,13 @@ def _table(at: tuple[int, ...], sides: Sides) -> tuple[Array, Array]:
 
     Below the first scale Bonferroni's bound over the looks serves: so far out, looks hardly ever cross together.
     """
-    from scipy.interpolate import PchipInterpolator
+    from scipy.interpolate import CubicSpline
 
     scale = np.linspace(math.log(_LEAST), 0.0, _GRID)
     chances = [crossing(tuple((math.exp(u) * weights(at)).tolist()), at, sides) for u in scale]
     bonferroni = np.exp(scale) * weights(at).sum()
     fine = np.linspace(scale[0], scale[-1], 2001)
-    return fine, np.asarray(PchipInterpolator(scale, np.log(np.minimum(chances, bonferroni)))(fine), dtype=np.float64)
+    return fine, np.asarray(CubicSpline(scale, np.log(np.minimum(chances, bonferroni)))(fine), dtype=np.float64)
 
 
 def crossing(levels: tuple[float, ...], at: tuple[int, ...], sides: Sides = 2) -> float:
