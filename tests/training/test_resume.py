@@ -146,11 +146,12 @@ def test_a_finished_training_is_not_trained_further(source: Source, tmp_path: Pa
             {
                 "training.optimizer": "muon",
                 "training.average": "ema",
-                "training.feeding": "reverse-scheduled-sampling",
+                "training.feeding": "scheduled-sampling",
+                "data.augment": "noise",
             },
         ),
     ],
-    ids=["curriculum", "predrnn-muon-ema-feeding"],
+    ids=["curriculum", "predrnn-muon-ema-feeding-noise"],
 )
 def test_killed_in_mid_training_and_run_again_ends_as_if_nothing_had_been(
     variant: str, more: dict[str, str], tmp_path: Path, quick: None
