@@ -12,15 +12,6 @@ from reports.analysis.groups import Decided, Group
 from reports.analysis.records import PlanRecord
 from reports.analysis.verdicts import Kind, Verdict
 
-KINDS = {
-    "helps": Kind.HELPS,
-    "hurts": Kind.HURTS,
-    "equivalent": Kind.NO_DIFFERENCE,
-    "undecided": Kind.NOT_ENOUGH,
-    "failed": Kind.NO_VERDICT,
-}
-
-
 def decided(group: Group, plans: Sequence[PlanRecord], warnings: list[str]) -> Group:
     """The group with the verdicts of the rule for the arms of a plan that has one and whose runs of base are in it.
 
@@ -71,7 +62,7 @@ def _comparison(paired: Comparison, one: Decision) -> Comparison:
     """The comparison of the seeds of the arm's last look, with p values and the interval that hold for all looks."""
     return replace(
         paired,
-        verdict=Verdict(KINDS[one.verdict], one.words),
+        verdict=Verdict(Kind(one.verdict), one.words),
         low=one.low,
         high=one.high,
         p=None,
