@@ -12,6 +12,7 @@ from reports.analysis.groups import Decided, Group
 from reports.analysis.records import PlanRecord
 from reports.analysis.verdicts import Kind, Verdict
 
+
 def decided(group: Group, plans: Sequence[PlanRecord], warnings: list[str]) -> Group:
     """The group with the verdicts of the rule for the arms of a plan that has one and whose runs of base are in it.
 
