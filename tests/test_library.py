@@ -219,7 +219,7 @@ def test_a_notebook_shows_one_line_that_is_redrawn(monkeypatch: pytest.MonkeyPat
     with progress.progress("base") as line:
         assert isinstance(line, NotebookLine)
         for step in range(1, 4):
-            line.update(Status(step, step / 3, 0.5, None, None, None))
+            line.update(Status(step, step / 3, 0.5, None, None, None, None))
     assert [one.split(" · ")[0] for one in drawn] == ["base: starting", "base: step 1", "base: step 3"]
     monkeypatch.setattr(shell, "get_ipython", lambda: None)  # imported, but not the program that runs
     assert isinstance(progress.progress("base"), PlainLines | LiveLine)
