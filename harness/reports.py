@@ -27,17 +27,32 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Verdicts over a table of results: a JSON document, the same in lines to print, and notes on how the table was read.
+
+    `write(out)` writes the page into a folder and returns its files, the page first.
+    """
+
+    document: dict[str, Any]
+    lines: tuple[str, ...]
+    notes: tuple[str, ...]
+    write: Callable[[Path], list[Path]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """A report: `build(store, variants, out)` writes its files into the folder `out` and returns their paths.
 
     `compare(a, b, variants)` sets two folders side by side, each a store or what `build` wrote, and returns a `Difference`; it
-    raises RequestError when nothing in them is comparable. Both may take options by keyword, such as `margin`: see `options`.
+    raises RequestError when nothing in them is comparable. `judge(path, arm=, seed=, metrics=, ...)` judges a table that others
+    made and returns a `Judgement`. All may take options by keyword, such as `margin`: see `options`.
     """
 
     name: str
     summary: str
     build: Callable[..., list[Path]]
     compare: Callable[..., Difference] | None = None
+    judge: Callable[..., Judgement] | None = None
 
     def options(self, function: Callable[..., Any], **given: object) -> dict[str, object]:
         """The options that the user gave (not None). Raises RequestError for one that the report's function does not take."""

@@ -15,6 +15,7 @@ from reports.analysis.reading import DATA_FILE, read_store
 from reports.analysis.records import KIND, Records
 from reports.analysis.stores import compare
 from reports.analysis.words import shorten
+from reports.judging.judge import judge
 from reports.page import Page
 from reports.pages import studies
 from reports.pages.sections import TITLE, make_page
@@ -87,4 +88,5 @@ REPORT = Report(
     summary="tables, plots, pictures and statistics of all runs in a store, as HTML, Markdown, CSV and LaTeX",
     build=build,
     compare=compare,
+    judge=judge,
 )

@@ -151,3 +151,18 @@ def millions(value: float) -> Value:
 def decimals(value: float | None) -> int:
     """Decimals that show about four significant digits."""
     return 0 if not value or not math.isfinite(value) else min(6, max(0, 3 - math.floor(math.log10(abs(value)))))
+
+
+def decimals_of(margin: float) -> int:
+    """Decimals that show two digits of a margin: 4 for 0.005."""
+    return min(12, max(0, 1 - math.floor(math.log10(margin))))
+
+
+def ratio(logs: Estimate, with_interval: bool = True) -> str:
+    """'1.20x [1.15x, 1.26x]' from the logarithms of a ratio; empty without any."""
+    if logs.mean is None:
+        return ""
+    shown = f"{math.exp(logs.mean):.2f}x"
+    if not with_interval or logs.low is None or logs.high is None:
+        return shown
+    return f"{shown} [{math.exp(logs.low):.2f}x, {math.exp(logs.high):.2f}x]"

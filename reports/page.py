@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot as SVG text and PNG bytes, with a caption and a text alternative that says what it shows."""
+    """A plot as SVG text, PNG and PDF bytes, with a caption and a text alternative that says what it shows."""
 
     id: str
     title: str
@@ -54,6 +54,7 @@ class Figure:
     alt: str
     svg: str
     png: bytes
+    pdf: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,56 @@ class Picture:
     alt: str
     mime: str
     content: bytes
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A row of the first screen: an arm against the reference. What does not exist is None or empty.
+
+    `verdict` is 'helps', 'hurts', 'equivalent', 'undecided' or 'failed', and empty for the reference; `gain` and its interval
+    (`low`, `high`) are in units of the metric, `text` says them; `cost` and `sure` are words.
+    """
+
+    name: str
+    verdict: str = ""
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+    text: str = ""
+    cost: str = ""
+    sure: str = ""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A check of the experiment itself: whether it passed (None: it was not made), and what was found."""
+
+    passed: bool | None
+    words: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The first screen: which idea helps, by how much, at what cost, how sure, whether the controls passed, what is left to do.
+
+    Args:
+        headline: the answer in a sentence.
+        setting: what was compared, in a line: metric, budget, seeds, adjustment.
+        gain: what the plot's axis shows.
+        margin: the smallest difference of interest, in units of the metric.
+        effects: the arms, in one plot with one axis.
+        remaining: what would decide the rest, in sentences; `commands` do it.
+    """
+
+    headline: str
+    setting: str
+    gain: str
+    margin: float
+    effects: tuple[Effect, ...]
+    controls: tuple[Control, ...] = ()
+    remaining: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    higher_is_better: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,7 +141,9 @@ class Page:
     sections: tuple[Section, ...]
     warnings: tuple[str, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
-    """Hardware, preset, seeds, budget, test digest, versions: label -> text, printed below the title."""
+    """Hardware, preset, seeds, budget, test digest, versions: label -> text."""
+    answer: Answer | None = None
+    """The first screen. `summary` says the same in sentences, where nothing can be drawn."""
 
     @property
     def tables(self) -> list[Table]:

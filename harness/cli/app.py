@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from harness.cli import ablate, bench, compare, data, doctor, forecast, predict, report, run, score, show, start, study
+from harness.cli import ablate, bench, compare, data, doctor, forecast, judge, predict, report, run, score, show, start, study
 from harness.cli import list as listed
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.system import signals
@@ -36,6 +36,7 @@ app.command()(forecast.forecast)
 app.command()(score.score)
 app.command()(report.report)
 app.command()(compare.compare)
+app.command()(judge.judge)
 app.command()(bench.bench)
 app.command()(study.study)
 app.command()(doctor.doctor)

@@ -37,12 +37,13 @@ def command(method: Method, settings: Mapping[str, str] | None = None) -> str:
     return " ".join([*_words(shlex.quote(method.variant), method.first, method.seeds), *given, *notes])
 
 
-def plan_command(group: Group, plan: str, *options: str) -> str:
-    """The command of a plan with a group's preset, seeds and settings."""
+def plan_command(group: Group, plan: str, *options: str, seeds: range | None = None) -> str:
+    """The command of a plan with a group's preset, seeds (or as many as `seeds`) and settings."""
     if group.first.preset not in PRESETS:
         return f"# the preset {shorten(group.first.preset)!r} is not installed"
     given = [one for one in _options(group.first) if not one.startswith("#")]
-    return " ".join([*_words(shlex.quote(plan), group.first, group.seeds, *options), *given])
+    words = _words(shlex.quote(plan), group.first, group.seeds, *options)
+    return " ".join([*words[:-1], words[-1] if seeds is None else str(len(seeds)), *given])
 
 
 def _words(plan: str, run: RunRecord, seeds: Sequence[int], *options: str) -> list[str]:

@@ -28,8 +28,7 @@ def against_cost(group: Group, matched: Sequence[Group], attribute: str) -> Figu
     looks = styles([*group.methods, *(method for one in matched for method in one.methods if method.label not in known)])
     shown = [group, *matched][: MOST_PANELS if by_time else 1]
     words, fronts, drawn = [], [], []
-    width = 7.4 if len(shown) == 1 else 2.6 + 3.3 * len(shown)
-    with canvas.draw(width, 4.6, 1, len(shown), sharex=True, sharey=True) as (plot, panels):
+    with canvas.draw(0.5 + 2.2 * len(shown), len(shown), sharex=True, sharey=True) as (plot, panels):
         for axes, one in zip(panels, shown, strict=True):
             points = _points(axes, one, attribute, looks)
             drawn += [y for _, y in points.values()]
@@ -42,21 +41,22 @@ def against_cost(group: Group, matched: Sequence[Group], attribute: str) -> Figu
                 + ("" if one is group else f" ({MATCHES[one.match]})")
                 for name, (cost, ssim) in points.items()
             ]
-            axes.set_xlabel("training time (s)" if by_time else "parameters (millions)")
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
             axes.margins(0.1)
             if len(shown) > 1:
                 axes.set_title(MATCHES[one.match])
+            axes.set_ylabel("test SSIM")
         if not drawn:
             return None
         hidden = _baseline_lines(panels, group, drawn)
-        panels[0].set_ylabel("test SSIM")
-        handles: dict[str, Any] = {}
-        for axes in panels:
-            handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-        handles["Pareto front"] = Line2D([], [], color=GREY, linewidth=1.2, linestyle="--")
-        plot.legend(list(handles.values()), list(handles), loc="outside right upper")
+        panels[-1].set_xlabel("training time (s)" if by_time else "parameters (millions)")
+        more: dict[str, Any] = {}
+        for axes in panels[1:]:
+            more |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        for name in panels[0].get_legend_handles_labels()[1]:
+            more.pop(name, None)
+        canvas.legend(plot, panels[0], more | {"Pareto front": Line2D([], [], color=GREY, linewidth=1.2, linestyle="--")})
         stands = f"On the Pareto front ({'; '.join(fronts)}) no method is beaten in both."
         caption = f"Means over seeds with 95% intervals. {stands}{hidden}"
         what = "training time" if by_time else "parameters"
@@ -85,7 +85,7 @@ def _points(axes: Axes, group: Group, attribute: str, looks: Mapping[str, Style]
             yerr=None if height is None else [[height[0]], [height[1]]],
             fmt=style.marker,
             color=style.color,
-            markersize=8,
+            markersize=6,
             elinewidth=1,
             capsize=2.5,
             label=label(method.label),

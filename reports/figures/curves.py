@@ -22,48 +22,47 @@ Curves = Mapping[str, Mapping[int, Mapping[int, tuple[float, float]]]]
 """Label -> seed -> step -> (seconds, validation SSIM)."""
 
 
-def by_frame(group: Group) -> Figure | None:
-    """SSIM and MSE for each predicted frame: above as they are, with the baselines; below minus base's, seed by seed."""
+def by_frame(group: Group, metric: str = "ssim") -> Figure | None:
+    """A metric for each predicted frame: above as it is, with the baselines; below minus base's, seed by seed."""
     methods = chosen(group)
     looks = styles(group.methods)
-    horizon = max((len(run.per_frame.get("ssim", ())) for run in group.runs), default=0)
+    horizon = max((len(run.per_frame.get(metric, ())) for run in group.runs), default=0)
     if not horizon:
         return None
     frames = np.arange(1, horizon + 1)
     reference = group.reference if len(methods) > 1 else None
+    name = METRICS[metric].title
     words = []
-    with canvas.draw(9.6, 7.2 if reference else 4.2, 2 if reference else 1, 2, sharex=True) as (plot, panels):
-        for column, metric in enumerate(("ssim", "mse")):
-            name = METRICS[metric].title
-            base = _frames(reference, metric, horizon) if reference else None
-            for method in methods:
-                values = _frames(method, metric, horizon)
-                if values is None:
-                    continue
-                style = looks[method.label]
-                mean = np.mean(list(values.values()), axis=0)
-                _line(panels[column], frames, np.array(list(values.values())), style, label(method.label))
-                if metric == "ssim":
-                    words.append(f"{label(method.label)} from {mean[0]:.3f} to {mean[-1]:.3f}")
-                common = sorted(set(values) & set(base or {}))
-                if base is not None and common and method is not reference:
-                    _line(panels[2 + column], frames, np.array([values[seed] - base[seed] for seed in common]), style, "")
-            for (key, title), dash in zip(BASELINES.items(), (":", "-."), strict=True):
-                row = methods[0].first.baselines_per_frame[key].get(metric, ())
-                if len(row) == horizon:
-                    panels[column].plot(frames, row, color=GREY, linestyle=dash, linewidth=1.5, label=title)
-            panels[column].set_ylabel(f"test {name}" + ("" if metric == "ssim" else " (sum over a frame's pixels)"))
-            if reference:
-                panels[2 + column].axhline(0, color="black", linewidth=1)
-                panels[2 + column].set_ylabel(f"test {name} minus that of {label(reference.label, 16)}")
-            panels[-2 + column].set_xlabel("predicted frame")
-            panels[-2 + column].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
-        handles, names = panels[0].get_legend_handles_labels()
-        plot.legend(handles, names, loc="outside lower center", ncols=min(4, max(1, len(names))))
+    with canvas.draw(4.2 if reference else 2.4, 2 if reference else 1, sharex=True) as (plot, panels):
+        base = _frames(reference, metric, horizon) if reference else None
+        for method in methods:
+            values = _frames(method, metric, horizon)
+            if values is None:
+                continue
+            style = looks[method.label]
+            mean = np.mean(list(values.values()), axis=0)
+            _line(panels[0], frames, np.array(list(values.values())), style, label(method.label))
+            words.append(f"{label(method.label)} from {mean[0]:.3f} to {mean[-1]:.3f}")
+            common = sorted(set(values) & set(base or {}))
+            if base is not None and common and method is not reference:
+                _line(panels[1], frames, np.array([values[seed] - base[seed] for seed in common]), style, "")
+        for (key, title), dash in zip(BASELINES.items(), (":", "-."), strict=True):
+            row = methods[0].first.baselines_per_frame[key].get(metric, ())
+            if len(row) == horizon:
+                panels[0].plot(frames, row, color=GREY, linestyle=dash, linewidth=1.2, label=title)
+        panels[0].set_ylabel(f"test {name}")
+        if reference:
+            panels[1].axhline(0, color="black", linewidth=1)
+            panels[1].set_ylabel(f"minus {label(reference.label, 16)}'s")
+        panels[-1].set_xlabel("predicted frame")
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
+        canvas.legend(plot, panels[0])
+        unit = "" if metric == "ssim" else " Sums over a frame's pixels."
         below = " Below: differences from base at the same seed." if reference else ""
-        caption = f"Means over seeds; bands from the lowest to the highest seed.{below}{_left_out(group, methods)}"
-        alt = f"SSIM and MSE for predicted frames 1 to {horizon}. SSIM: {'; '.join(words) or 'no usable values'}."
-        return canvas.save(plot, "by-frame", "Quality by predicted frame", caption, alt)
+        caption = f"Means over seeds; bands from the lowest to the highest seed.{unit}{below}{_left_out(group, methods)}"
+        alt = f"{name} for predicted frames 1 to {horizon}: {'; '.join(words) or 'no usable values'}."
+        id_ = "by-frame" if metric == "ssim" else f"by-frame-{metric}"
+        return canvas.save(plot, id_, f"{name} by predicted frame", caption, alt)
 
 
 def _frames(method: Method, metric: str, horizon: int) -> dict[int, np.ndarray[Any, Any]] | None:
@@ -77,7 +76,7 @@ def _line(
 ) -> None:
     """The mean over rows (seeds, points), with a band from the lowest to the highest."""
     look = {"color": style.color, "marker": style.marker, "linestyle": style.dash, "markevery": markevery}
-    axes.plot(x, rows.mean(axis=0), markersize=4, linewidth=1.5, label=name, **look)
+    axes.plot(x, rows.mean(axis=0), markersize=3, linewidth=1.2, label=name, **look)
     if len(rows) > 1:
         axes.fill_between(x, rows.min(axis=0), rows.max(axis=0), color=style.color, alpha=0.13, linewidth=0)
 
@@ -91,7 +90,7 @@ def validation(group: Group, curves: Curves) -> Figure | None:
     """Validation SSIM against steps and against seconds of training: mean over seeds, band from worst to best seed."""
     looks = styles(group.methods)
     words = []
-    with canvas.draw(9.6, 4.2, 1, 2, sharey=True) as (plot, panels):
+    with canvas.draw(4.0, 2, sharey=True) as (plot, panels):
         for method in chosen(group):
             finite = [
                 {step: point for step, point in points.items() if all(map(math.isfinite, point))}
@@ -110,12 +109,11 @@ def validation(group: Group, curves: Curves) -> Figure | None:
             return None
         panels[0].set_xlabel("training step")
         panels[1].set_xlabel("training time (s)")
-        panels[0].set_ylabel("validation SSIM")
         for axes in panels:
+            axes.set_ylabel("validation SSIM")
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=axes is panels[0], min_n_ticks=1))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-        handles, names = panels[0].get_legend_handles_labels()
-        plot.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)))
+        canvas.legend(plot, panels[0])
         caption = (
             "Mean over seeds at the steps that all of a method's seeds reached; bands from the worst to the best seed. "
             f"Test-time augmentation does not show here: validation predicts without it.{_left_out(group, chosen(group))}"

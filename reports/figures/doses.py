@@ -18,7 +18,7 @@ def response(group: Group, path: str, curves: Curves, id_: str) -> Figure:
     shown = list(curves.items())[:MOST_LINES]
     doses = sorted({dose for _, points in shown for dose in points})
     words = []
-    with canvas.draw(6.4, 4.2) as (plot, (axes,)):
+    with canvas.draw(2.6) as (plot, (axes,)):
         for index, (name, points) in enumerate(shown):
             found = [(dose, method.estimate()) for dose, method in points.items()]
             rows = [(dose, one, one.mean) for dose, one in found if one.mean is not None and not one.excluded]
@@ -49,9 +49,9 @@ def response(group: Group, path: str, curves: Curves, id_: str) -> Figure:
         axes.set_xticks(doses)
         axes.minorticks_off()
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.set_xlabel(label(path, 60))
+        axes.set_xlabel(label(path, 40))
         axes.set_ylabel("test SSIM")
-        plot.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+        canvas.legend(plot, axes)
         more = f" {len(curves) - len(shown)} more are in the tables alone." if len(curves) > len(shown) else ""
         title = f"Dose-response: {label(path, 60)}"
         caption = f"{MATCHES[group.match].capitalize()}. Means over seeds with 95% intervals, where seeds allow one.{more}"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.ticker import MaxNLocator
 
 from reports import cells
+from reports.analysis.comparisons import Comparison
 from reports.analysis.contrasts import Factorial
-from reports.analysis.groups import MATCHES, Group
-from reports.analysis.verdicts import Kind
+from reports.analysis.vocabulary import verdict
 from reports.analysis.words import label
 from reports.figures import canvas
 from reports.figures.canvas import GREY
@@ -17,67 +21,58 @@ from reports.page import Figure
 
 MOST_ROWS = 40
 _LOOKS = {
-    Kind.HELPS: ("#0173b2", "^", "helps"),
-    Kind.HURTS: ("#d55e00", "v", "hurts"),
-    Kind.EQUIVALENT: ("#029e73", "s", "equivalent within the margin"),
-    Kind.UNDECIDED: ("0.35", "o", "undecided"),
-    Kind.FAILED: ("#cc78bc", "X", "failed: surviving seeds only"),
+    "helps": ("#0173b2", "^", "helps"),
+    "hurts": ("#d55e00", "v", "hurts"),
+    "equivalent": ("#029e73", "s", "equivalent"),
+    "undecided": ("0.35", "o", "undecided"),
+    "failed": ("0.35", "x", "failed"),
 }
 
 
-def forest(group: Group, id_: str, title: str) -> Figure | None:
-    """Paired differences from the reference: every seed, mean and interval, and the zone within the margin."""
-    rows = [one for one in group.comparisons.values() if one.mean is not None][:MOST_ROWS]
-    if not rows or group.reference is None:
+def forest(comparisons: Iterable[Comparison], base: str, id_: str, at: str, metric: str = "SSIM") -> Figure | None:
+    """Differences from the reference: every seed as a dot, mean and interval, and the zone within the margin."""
+    there = [one for one in comparisons if one.mean is not None]
+    rows = there[:MOST_ROWS]
+    if not rows:
         return None
-    base = label(group.reference.label)
+    base, margin, decimals = label(base), rows[0].margin, cells.decimals_of(rows[0].margin)
     words = []
-    with canvas.draw(7.8, 1.7 + 0.42 * len(rows)) as (plot, (axes,)):
-        axes.axvspan(-group.margin, group.margin, color="0.88", linewidth=0, zorder=0, label=f"within {group.margin:g}")
+    with canvas.draw(1.4 + 0.34 * len(rows)) as (plot, (axes,)):
+        axes.axvspan(-margin, margin, color="0.88", linewidth=0, zorder=0, label=f"within {margin:g}")
         axes.axvline(0, color="0.3", linewidth=1, zorder=1)
         named: set[str] = set()
         for row, one in enumerate(rows):
             assert one.mean is not None
-            color, marker, kind = _LOOKS[one.verdict.kind]
+            color, marker, kind = _LOOKS[verdict(one)]
+            seeds: dict[str, Any] = {"linestyle": "", "marker": ".", "markersize": 4, "color": GREY, "zorder": 2}
             axes.plot(
-                one.differences,
-                np.full(len(one.differences), row + 0.24),
-                linestyle="",
-                marker="|",
-                markersize=6,
-                color=GREY,
-                zorder=2,
-                label="one seed" if row == 0 else None,
+                one.differences, np.full(len(one.differences), row + 0.27), label=None if named else "one seed", **seeds
             )
             error = None if one.low is None or one.high is None else [[one.mean - one.low], [one.high - one.mean]]
-            axes.errorbar(
-                one.mean,
-                row,
-                xerr=error,
-                fmt=marker,
-                color=color,
-                markersize=8,
-                elinewidth=1.8,
-                capsize=3.5,
-                label=None if kind in named else kind,
-                zorder=3,
-            )
+            bar: dict[str, Any] = {"color": color, "markersize": 6, "elinewidth": 1.5, "capsize": 2.5, "zorder": 3}
+            axes.errorbar(one.mean, row, xerr=error, fmt=marker, label=None if kind in named else kind, **bar)
             named.add(kind)
-            shown = [cells.figure(one.mean, 4, sign=True).text, cells.interval(one.low, one.high, 4, sign=True).text]
+            shown = [
+                cells.figure(one.mean, decimals, sign=True).text,
+                cells.interval(one.low, one.high, decimals, sign=True).text,
+            ]
             words.append(f"{label(one.name)} {' '.join(part for part in shown if part != cells.NONE)}, {kind}")
-        axes.set_yticks(range(len(rows)), [f"{label(one.name)} (n={one.n})" for one in rows])
+        axes.set_yticks(range(len(rows)), [label(one.name, canvas.SHORT) for one in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel(f"test SSIM minus that of {base} at the same seed")
-        plot.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        cut = len(group.comparisons) - len(rows)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlabel(f"test {metric} minus that of {label(base, canvas.SHORT)}")
+        canvas.legend(plot, axes)
+        cut = len(there) - len(rows)
         caption = (
-            f"{MATCHES[group.match].capitalize()}. Marker and bar: mean difference, adjusted interval; ticks: single seeds; "
-            f"grey zone: differences below the margin of {group.margin:g}."
+            f"{at.capitalize()}. Marker and bar: mean difference, adjusted interval; dots: single seeds; "
+            f"grey zone: differences below the margin of {margin:g}."
             + (f" {cut} more are in the table alone." if cut else "")
         )
-        alt = f"Differences in test SSIM from {base}: {'; '.join(words[:12])}{'; and others' if len(words) > 12 else ''}."
-        return canvas.save(plot, id_, title, caption, alt)
+        alt = (
+            f"Differences in test {metric} from {base}: {'; '.join(words[:12])}{'; and others' if len(words) > 12 else ''}."
+        )
+        return canvas.save(plot, id_, f"Differences from {base}, every seed", caption, alt)
 
 
 def interactions(factorial: Factorial) -> Figure:
@@ -98,7 +93,7 @@ def interactions(factorial: Factorial) -> Figure:
         notes[row, column] = f"{shown}{'*' if sure else ''}"
         words.append(f"{label(one.name)} {shown}{' (significant)' if sure else ''}")
     reach = max(float(np.nanmax(np.abs(values))) if words else 0.0, 1e-6)
-    with canvas.draw(2.6 + 1.25 * size, 1.6 + 0.8 * size) as (plot, (axes,)):
+    with canvas.draw(1.2 + 0.45 * size) as (plot, (axes,)):
         sns.heatmap(
             pd.DataFrame(values, index=factors, columns=factors),
             ax=axes,
@@ -111,12 +106,12 @@ def interactions(factorial: Factorial) -> Figure:
             vmax=reach,
             linewidths=2,
             linecolor="white",
-            annot_kws={"fontsize": 9.5},
+            annot_kws={"fontsize": 8 if size < 5 else 6},
             cbar_kws={"label": "effect on test SSIM"},
         )
         axes.grid(visible=False)
-        names = [label(factor, 18) for factor in factors]
-        axes.set_xticks(np.arange(size) + 0.5, names, rotation=20 if size > 3 else 0, ha="right" if size > 3 else "center")
+        names = [label(factor, canvas.SHORT) for factor in factors]
+        axes.set_xticks(np.arange(size) + 0.5, names, rotation=30, ha="right")
         axes.set_yticks(np.arange(size) + 0.5, names, rotation=0)
         caption = (
             "Diagonal: what the variant adds on average over all settings of the others. Below it: how much more (or less) two "

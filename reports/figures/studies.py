@@ -26,12 +26,12 @@ def history(key: str, trials: Trials) -> Figure | None:
         return None
     numbers, values = [trial["number"] for trial in trials], [float(trial["value"]) for trial in trials]
     best = [max(values[: index + 1]) for index in range(len(values))]
-    with canvas.draw(6.5, 3.2) as (plot, (axes,)):
+    with canvas.draw(2.3) as (plot, (axes,)):
         axes.plot(numbers, values, "o", color="0.45", label="one trial")
         axes.step(numbers, best, where="post", color="#0173b2", label="best so far")
         axes.set_xlabel("trial")
         axes.set_ylabel("validation SSIM")
-        plot.legend(loc="outside lower center", ncols=2)
+        canvas.legend(plot, axes)
         alt = f"Validation SSIM by trial: from {values[0]:.4f} at first to a best of {best[-1]:.4f} after {len(values)} trials."
         return canvas.save(plot, key, "History", "Every complete trial, and the best up to then.", alt)
 
@@ -41,7 +41,7 @@ def slices(key: str, trials: Trials, parameters: Sequence[str], space: Mapping[s
     shown = [name for name in parameters if len(_points(trials, name)) >= 2][:MOST_SLICES]
     if not shown:
         return None
-    with canvas.draw(3.0 * len(shown) + 0.5, 3.0, 1, len(shown), sharey=True) as (plot, panels):
+    with canvas.draw(0.3 + 1.9 * len(shown), len(shown), sharey=True) as (plot, panels):
         for axes, name in zip(panels, shown, strict=True):
             points = _points(trials, name)
             axes.plot([x for x, _ in points], [y for _, y in points], "o", color="#0173b2", label="searched")
@@ -49,8 +49,8 @@ def slices(key: str, trials: Trials, parameters: Sequence[str], space: Mapping[s
             axes.plot([x for x, _ in fixed], [y for _, y in fixed], "D", color="#de8f05", label="fixed arm")
             _scale(axes.xaxis, space[name])
             axes.set_xlabel(label(name))
-        panels[0].set_ylabel("validation SSIM")
-        plot.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+            axes.set_ylabel("validation SSIM")
+        canvas.legend(plot, panels[0])
         words = [f"best {name} {max(_points(trials, name), key=lambda p: p[1])[0]:.4g}" for name in shown]
         return canvas.save(plot, key, "Slices", "Validation SSIM against each parameter by itself.", f"{'; '.join(words)}.")
 
@@ -72,7 +72,7 @@ def contour(key: str, trials: Trials, parameters: Sequence[str], space: Mapping[
         return None
     x, y = ([float(trial["params"][name]) for trial in both] for name in names)
     values = [float(trial["value"]) for trial in both]
-    with canvas.draw(5.5, 3.8) as (plot, (axes,)):
+    with canvas.draw(2.7) as (plot, (axes,)):
         dots = axes.scatter(x, y, c=values, cmap="cividis", edgecolors="0.2", s=60)
         _scale(axes.xaxis, space[names[0]])
         _scale(axes.yaxis, space[names[1]])
@@ -92,9 +92,9 @@ def importance(key: str, trials: Trials, space: Mapping[str, Any]) -> Figure | N
     if len(shares) < 2:
         return None  # the only parameter has all of it
     names = sorted(shares, key=shares.__getitem__)
-    with canvas.draw(6.0, 0.9 + 0.4 * len(names)) as (plot, (axes,)):
-        axes.barh([label(name) for name in names], [shares[name] for name in names], color="#0173b2")
-        axes.set_xlabel("share of the variance of validation SSIM (fANOVA)")
+    with canvas.draw(0.8 + 0.25 * len(names)) as (plot, (axes,)):
+        axes.barh([label(name, canvas.SHORT) for name in names], [shares[name] for name in names], color="#0173b2")
+        axes.set_xlabel("share of variance (fANOVA)")
         axes.set_xlim(0, 1)
         alt = "Importance: " + ", ".join(f"{name} {shares[name]:.0%}" for name in reversed(names)) + "."
         caption = f"What mattered within the ranges searched, from {len(trials)} trials: an order of magnitude."

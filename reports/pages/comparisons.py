@@ -28,30 +28,33 @@ def _verdict(comparison: Comparison) -> str:
     return comparison.verdict.words + (f" ({'; '.join(extra)})" if extra else "")
 
 
-def statistics(group: Group, id_: str, title: str) -> Table:
-    """Every comparison in full."""
-    base = group.reference.label if group.reference else "base"
+def statistics(
+    found: Mapping[str, Comparison], base: str, id_: str, title: str, metric: str = "SSIM", decimals: int = 4
+) -> Table:
+    """Every comparison in full; `metric` names what is compared."""
     columns: list[Column[tuple[str, Comparison]]] = [
         names("comparison", lambda row: f"{row[0]} - {base}"),
         counts("pairs", lambda row: row[1].n),
-        Column("mean difference (SSIM)", lambda row: cells.figure(row[1].mean, 4, sign=True)),
-        Column("adjusted interval", lambda row: cells.interval(row[1].low, row[1].high, 4, sign=True)),
+        Column(f"mean difference ({metric})", lambda row: cells.figure(row[1].mean, decimals, sign=True)),
+        Column("adjusted interval", lambda row: cells.interval(row[1].low, row[1].high, decimals, sign=True)),
         words("verdict", lambda row: _verdict(row[1])),
-        Column("95%, alone", lambda row: cells.interval(row[1].low_alone, row[1].high_alone, 4, sign=True)),
-        Column("sd of differences", lambda row: cells.figure(row[1].sd, 4)),
-        Column("p (paired t)", lambda row: cells.probability(row[1].p)),
+        Column("95%, alone", lambda row: cells.interval(row[1].low_alone, row[1].high_alone, decimals, sign=True)),
+        Column("sd of differences", lambda row: cells.figure(row[1].sd, decimals)),
+        Column("p (t test)", lambda row: cells.probability(row[1].p)),
         Column("p (Holm)", lambda row: cells.probability(row[1].p_adjusted)),
         Column("p (equivalence, Holm)", lambda row: cells.probability(row[1].p_equivalence_adjusted)),
         words("seeds better / worse", lambda row: NONE if row[1].better is None else f"{row[1].better} / {row[1].worse}"),
         Column("p (sign test)", lambda row: cells.probability(row[1].p_sign)),
-        Column("median difference", lambda row: cells.figure(row[1].median, 4, sign=True)),
-        Column("median, at least 95%", lambda row: cells.interval(row[1].median_low, row[1].median_high, 4, sign=True)),
+        Column("median difference", lambda row: cells.figure(row[1].median, decimals, sign=True)),
+        Column(
+            "median, at least 95%", lambda row: cells.interval(row[1].median_low, row[1].median_high, decimals, sign=True)
+        ),
     ]
     note = (
         "p (Holm) and the adjusted interval answer for all comparisons of the family: the interval is at the level at which Holm "
         "tested the comparison, and excludes 0 where p (Holm) is at most 5%. '95%, alone' is for one comparison alone."
     )
-    return table(id_, title, columns, group.comparisons.items(), note)
+    return table(id_, title, columns, found.items(), note)
 
 
 def decisions(decided: Decided, id_: str, title: str) -> Table:

@@ -25,7 +25,7 @@ FOLDERS = ("tables", "figures", "pictures")
 """The folders in a report's own, for what is shown on its page."""
 
 MAX_MANIFEST_BYTES = 2**20
-_OURS = re.compile(rf"index\.html|report\.md|tables/{ID}\.(csv|tex)|figures/{ID}\.(svg|png)|pictures/{ID}\.(png|gif)")
+_OURS = re.compile(rf"index\.html|report\.md|tables/{ID}\.(csv|tex)|figures/{ID}\.(svg|png|pdf)|pictures/{ID}\.(png|gif)")
 
 
 def write(page: Page, out: Path) -> list[Path]:
@@ -101,6 +101,8 @@ def _contents(page: Page) -> dict[str, bytes]:
     for figure in page.figures:
         contents[f"figures/{figure.id}.svg"] = clean(figure.svg).encode()
         contents[f"figures/{figure.id}.png"] = figure.png
+        if figure.pdf:
+            contents[f"figures/{figure.id}.pdf"] = figure.pdf
     for picture in page.pictures:
         contents[f"pictures/{picture.id}.{EXTENSIONS[picture.mime]}"] = picture.content
     return contents

@@ -17,6 +17,7 @@ from reports.exports.csv import to_csv
 from reports.exports.latex import to_latex
 from reports.exports.text import clean, one_line
 from reports.page import EXTENSIONS, Figure, Page, Picture, check_page
+from reports.pages.forest import axis
 
 MAX_PAGE_BYTES = 5_000_000
 """Size of index.html above which its largest images are left out, each with a link to its file in their place."""
@@ -96,7 +97,8 @@ def _data_uri(mime: str, content: bytes) -> Markup:
 
 def _render(page: Page, images: dict[str, _Image]) -> str:
     template = _environment().get_template("page.html.j2")
-    return template.render(page=page, images=images, plain_title=one_line(page.title)[:200] or "Report")
+    title = one_line(page.title)[:200] or "Report"
+    return template.render(page=page, images=images, axis=axis(page.answer) if page.answer else None, plain_title=title)
 
 
 @cache

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from harness import __version__
-from harness.evaluation.conventions import METRICS
+from harness.evaluation.conventions import HEADLINE, METRICS
 from harness.store import Store
 from harness.variant import Variants
 from reports.analysis import auto, settings
@@ -22,6 +22,7 @@ from reports.analysis.records import Records, Trouble
 from reports.analysis.words import distinct, names_in, shorten
 from reports.page import Figure, Page, Section, Table
 from reports.pages import comparisons, methods, provenance, studies
+from reports.pages.answer import answer
 from reports.pages.summary import facts, summary, warnings
 
 MOST_TABLES = 12
@@ -34,20 +35,24 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float = 
     result = analyse(found, margin)
     main = result.groups[0]
     missing = _missing(found)
+    copies = _copies(found)
+    alarms = comparisons.copies(copies, main.margin, "a-a", "A/A: base against a copy of itself")
     sections = [
-        _ablation(result, found, variants),
-        _costs(result),
-        _statistics(result, found),
+        _cost_figures(result),
+        _frames(store, main),
+        _seed_figures(result),
+        _pictures(store, main, variants),
         _doses(result),
         _interactions(main),
         _losses(result),
         _rates(result),
         *studies.sections(store),
-        _frames(store, main),
-        _pictures(store, main, variants),
+        _tables(result, found, variants),
         *_others(result, variants),
+        _statistics(result, alarms if copies else None),
         _troubles(found, missing),
         _method(result, found, variants),
+        _provenance(result, variants),
     ]
     return Page(
         title=TITLE,
@@ -55,6 +60,7 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float = 
         sections=tuple(section for section in sections if section is not None),
         warnings=tuple(warnings(result, found, missing, variants)),
         facts=facts(main),
+        answer=answer(main, found, missing, (len(copies), alarms[1]), METRICS[HEADLINE].title),
     )
 
 
@@ -68,55 +74,65 @@ def _by_match(result: Analysis) -> list[tuple[Group, str, str]]:
     return [(group, end, MATCHES[group.match]) for group, end in groups]
 
 
-def _ablation(result: Analysis, found: Records, variants: Variants) -> Section:
+def _cost_figures(result: Analysis) -> Section | None:
     from reports.figures.costs import against_cost
-    from reports.figures.effects import forest
 
-    main, groups = result.groups[0], _by_match(result)
-    tables = [methods.ablation(one, variants, f"ablation{end}", f"Ablation at {at}: {one.title}") for one, end, at in groups]
-    figures = _drawn(
-        against_cost(main, result.matched, "seconds"),
-        against_cost(main, (), "params"),
-        *(forest(one, f"differences{end}", f"Differences from base at {at}") for one, end, at in groups),
-    )
-    paragraphs: tuple[str, ...] = ()
+    main = result.groups[0]
+    figures = _drawn(against_cost(main, result.matched, "seconds"), against_cost(main, (), "params"))
+    paragraphs = [text for text in summary(main, result.matched) if text.startswith("At equal ")]
     commands: list[str] = []
     if not result.matched and main.others:
-        paragraphs = (
-            "Only equal steps were run. The same cost for everybody is the other fair comparison; these commands fill its tables.",
+        paragraphs.append(
+            "Only equal steps were run. The same cost for everybody is the other fair comparison; these commands fill its tables."
         )
         names = ",".join(installable(method.variant for method in main.others if not method.first.scored))
         commands = [plan_command(main, names, "--equal", match) for match in ("seconds", "flops") if names]
-    tables.append(methods.metrics(main, "metrics", "All metrics"))
-    if left_out := {arm: reason for plan in found.plans for arm, reason in plan.left_out.items()}:
-        tables.append(provenance.left_out(left_out, "left-out", "Arms that plans left out"))
-    for number, plan in enumerate((plan for plan in found.plans if plan.tuned), start=1):
-        tables.append(
-            provenance.tuned(plan.tuned, f"tuned-{number}", f"Learning rates tuned at {MATCHES.get(plan.match, '')}")
+    if not figures and not paragraphs:
+        return None
+    return Section("costs", "Gain against cost", tuple(paragraphs), figures=figures, commands=tuple(commands))
+
+
+def _seed_figures(result: Analysis) -> Section | None:
+    from reports.figures.effects import forest
+
+    figures = _drawn(
+        *(
+            forest(one.comparisons.values(), one.reference.label if one.reference else "", f"differences{end}", at)
+            for one, end, at in _by_match(result)
         )
-    return Section("ablation", "Which idea helps", paragraphs, tuple(tables), figures, commands=tuple(commands))
+    )
+    return Section("seeds", "Every seed", figures=figures) if figures else None
 
 
-def _costs(result: Analysis) -> Section:
-    made = []
+def _tables(result: Analysis, found: Records, variants: Variants) -> Section:
+    """All figures as numbers."""
+    groups = _by_match(result)
+    made = [methods.ablation(one, variants, f"ablation{end}", f"Ablation at {at}: {one.title}") for one, end, at in groups]
+    made.append(methods.metrics(result.groups[0], "metrics", "All metrics"))
     for make, id_, title in (
         (methods.costs, "costs", "What each method costs"),
         (methods.seeds, "seeds", "Every seed's values"),
     ):
-        made += [make(one, f"{id_}{end}", f"{title} at {at}" if end else title) for one, end, at in _by_match(result)]
-    made = [one for one in made if one.rows]  # predictions made elsewhere have no costs
-    return Section("costs", "At what cost", tables=tuple(made))
-
-
-def _statistics(result: Analysis, found: Records) -> Section:
-    main = result.groups[0]
-    made: list[Table] = []
-    for group, end, at in _by_match(result):
+        made += [make(one, f"{id_}{end}", f"{title} at {at}" if end else title) for one, end, at in groups]
+    for group, end, at in groups:
         if group.comparisons:
-            made.append(comparisons.statistics(group, f"statistics{end}", f"Comparisons with base at {at}"))
+            base = group.reference.label if group.reference else "base"
+            made.append(
+                comparisons.statistics(group.comparisons, base, f"statistics{end}", f"Comparisons with base at {at}")
+            )
             made.append(comparisons.pairs(group, f"pairs{end}", f"Every seed's difference at {at}"))
         if group.decided is not None:
             made.append(comparisons.decisions(group.decided, f"looks{end}", f"As many seeds as needed, at {at}"))
+    if left_out := {arm: reason for plan in found.plans for arm, reason in plan.left_out.items()}:
+        made.append(provenance.left_out(left_out, "left-out", "Arms that plans left out"))
+    for number, plan in enumerate((plan for plan in found.plans if plan.tuned), start=1):
+        made.append(provenance.tuned(plan.tuned, f"tuned-{number}", f"Learning rates tuned at {MATCHES.get(plan.match, '')}"))
+    # Predictions made elsewhere have no costs.
+    return Section("tables", "Tables", tables=tuple(one for one in made if one.rows))
+
+
+def _statistics(result: Analysis, copies: tuple[Table, int] | None) -> Section:
+    main = result.groups[0]
     rules = {group.decided.rule: None for group, _, _ in _by_match(result) if group.decided is not None}
     judged = {one.arm for one in main.decided.decisions} if main.decided is not None else set()
     fixed = sorted({one.n for name, one in main.comparisons.items() if name not in judged})
@@ -125,15 +141,14 @@ def _statistics(result: Analysis, found: Records) -> Section:
         f"The margin of the verdicts is {main.margin:g} SSIM; `harness report --margin X` sets another. "
         "Choose it before looking at the results."
     )
-    if arms := _copies(found):
-        table, alarms = comparisons.copies(arms, main.margin, "a-a", "A/A: base against a copy of itself")
-        made.append(table)
-        paragraphs.append(
-            f"A/A plans: {len(arms)} ran, {alarms} raised a false alarm. What differs there is noise, whatever its size."
-        )
-    else:
+    if copies is None:
         paragraphs.append("No A/A plan was run: `harness ablate --plan a-a --seeds 5` measures how large pure noise looks.")
-    return Section("statistics", "How sure", tuple(paragraphs), tuple(made))
+        return Section("statistics", "How sure", tuple(paragraphs))
+    table, alarms = copies
+    paragraphs.append(
+        f"A/A plans: {len(table.rows)} ran, {alarms} raised a false alarm. What differs there is noise, whatever its size."
+    )
+    return Section("statistics", "How sure", tuple(paragraphs), (table,))
 
 
 def _copies(found: Records) -> dict[str, tuple[dict[int, float], dict[int, float]]]:
@@ -231,7 +246,9 @@ def _frames(store: Store, main: Group) -> Section:
     }
     drawn = validation(main, curves)
     notes = () if drawn else ("No validation curves: the trainings' logs are not in the store, or hold no validation.",)
-    return Section("frames", "Over frames and over training", notes, figures=_drawn(by_frame(main), drawn))
+    return Section(
+        "frames", "Over frames and over training", notes, figures=_drawn(by_frame(main), by_frame(main, "mse"), drawn)
+    )
 
 
 def _pictures(store: Store, main: Group, variants: Variants) -> Section:
@@ -248,7 +265,8 @@ def _others(result: Analysis, variants: Variants) -> list[Section]:
     for index, group in enumerate(result.groups[1 : 1 + MOST_TABLES], start=2):
         made = [methods.ablation(group, variants, f"ablation-{index}", f"Ablation: {group.title}")]
         if group.comparisons:
-            made.append(comparisons.statistics(group, f"statistics-{index}", "Comparisons with base"))
+            base = group.reference.label if group.reference else "base"
+            made.append(comparisons.statistics(group.comparisons, base, f"statistics-{index}", "Comparisons with base"))
         made.append(methods.seeds(group, f"seeds-{index}", "Every seed's values"))
         title = f"Other settings ({index - 1}): {difference_title(main, group)}"
         words = "Not comparable with the first table, for it differs in what the title names."
@@ -311,12 +329,18 @@ def _method(result: Analysis, found: Records, variants: Variants) -> Section:
     ]
     if dirty:
         paragraphs.append(f"Some runs were made from code with uncommitted changes ({'; '.join(dirty[:5])}).")
+    commands = [command(method) for method in main.methods]
+    commands += [one_line(plan.command) for plan in found.plans if plan.match != "steps" and plan.command]
+    return Section("method", "How it was done", tuple(paragraphs), commands=tuple(distinct(commands)))
+
+
+def _provenance(result: Analysis, variants: Variants) -> Section:
+    main = result.groups[0]
+    runs = [run for group in (*result.groups, *result.matched) for run in group.runs]
     parts = sorted({part for run in runs if not run.scored for part in names_in(run.variant)})
     made = (
         provenance.conventions("conventions", "Metrics", main.first.conventions, main.more_metrics),
         provenance.versions(runs, "provenance", "Data, versions and devices"),
         provenance.sources(parts, variants, "sources", "Sources of the variants"),
     )
-    commands = [command(method) for method in main.methods]
-    commands += [one_line(plan.command) for plan in found.plans if plan.match != "steps" and plan.command]
-    return Section("method", "How it was done", tuple(paragraphs), made, commands=tuple(distinct(commands)))
+    return Section("provenance", "Where it comes from", tables=made)

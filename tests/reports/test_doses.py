@@ -53,5 +53,5 @@ def test_a_report_draws_a_curve_for_each_number_that_varies(tmp_path: Path, quic
     (again,) = (one.left_out for one in read_document(page.parent / "data.json").plans if one.left_out)
     assert again["attention+attention(heads=1)+attention(heads=8)"] in text
     assert {one.name for one in (page.parent / "figures").glob("dose-*")} == {
-        f"dose-{number}.{ending}" for number in (1, 2) for ending in ("png", "svg")
+        f"dose-{number}.{ending}" for number in (1, 2) for ending in ("pdf", "png", "svg")
     }

@@ -428,7 +428,7 @@ def trace_statistics(raw: Raw, suffix: str) -> list[Row]:
             (values,) = differences({"base": group["base"], method: there}).values()
             assert values is not None
         else:
-            row |= {"p (paired t)": chance(stats.ttest_1samp(values, 0.0).pvalue), "p (Holm)": chance(said[method]["p"])}
+            row |= {"p (t test)": chance(stats.ttest_1samp(values, 0.0).pvalue), "p (Holm)": chance(said[method]["p"])}
             row["p (equivalence, Holm)"] = chance(said[method]["q"])
         up = sum(value > 0 for value in values)
         rows.append(
@@ -744,6 +744,7 @@ class _Cells(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tables: dict[str, list[list[str]]] = {}
+        self._rows: list[list[str]] = []  # of the first screen, whose numbers have a test of their own
         self._inside = False
         self.feed(text)
 
@@ -769,7 +770,7 @@ def test_the_html_has_the_tables_that_were_traced_and_no_other(page: Page, tmp_p
     write(page, tmp_path)
     text = (tmp_path / "index.html").read_text()
     shown = _Cells(text).tables
-    assert text.count("<table") == len(shown)
+    assert text.count("<table") == len(shown) + 1  # the first screen's
     assert shown == {one.id: [list(one.columns), *([cell.text for cell in row] for row in one.rows)] for one in tables(page)}
 
 
@@ -796,8 +797,9 @@ def figures(raw: Raw) -> dict[str, tuple[list[str], list[str]]]:
             words += [signed(float(np.mean(values))), *(signed(end) for end in interval(values))]
         found[f"differences{suffix}"] = (words, ["95", f"{MARGIN:g}"])
     found["interactions"] = ([signed(float(np.mean(one))) for one in contrasts(raw).values() if one], ["0.05"])
-    by_frame = [np.mean([one["metrics_per_frame"]["ssim"] for one in runs.values()], axis=0) for runs in main.values()]
-    found["by-frame"] = (["1", "10", *(f"{mean[k]:.3f}" for mean in by_frame for k in (0, -1))], [])
+    for id_, metric in (("by-frame", "ssim"), ("by-frame-mse", "mse")):
+        by_frame = [np.mean([one["metrics_per_frame"][metric] for one in runs.values()], axis=0) for runs in main.values()]
+        found[id_] = (["1", "10", *(f"{mean[k]:.3f}" for mean in by_frame for k in (0, -1))], [])
     ends = [f"{np.mean([raw.validations(one)[800][1] for one in runs.values()]):.3f}" for runs in main.values()]
     found["validation"] = (ends, [])
     complete = [one for one in STUDY["trials"] if one["state"] == "COMPLETE"]
@@ -822,8 +824,7 @@ def test_every_number_beside_a_plot_is_traced(page: Page, raw: Raw) -> None:
 
 def test_the_plots_draw_what_the_records_say(page: Page, raw: Raw) -> None:
     main = raw.group("")
-    ssim, mse = DRAWN["by-frame"][:2]
-    for axes, metric in ((ssim, "ssim"), (mse, "mse")):
+    for axes, metric in ((DRAWN["by-frame"][0], "ssim"), (DRAWN["by-frame-mse"][0], "mse")):
         lines = {line.get_label(): line.get_ydata() for line in axes.lines}
         for method, runs in main.items():
             frames = np.mean([one["metrics_per_frame"][metric] for one in runs.values()], axis=0)
@@ -837,7 +838,7 @@ def test_the_plots_draw_what_the_records_say(page: Page, raw: Raw) -> None:
             np.testing.assert_allclose(line.get_xdata(), x)
     for suffix in ("", "-seconds", "-flops"):
         (axes,) = DRAWN[f"differences{suffix}"]
-        ticks = [line.get_xdata() for line in axes.lines if line.get_marker() == "|" and line.get_linestyle() == "None"]
+        ticks = [line.get_xdata() for line in axes.lines if line.get_marker() == "." and line.get_linestyle() == "None"]
         expected = list(differences(raw.group(suffix)).values())
         per_seed = [list(one) for one in ticks if len(one) == len(SEEDS)]
         assert per_seed == [pytest.approx(one) for one in expected]
@@ -900,6 +901,36 @@ def test_every_number_of_the_summary_and_the_facts_is_traced(page: Page, raw: Ra
     }
 
 
+def test_every_number_of_the_first_screen_is_traced(page: Page, raw: Raw) -> None:
+    answer, main, tests = page.answer, rows(page, "ablation"), rows(page, "statistics")
+    assert answer is not None
+    base, *effects = answer.effects
+    assert (base.name, base.text) == ("base", f"{main['base']['SSIM, mean']} {main['base']['SSIM, 95% interval']}")
+    assert [one.name for one in effects] == [*METHODS[1:3], "all together"]
+    deltas = differences(raw.group(""))
+    for one, method in zip(effects, METHODS[1:], strict=True):
+        row, values = main[method], deltas[method]
+        assert values is not None
+        assert one.gain == pytest.approx(np.mean(values))
+        assert (one.low, one.high) == pytest.approx(interval(values))
+        assert one.text == f"{row['gain over base (SSIM)']} {row['gain, 95% interval']}"
+        flops = raw.select(method)[0]["flops_per_sequence"] / raw.select("base")[0]["flops_per_sequence"]
+        more = raw.select(method)[0]["params"] / raw.select("base")[0]["params"] - 1
+        costs = [
+            f"{row['training time (x base)']} time",
+            f"{more:+.0%} parameters" if more else "",
+            f"{flops:.2f}x inference",
+        ]
+        assert one.cost == ", ".join(cost for cost in costs if cost and cost != "1.00x inference")
+        if one.verdict in ("helps", "hurts"):
+            assert one.sure == f"p {tests[f'{method} - base']['p (Holm)']}, 4 seeds"
+        words = {"helps": "helps", "hurts": "hurts", "undecided": "not enough seeds", "equivalent": "no difference"}
+        assert tests[f"{method} - base"]["verdict"].startswith(words[one.verdict])
+    assert answer.margin == MARGIN
+    blank = main["blank frame"]["SSIM, mean"]
+    assert [(one.passed, numbers(one.words)) for one in answer.controls] == [(True, ["1"]), (True, [blank]), (False, ["2"])]
+
+
 def loss_in_words(settings: dict) -> str:
     loss = settings["loss"]
     return (
@@ -910,7 +941,8 @@ def loss_in_words(settings: dict) -> str:
 
 def test_every_number_of_prose_is_traced(page: Page, raw: Raw) -> None:
     prose = {section.id: [one for one in section.paragraphs if re.search(r"\d", one)] for section in page.sections}
-    assert {name for name, found in prose.items() if found} == {"statistics", "interactions", "study-1", "method"}
+    assert {name for name, found in prose.items() if found} == {"costs", "statistics", "interactions", "study-1", "method"}
+    assert prose["costs"] == list(page.summary[4:])
     _, *promises, margin, a_a = prose["statistics"]
     assert "4 seeds: with normal noise 5.0% false claims, 95.0% coverage, and 29%" in promises[0]  # see test_statistics.py
     assert len(promises) == 1

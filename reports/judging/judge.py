@@ -1,0 +1,159 @@
+"""Verdicts over a file of results: the comparisons, and the document and lines that state them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.reports import Judgement
+from reports import cells
+from reports.analysis.comparisons import Comparison, Estimate, check
+from reports.analysis.vocabulary import verdict
+from reports.analysis.words import counted, listed, shorten
+from reports.judging.columns import Asked, Runs, read_runs
+from reports.judging.families import ALPHA, Judged, compared, cost_ratios
+
+
+def judge(
+    path: Path,
+    *,
+    arm: str | None = None,
+    seed: str | None = None,
+    metrics: Sequence[str] = (),
+    higher_is_better: bool | None = None,
+    reference: str | None = None,
+    margin: float | None = None,
+    costs: Sequence[str] = (),
+) -> Judgement:
+    """Judges the arms of a table of results against one of them.
+
+    Args:
+        path: CSV, Parquet or JSON lines; see `tables.read` for the shapes.
+        arm: the column that names what is compared; several with commas between. Guessed from its name otherwise, as are the
+            seed, the metric, its direction and the reference; the answer says what was guessed.
+        seed: the column that pairs runs of different arms.
+        metrics: columns, the primary one first.
+        higher_is_better: the direction of the primary metric.
+        margin: the smallest difference of interest, in units of the primary metric. Default: 0.005 for SSIM, else 1% of the
+            reference's mean.
+        costs: columns that are shown as ratios to the reference's.
+
+    Raises:
+        RequestError: the file cannot be read, or its columns cannot be told apart.
+    """
+    if margin is not None:
+        check(margin)
+    asked = Asked(arm=arm, seed=seed, metrics=metrics, higher_is_better=higher_is_better, reference=reference, costs=costs)
+    runs = read_runs(path, asked)
+    judged = [compared(runs, name, margin if index == 0 else None) for index, name in enumerate(runs.metrics)]
+    ratios = {cost: cost_ratios(runs, cost) for cost in runs.costs}
+
+    notes = tuple(_notes(runs, judged[0], margin))
+
+    def write(out: Path) -> list[Path]:
+        from reports.judging.page import make_page
+        from reports.pages.folder import write as write_page
+
+        return write_page(make_page(path, runs, judged, ratios, notes), out)
+
+    return Judgement(
+        document=_document(path, runs, judged, ratios),
+        lines=tuple(_lines(runs, judged, ratios)),
+        notes=notes,
+        write=write,
+    )
+
+
+def _document(
+    path: Path, runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Estimate]]
+) -> dict[str, Any]:
+    first, *others = judged
+    rows = [
+        _row(one) | {"costs": {cost: _ratio(arms[one.name]) for cost, arms in ratios.items()}} for one in first.comparisons
+    ]
+    return {
+        "file": str(path),
+        "reference": runs.reference,
+        **_family(first),
+        "alpha": ALPHA,
+        "paired": runs.paired,
+        "columns": dict(runs.understood),
+        "guessed": list(runs.guessed),
+        "notes": list(runs.notes),
+        "comparisons": rows,
+        "secondary": [_family(one) | {"comparisons": [_row(row) for row in one.comparisons]} for one in others],
+    }
+
+
+def _family(one: Judged) -> dict[str, Any]:
+    return {"metric": one.metric, "higher_is_better": one.higher_is_better, "margin": one.margin}
+
+
+def _row(one: Comparison) -> dict[str, Any]:
+    return {
+        "arm": one.name,
+        **dict(
+            zip(("difference", "low", "high"), (None,) * 3 if one.excluded else (one.mean, one.low, one.high), strict=True)
+        ),
+        "p": one.p,
+        "p_adjusted": one.p_adjusted,
+        "verdict": verdict(one),
+        "words": one.verdict.words,
+        "method": one.method,
+        "seeds": one.n,
+        "failed_seeds": list(one.excluded),
+        "seeds_needed": one.verdict.seeds_needed,
+    }
+
+
+def _ratio(one: Estimate) -> dict[str, float | None]:
+    return {
+        name: None if value is None else math.exp(value)
+        for name, value in (("ratio", one.mean), ("low", one.low), ("high", one.high))
+    }
+
+
+def _notes(runs: Runs, first: Judged, margin: float | None) -> list[str]:
+    """What the columns were taken for, and what happened to rows."""
+    flags = {"arm": "--arm", "seed": "--seed", "metric": "--metric", "reference": "--reference", "costs": "--cost"}
+    flags["better"] = "--higher-is-better or --lower-is-better"
+    parts = [
+        f"{name}: {shorten(str(value), 80)}{f' (guessed; {flags[name]})' if name in runs.guessed else ''}"
+        for name, value in runs.understood.items()
+    ]
+    parts.append(f"margin: {first.margin:g}{'' if margin is not None else ' (default; --margin)'}")
+    return [*parts, *runs.notes]
+
+
+def _lines(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+    lines = []
+    for index, one in enumerate(judged):
+        family = counted(len(one.comparisons), "comparison")
+        lines.append(
+            f"{'secondary: ' if index else ''}{one.metric} ({'higher' if one.higher_is_better else 'lower'} is better) against "
+            f"{runs.reference}; margin {one.margin:g}; {family}, Holm-adjusted at {ALPHA:.0%}"
+        )
+        lines += [_line(row, ratios if index == 0 else {}) for row in one.comparisons]
+    return lines
+
+
+def _line(one: Comparison, ratios: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """'attention: helps, +0.0120 [+0.0040, +0.0200], p 0.012, 5 seeds, 1.20x seconds'."""
+    parts = [gain(one)] if one.mean is not None and not one.excluded else []
+    if one.p_adjusted is not None:
+        parts.append(f"p {cells.probability(one.p_adjusted).text}")
+    parts.append(f"{counted(one.n, 'seed')}{'' if one.method == 'paired' else ', unpaired'}")
+    parts += [f"{words} {cost}" for cost, arms in ratios.items() if (words := cells.ratio(arms[one.name]))]
+    shown = verdict(one)
+    more = "" if one.verdict.words == shown else f" ({one.verdict.words})"
+    failed = f" [failed: seed {listed(one.excluded, 6)}]" if one.excluded else ""
+    return f"{shorten(one.name, 80)}: {shown}{failed}, {', '.join(parts)}{more}"
+
+
+def gain(one: Comparison) -> str:
+    """'+0.0120 [+0.0040, +0.0200]', to a tenth of the margin's digits; '-' where a run failed."""
+    digits = cells.decimals_of(one.margin)
+    interval = cells.difference_interval(one, digits).text
+    return cells.difference(one, digits).text + ("" if interval == cells.NONE else f" {interval}")

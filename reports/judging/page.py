@@ -1,0 +1,161 @@
+"""The page of a judged table: the first screen, every comparison and every run in full, and how the table was read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import __version__
+from reports import cells
+from reports.analysis.comparisons import Estimate, estimate
+from reports.analysis.power import MINIMUM_SEEDS
+from reports.analysis.promises import METHOD, promise
+from reports.analysis.vocabulary import verdict
+from reports.analysis.words import counted, shorten
+from reports.cells import Column, counts, names, table
+from reports.figures.effects import forest
+from reports.page import Answer, Control, Effect, Page, Section, Table, Value
+from reports.pages.answer import MOST_ROWS, effect, headline, remaining
+from reports.pages.comparisons import statistics
+
+if TYPE_CHECKING:
+    from reports.judging.columns import Runs
+    from reports.judging.families import Judged
+
+MOST_RUNS = 2000
+"""Rows of the table of runs; the file has them all."""
+
+
+def make_page(
+    path: Path, runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Estimate]], notes: Sequence[str]
+) -> Page:
+    """The page of a file's verdicts; `ratios` are the logarithms of cost ratios by cost and arm."""
+    first = judged[0]
+    drawn = forest(first.comparisons, runs.reference, "differences", "as they were given", shorten(first.metric, 40))
+    tables = [_statistics(one, runs.reference, index) for index, one in enumerate(judged)]
+    if ratios:
+        tables.append(_costs(runs, ratios))
+    tables += [_means(runs, judged), _runs(runs)]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    facts = {"File": f"{path.name}, SHA-256 {digest[:16]}", "Rows": f"{len(runs.frame):,}"}
+    facts |= {name.capitalize(): shorten(str(value), 200) for name, value in runs.understood.items()}
+    how = (
+        f"Judged by harness {__version__} from results that were made elsewhere: budgets, data and seeds are as their authors say.",
+        *notes,
+    )
+    ns = sorted({one.n for one in first.comparisons})
+    sections = [
+        *([Section("seeds", "Every seed", figures=(drawn,))] if drawn else []),
+        Section("tables", "Tables", tables=tuple(tables)),
+        Section("statistics", "How sure", (METHOD, *(promise(n) for n in ns[:6]))),
+        Section("method", "How the table was read", how),
+    ]
+    answer = _answer(runs, judged, ratios)
+    return Page(
+        title=f"Verdicts on {shorten(path.name, 80)}",
+        summary=(answer.headline, answer.setting, *(_sentence(one) for one in answer.effects)),
+        sections=tuple(sections),
+        facts=facts,
+        answer=answer,
+    )
+
+
+def _sentence(one: Effect) -> str:
+    return f"{one.name}: {', '.join(part for part in (one.verdict or 'reference', one.text, one.cost, one.sure) if part)}."
+
+
+def _answer(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Estimate]]) -> Answer:
+    first, *others = judged
+    digits = cells.decimals_of(first.margin)
+    better = "higher" if first.higher_is_better else "lower"
+    pairing = "paired by seed" if runs.paired else "unpaired"
+    base = estimate(runs.values(first.metric)[runs.reference])
+    shown = cells.mean(base, digits).text
+    spread = cells.spread(base, digits).text
+    text = shown if spread == cells.NONE else f"{shown} {spread}"
+    rows = [Effect(shorten(runs.reference, 60), text=text, sure=counted(base.n, "seed"))]
+    for one in first.comparisons[:MOST_ROWS]:
+        costs = [
+            f"{words} {shorten(name, 20)}" for name, arms in ratios.items() if (words := cells.ratio(arms[one.name], False))
+        ]
+        rows.append(effect(one, one.name, digits, ", ".join(costs[:3])))
+    more = len(first.comparisons) - MOST_ROWS
+    failed = sum(bool(one.excluded) for one in first.comparisons)
+    few = min(one.n for one in first.comparisons)
+    controls = [
+        Control(not failed, f"{counted(failed, 'arm')} with a failed run" if failed else "no run failed"),
+        Control(few >= MINIMUM_SEEDS, f"{few} to {max(one.n for one in first.comparisons)} seeds an arm, {pairing}"),
+        *(_flips(first, other) for other in others),
+    ]
+    return Answer(
+        headline=headline({one.name: verdict(one) for one in first.comparisons}, first.margin),
+        setting=f"{shorten(first.metric, 60)}, {better} is better; {counted(len(first.comparisons), 'comparison')}, {pairing}, "
+        f"Holm-adjusted at 5%, margin {first.margin:g}." + (f" {more} more arms are in the tables." if more > 0 else ""),
+        gain=f"{shorten(first.metric, 40)} minus that of {shorten(runs.reference, 40)}",
+        margin=first.margin,
+        effects=tuple(rows),
+        controls=tuple(controls),
+        remaining=tuple(remaining({one.name: one for one in first.comparisons})),
+    )
+
+
+def _flips(first: Judged, other: Judged) -> Control:
+    """Whether a secondary metric says the opposite."""
+    opposite = {"helps": "hurts", "hurts": "helps"}
+    by_name = {one.name: verdict(one) for one in other.comparisons}
+    flipped = [one.name for one in first.comparisons if by_name[one.name] == opposite.get(verdict(one))]
+    if flipped:
+        return Control(False, f"{other.metric} says the opposite of {', '.join(shorten(name, 30) for name in flipped[:4])}")
+    return Control(True, f"{other.metric} contradicts no verdict")
+
+
+def _statistics(one: Judged, base: str, index: int) -> Table:
+    found = {row.name: row for row in one.comparisons}
+    title = f"{'Secondary: ' if index else ''}{shorten(one.metric, 60)} against {shorten(base, 60)}"
+    id_ = f"statistics-{index + 1}" if index else "statistics"
+    return statistics(found, base, id_, title, shorten(one.metric, 60), cells.decimals_of(one.margin))
+
+
+def _costs(runs: Runs, ratios: Mapping[str, Mapping[str, Estimate]]) -> Table:
+    columns: list[Column[str]] = [names("arm", lambda arm: arm)]
+    for cost, arms in ratios.items():
+        columns.append(
+            Column(
+                f"{shorten(cost, 60)} (x {shorten(runs.reference, 30)})",
+                lambda arm, arms=arms: Value(cells.ratio(arms[arm]) or cells.NONE, arms[arm].mean),  # type: ignore[misc]
+            )
+        )
+    note = (
+        "Geometric means of the ratio at the same seed with 95% t intervals of its logarithm; without common seeds, the ratio "
+        "of means."
+    )
+    return table("costs", "Costs", columns, runs.arms[1:], note)
+
+
+def _means(runs: Runs, judged: Sequence[Judged]) -> Table:
+    columns: list[Column[str]] = [names("arm", lambda arm: arm)]
+    for one in judged:
+        values, digits = runs.values(one.metric), cells.decimals_of(one.margin)
+        found = {arm: estimate(by_seed) for arm, by_seed in values.items()}
+        if one is judged[0]:
+            columns.append(counts("seeds", lambda arm, found=found: len(found[arm].seeds)))  # type: ignore[misc]
+        name = shorten(one.metric, 60)
+        columns.append(Column(f"{name}, mean", lambda arm, found=found, d=digits: cells.mean(found[arm], d)))  # type: ignore[misc]
+        columns.append(Column(f"{name}, 95% interval", lambda arm, found=found, d=digits: cells.spread(found[arm], d)))  # type: ignore[misc]
+    return table("metrics", "Every arm", columns, runs.arms, "Intervals are for one mean alone.")
+
+
+def _runs(runs: Runs) -> Table:
+    def column(name: str) -> Column[Any]:
+        return Column(shorten(name, 60), lambda row: cells.significant(row[name], 6))
+
+    columns: list[Column[Any]] = [
+        names("arm", lambda row: str(row["arm"])),
+        counts("seed", lambda row: int(row["seed"])),
+        *(column(name) for name in (*runs.metrics, *runs.costs)),
+    ]
+    rows = runs.frame.head(MOST_RUNS).to_dict("records")
+    note = "" if len(rows) == len(runs.frame) else f"The first {MOST_RUNS:,} of {len(runs.frame):,} runs; the file has all."
+    return table("runs", "Every run", columns, rows, note)
