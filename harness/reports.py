@@ -30,13 +30,13 @@ class Difference:
 class Judgement:
     """Verdicts over a table of results: a JSON document, the same in lines to print, and notes on how the table was read.
 
-    `write(out)` writes the page into a folder and returns its files, the page first.
+    `write(out, pdf)` writes the page into a folder, as PDF too where `pdf` is true, and returns its files, the page first.
     """
 
     document: dict[str, Any]
     lines: tuple[str, ...]
     notes: tuple[str, ...]
-    write: Callable[[Path], list[Path]]
+    write: Callable[[Path, bool], list[Path]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from reports.pages import studies
 from reports.pages.sections import TITLE, make_page
 
 
-def build(store: Store, variants: Variants, out: Path, *, margin: float = MARGIN) -> list[Path]:
+def build(store: Store, variants: Variants, out: Path, *, margin: float = MARGIN, pdf: bool = False) -> list[Path]:
     """Writes the report into the folder `out` and returns the paths of its files.
 
     Args:
@@ -29,6 +29,7 @@ def build(store: Store, variants: Variants, out: Path, *, margin: float = MARGIN
         variants: the installed variants, for what their sources claim and how to cite them.
         out: the folder; made if it is missing.
         margin: the smallest difference of interest, in SSIM: verdicts of 'no difference' mean within this.
+        pdf: print the page to report.pdf, too.
 
     Raises:
         RequestError: the store has no finished run, the margin is not positive, or `out` is a file.
@@ -44,7 +45,7 @@ def build(store: Store, variants: Variants, out: Path, *, margin: float = MARGIN
     if not found.runs and not searched:
         raise RequestError(_nothing(store, found))
     page = make_page(store, found, variants, margin) if found.runs else Page(TITLE, ("No run was tested yet.",), searched)
-    paths = write(page, out)
+    paths = write(page, out, pdf=pdf)
     return [*paths, _write_data(out / DATA_FILE, found, margin)]
 
 

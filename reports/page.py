@@ -133,6 +133,23 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Data:
+    """Numbers in full precision, for other programs: texts, whole numbers, floats, truth values, or None."""
+
+    id: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a paper can use: a table of six columns whose title is the caption, and paragraphs that say how it was made."""
+
+    table: Table
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Page:
     """A whole report. `summary` holds the sentences to read if one reads nothing else; `warnings` what is missing or unsure."""
 
@@ -144,6 +161,8 @@ class Page:
     """Hardware, preset, seeds, budget, test digest, versions: label -> text."""
     answer: Answer | None = None
     """The first screen. `summary` says the same in sentences, where nothing can be drawn."""
+    data: tuple[Data, ...] = ()
+    paper: Paper | None = None
 
     @property
     def tables(self) -> list[Table]:
@@ -168,6 +187,7 @@ def check_page(page: Page) -> None:
         "table": [table.id for table in page.tables],
         "figure": [figure.id for figure in page.figures],
         "picture": [picture.id for picture in page.pictures],
+        "data": [data.id for data in page.data],
     }
     for kind, given in ids.items():
         for id_ in given:

@@ -25,6 +25,7 @@ def judge(
     reference: str | None = option(None, "The arm that the others are compared with."),
     cost: list[str] | None = option(None, "Column of a cost, shown as a ratio; may be repeated."),
     out: Path | None = option(None, "Folder for the page. Default: NAME-report here, none with --json.", flag="--out -o"),
+    pdf: bool = option(False, "Print the page to report.pdf, too.", flag="--pdf"),
     asked: ReportOptions,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,7 +52,7 @@ def judge(
     else:
         for line in judged.lines:
             say(line)
-    if out is None and as_json:
+    if out is None and as_json and not pdf:
         return
-    first, *others = judged.write(out or Path(f"{results.stem}-report"))
-    note(f"{first}, and {len(others)} more files beside it: Markdown, and every table and plot as a file")
+    first, *others = judged.write(out or Path(f"{results.stem}-report"), pdf)
+    note(f"{first}, and {len(others)} more files beside it: Markdown, data, and every table and plot as a file")

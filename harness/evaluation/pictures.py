@@ -25,7 +25,7 @@ _GAP = 3
 _TEXT = 13
 _LINE = (200, 200, 200)
 _WAITING = 128
-"""The grey of a panel that has no frame yet."""
+"""The grey of a panel that has no frame yet, and of values that are not finite."""
 _MILLISECONDS = 250
 
 
@@ -67,17 +67,25 @@ def forecast(shown: Frames, predicted: Frames) -> bytes:
 
 
 def difference(truth: Frames, prediction: Frames) -> Pixels:
-    """Prediction minus truth as colours: white where equal, blue where too dark, red where too bright."""
-    delta = (prediction - truth).mean(axis=1)
+    """Prediction minus truth as colours: white where equal, blue where too dark, red where too bright, grey where not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        delta = (prediction - truth).mean(axis=1)
+    delta = np.where(np.isfinite(delta), delta, np.nan)
     high, low = np.clip(delta, 0, 1), np.clip(-delta, 0, 1)
-    colours = np.stack([1 - low, 1 - high - low, 1 - high], axis=-1)
-    return _enlarged((colours * 255).round().astype(np.uint8))
+    return _pixels(np.stack([1 - low, 1 - high - low, 1 - high], axis=-1))
 
 
 def _rgb(frames_TCHW: Frames) -> Pixels:
     grey = frames_TCHW.shape[1] != 3
-    channels = frames_TCHW.mean(axis=1, keepdims=True).repeat(3, axis=1) if grey else frames_TCHW
-    return _enlarged((channels.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8))
+    with np.errstate(invalid="ignore", over="ignore"):
+        channels = frames_TCHW.mean(axis=1, keepdims=True).repeat(3, axis=1) if grey else frames_TCHW
+    return _pixels(channels.transpose(0, 2, 3, 1))
+
+
+def _pixels(frames_THWC: NDArray[np.float32]) -> Pixels:
+    """Values in [0, 1] as enlarged bytes; what is not finite is grey, what lies outside is cut off."""
+    known = np.where(np.isfinite(frames_THWC), frames_THWC, _WAITING / 255)
+    return _enlarged((np.clip(known, 0, 1) * 255).round().astype(np.uint8))
 
 
 def _enlarged(frames_THWC: Pixels) -> Pixels:

@@ -1,4 +1,4 @@
-"""A table as CSV."""
+"""Tables and data as CSV."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import re
 
 from reports.exports.text import clean
-from reports.page import Table, check_table
+from reports.page import Data, Table, check_table
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?%?", re.ASCII)
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
@@ -23,6 +23,15 @@ def to_csv(table: Table) -> str:
     writer = csv.writer(text)
     writer.writerow([_csv_cell(column) for column in table.columns])
     writer.writerows([_csv_cell(value.text) for value in row] for row in table.rows)
+    return text.getvalue()
+
+
+def data_to_csv(data: Data) -> str:
+    """The data as RFC 4180 text: floats with all the digits that they need, nothing for None."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(data.columns)
+    writer.writerows([_csv_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in data.rows)
     return text.getvalue()
 
 

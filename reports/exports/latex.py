@@ -25,20 +25,29 @@ for _letter in ("alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "r
 _TEX_TABLE = str.maketrans(_TEX)
 
 
-def to_latex(table: Table) -> str:
-    """The table as a LaTeX `table` that needs the package booktabs, with caption and the label `tab:<id>`."""
+def to_latex(table: Table, *, narrow: bool = False) -> str:
+    """The table as a LaTeX `table` that needs the package booktabs, with caption and the label `tab:<id>`.
+
+    `narrow` is for six columns in a column of a paper: small type, little space, and names that break where they are long.
+    """
     check_table(table)
+    columns = "".join("r" if numeric else "l" for numeric in table.numeric)
+    size = [r"  \footnotesize", r"  \setlength{\tabcolsep}{3pt}"] if narrow else []
+    if narrow:
+        columns = rf"p{{0.22\linewidth}}{columns[1:]}"
+    rows = [_tex_row([value.text for value in row], breaks=narrow) for row in table.rows]
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"  \centering",
+        *size,
         rf"  \caption{{{_tex(table.title)}}}",
         rf"  \label{{tab:{table.id}}}",
-        rf"  \begin{{tabular}}{{{''.join('r' if numeric else 'l' for numeric in table.numeric)}}}",
+        rf"  \begin{{tabular}}{{{columns}}}",
         r"    \toprule",
         "    " + _tex_row(table.columns),
         r"    \midrule",
-        *("    " + _tex_row(value.text for value in row) for row in table.rows),
+        *(f"    {row}" for row in rows),
         r"    \bottomrule",
         r"  \end{tabular}",
     ]
@@ -52,7 +61,9 @@ def _tex(text: str) -> str:
     return apart.translate(_TEX_TABLE)
 
 
-def _tex_row(cells: Iterable[str]) -> str:
+def _tex_row(cells: Iterable[str], breaks: bool = False) -> str:
     # At the start of a row, a bracket or a star would be an argument of the command that ends the line before it.
     escaped = [re.sub(r"^[\[*]", r"{\g<0>}", _tex(cell)) for cell in cells]
+    if breaks:
+        escaped[0] = r"\raggedright " + escaped[0].replace("+", r"+\allowbreak{}")
     return " & ".join(escaped) + r" \\"

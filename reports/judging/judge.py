@@ -52,11 +52,11 @@ def judge(
 
     notes = tuple(_notes(runs, judged[0], margin))
 
-    def write(out: Path) -> list[Path]:
+    def write(out: Path, pdf: bool = False) -> list[Path]:
         from reports.judging.page import make_page
         from reports.pages.folder import write as write_page
 
-        return write_page(make_page(path, runs, judged, ratios, notes), out)
+        return write_page(make_page(path, runs, judged, ratios, notes), out, pdf=pdf)
 
     return Judgement(
         document=_document(path, runs, judged, ratios),
@@ -97,8 +97,8 @@ def _row(one: Comparison) -> dict[str, Any]:
         **dict(
             zip(("difference", "low", "high"), (None,) * 3 if one.excluded else (one.mean, one.low, one.high), strict=True)
         ),
-        "p": one.p,
-        "p_adjusted": one.p_adjusted,
+        "p": one.p_adjusted,
+        "p_alone": one.p,
         "verdict": verdict(one),
         "words": one.verdict.words,
         "method": one.method,

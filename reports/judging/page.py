@@ -16,9 +16,11 @@ from reports.analysis.vocabulary import verdict
 from reports.analysis.words import counted, shorten
 from reports.cells import Column, counts, names, table
 from reports.figures.effects import forest
-from reports.page import Answer, Control, Effect, Page, Section, Table, Value
+from reports.page import Answer, Control, Data, Effect, Page, Paper, Section, Table, Value
 from reports.pages.answer import MOST_ROWS, effect, headline, remaining
 from reports.pages.comparisons import statistics
+from reports.pages.paper import COMPARISON, Arm, column_table, comparison_rows, references
+from reports.pages.paper import statistics as methods_of
 
 if TYPE_CHECKING:
     from reports.judging.columns import Runs
@@ -59,7 +61,47 @@ def make_page(
         sections=tuple(sections),
         facts=facts,
         answer=answer,
+        data=_data(runs, judged),
+        paper=_paper(path, runs, first, ratios),
     )
+
+
+def _data(runs: Runs, judged: Sequence[Judged]) -> tuple[Data, Data]:
+    """A row for each run and metric, and a row for each comparison."""
+    columns = ("arm", "seed", "metric", "value", "higher_is_better", *runs.costs)
+    rows: list[tuple[object, ...]] = []
+    for record in runs.frame.to_dict("records"):
+        costs = [record[cost] for cost in runs.costs]
+        rows += [
+            (record["arm"], int(record["seed"]), one.metric, record[one.metric], one.higher_is_better, *costs)
+            for one in judged
+        ]
+    comparisons = [
+        row
+        for one in judged
+        for row in comparison_rows("judged", one.comparisons, runs.reference, one.metric, one.higher_is_better)
+    ]
+    return Data("runs", columns, tuple(rows)), Data("comparisons", COMPARISON, tuple(comparisons))
+
+
+def _paper(path: Path, runs: Runs, first: Judged, ratios: Mapping[str, Mapping[str, Estimate]]) -> Paper:
+    values = runs.values(first.metric)
+    cost = next(iter(ratios), None)
+    arms = [Arm(shorten(runs.reference, 60), "1.00x" if cost else "", estimate(values[runs.reference]))]
+    for one in first.comparisons:
+        ratio = cells.ratio(ratios[cost][one.name], False) if cost else ""
+        arms.append(Arm(shorten(one.name, 60), ratio, estimate(values[one.name]), one))
+    better = f"{'Higher' if first.higher_is_better else 'Lower'} is better."
+    pairing = "paired by seed" if runs.paired else "unpaired"
+    table = column_table(
+        arms, shorten(first.metric, 40), first.margin, f"{better} Cost: {cost}." if cost else better, pairing
+    )
+    text = (
+        f"We compared {', '.join(shorten(one.name, 60) for one in first.comparisons)} with {shorten(runs.reference, 60)} by "
+        f"{first.metric} ({better.lower()[:-1]}), from {len(runs.frame):,} runs in {path.name}. "
+        f"{methods_of(first.comparisons, first.margin)} Computed with ablation-harness {__version__}."
+    )
+    return Paper(table, (text, "\n".join(references(first.comparisons))))
 
 
 def _sentence(one: Effect) -> str:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from harness.errors import HarnessError, RequestError
 from harness.system import files
-from reports.exports.csv import to_csv
+from reports.exports import parquet
+from reports.exports.csv import data_to_csv, to_csv
 from reports.exports.latex import to_latex
 from reports.exports.markdown import to_markdown
+from reports.exports.pdf import to_pdf
 from reports.exports.text import clean
 from reports.page import EXTENSIONS, ID, Page
 from reports.pages.html import to_html
@@ -21,14 +23,16 @@ from reports.pages.html import to_html
 MANIFEST = "report-files.json"
 """Lists the files of the last report in a folder, so that the next one can remove those that it no longer writes."""
 
-FOLDERS = ("tables", "figures", "pictures")
+FOLDERS = ("tables", "figures", "pictures", "data")
 """The folders in a report's own, for what is shown on its page."""
 
 MAX_MANIFEST_BYTES = 2**20
-_OURS = re.compile(rf"index\.html|report\.md|tables/{ID}\.(csv|tex)|figures/{ID}\.(svg|png|pdf)|pictures/{ID}\.(png|gif)")
+_OURS = re.compile(
+    rf"index\.html|report\.(md|pdf)|methods\.md|data/{ID}\.(csv|parquet)|tables/{ID}\.(csv|tex)|figures/{ID}\.(svg|png|pdf)|pictures/{ID}\.(png|gif)"
+)
 
 
-def write(page: Page, out: Path) -> list[Path]:
+def write(page: Page, out: Path, *, pdf: bool = False) -> list[Path]:
     """Writes the page and all that it shows into a folder, and returns the paths of the files, index.html first.
 
     A reader of the folder sees the old index.html or the new one, never a part. Files that an earlier report left here
@@ -37,13 +41,16 @@ def write(page: Page, out: Path) -> list[Path]:
     Args:
         page: what to write.
         out: the folder; made if it is missing.
+        pdf: print the page to report.pdf too.
 
     Raises:
-        RequestError: `out` is a file.
+        RequestError: `out` is a file, or there is nothing that prints.
         HarnessError: the page is malformed, `out` cannot be written, or holds a file of the same name that no report wrote,
             or a link in the place of one of its folders.
     """
     contents = _contents(page)
+    if pdf:
+        contents["report.pdf"] = to_pdf(contents["index.html"].decode())
     names = [*contents, MANIFEST]
     temporary: list[Path] = []
     try:
@@ -105,6 +112,13 @@ def _contents(page: Page) -> dict[str, bytes]:
             contents[f"figures/{figure.id}.pdf"] = figure.pdf
     for picture in page.pictures:
         contents[f"pictures/{picture.id}.{EXTENSIONS[picture.mime]}"] = picture.content
+    for data in page.data:
+        contents[f"data/{data.id}.csv"] = data_to_csv(data).encode()
+        if parquet.available():
+            contents[f"data/{data.id}.parquet"] = parquet.data_to_parquet(data)
+    if page.paper is not None:
+        contents["tables/paper.tex"] = to_latex(page.paper.table, narrow=True).encode()
+        contents["methods.md"] = clean("\n\n".join(page.paper.methods)).encode() + b"\n"
     return contents
 
 

@@ -23,6 +23,7 @@ from reports.analysis.words import distinct, names_in, shorten
 from reports.page import Figure, Page, Section, Table
 from reports.pages import comparisons, methods, provenance, studies
 from reports.pages.answer import answer
+from reports.pages.paper import data, paper
 from reports.pages.summary import facts, summary, warnings
 
 MOST_TABLES = 12
@@ -60,6 +61,8 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float = 
         sections=tuple(section for section in sections if section is not None),
         warnings=tuple(warnings(result, found, missing, variants)),
         facts=facts(main),
+        data=data({"steps" if not end else end.removeprefix("-"): group for group, end, _ in _by_match(result)}),
+        paper=paper(main, variants),
         answer=answer(main, found, missing, (len(copies), alarms[1]), METRICS[HEADLINE].title),
     )
 

@@ -29,6 +29,18 @@ def test_differences_are_white_where_equal_blue_where_dark_and_red_where_bright(
     assert (found[1:] == 255).all()
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_values_that_are_not_finite_are_grey_and_warn_of_nothing(channels: int) -> None:
+    truth = np.full((2, channels, 64, 64), 0.5, np.float32)
+    broken = truth.copy()
+    broken[0, :, 0, 0], broken[0, :, 0, 1], broken[0, 0, 0, 2] = np.nan, np.inf, -np.inf
+    broken[1] = 3e38  # warnings are errors in the tests: neither sums nor casts may overflow
+    assert (pictures.difference(truth, broken)[0, 0, :3] == 128).all()
+    assert (pictures.difference(truth, truth) == 255).all()
+    pictures.strip(truth, truth, {"broken": broken})
+    pictures.animation(truth, truth, {"broken": broken}, differences=True)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_strip_has_a_row_for_input_and_truth_and_two_for_each_prediction(channels: int) -> None:
     heights = []

@@ -77,6 +77,9 @@
     block.querySelector(".filter").hidden = false;
   }
 
+  // What is folded up is printed whole.
+  addEventListener("beforeprint", () => document.querySelectorAll("details.long").forEach((one) => { one.open = true; }));
+
   // A frame that has nothing to scroll is no stop for the keyboard.
   const frames = new ResizeObserver((entries) => {
     for (const { target } of entries) {
