@@ -1,0 +1,125 @@
+"""What a paper takes from a report: tidy data in full precision, a table for a column, and the methods in a paragraph."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import fake_store
+import numpy as np
+import pandas as pd
+import pytest
+from fake_store import Fake, cell, write_run
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from harness import __version__
+from harness.store import Store
+from harness.variant import Variants
+from reports import ablation
+from reports.figures import canvas
+from reports.judging.judge import judge
+from reports.page import Figure
+
+SEEDS = 5
+RANDOM = np.random.default_rng(2)
+BASE = 0.8 + 0.01 * RANDOM.standard_normal(SEEDS)
+VALUES = {
+    "base": BASE,
+    "attention": BASE + 0.02 + 0.002 * RANDOM.standard_normal(SEEDS),
+    "tta": BASE + 0.0003 * RANDOM.standard_normal(SEEDS),
+}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("papers")
+    stub = lambda canvas, id_, title, caption, alt: Figure(id_, title, caption, alt, "<svg/>", b"png")  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch, fake_store.without_sync():
+        patch.setattr(canvas, "save", stub)
+        for name, values in VALUES.items():
+            for seed, value in enumerate(values):
+                write_run(root / "store", cell(name, seed), Fake(ssim=float(value), seconds=100.0 + seed))
+        ablation.build(Store(root / "store"), Variants(third_party=False), root / "report")
+    return root / "report"
+
+
+def test_a_row_for_each_run_and_metric_in_full_precision(report: Path) -> None:
+    with (report / "data" / "runs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    ssim = {(row["arm"], int(row["seed"])): float(row["value"]) for row in rows if row["metric"] == "ssim"}
+    assert ssim == {(name, seed): float(value) for name, values in VALUES.items() for seed, value in enumerate(values)}
+    metrics = {row["metric"]: row["higher_is_better"] for row in rows}
+    assert (metrics["ssim"], metrics["mse"]) == ("True", "False")
+    assert len(rows) == len(metrics) * len(VALUES) * SEEDS
+
+
+def test_a_row_for_each_comparison(report: Path) -> None:
+    found = pd.read_csv(report / "data" / "comparisons.csv").set_index("arm")
+    tests = [stats.ttest_rel(VALUES[name], BASE) for name in ("attention", "tta")]
+    adjusted = multipletests([test.pvalue for test in tests], method="holm")[1]
+    for name, test, p in zip(("attention", "tta"), tests, adjusted, strict=True):
+        row = found.loc[name]
+        assert row["difference"] == pytest.approx(np.mean(VALUES[name] - BASE), rel=1e-12)
+        assert (row["p"], row["p_adjusted"]) == pytest.approx((test.pvalue, p), rel=1e-9)
+        assert (row["reference"], row["metric"], row["seeds"]) == ("base", "ssim", SEEDS)
+    assert list(found["verdict"]) == ["helps", "equivalent"]
+
+
+def test_parquet_holds_what_csv_holds(report: Path) -> None:
+    for name in ("runs", "comparisons"):
+        a, b = pd.read_csv(report / "data" / f"{name}.csv"), pd.read_parquet(report / "data" / f"{name}.parquet")
+        assert list(a.columns) == list(b.columns)
+        for column in a.columns:
+            if pd.api.types.is_float_dtype(a[column]) and a[column].notna().any():
+                np.testing.assert_array_equal(a[column].to_numpy(float), b[column].to_numpy(float, na_value=np.nan))
+
+
+def test_judge_reads_a_report_s_own_data(report: Path) -> None:
+    found = judge(report / "data" / "runs.csv", metrics=("ssim",)).document
+    theirs = pd.read_csv(report / "data" / "comparisons.csv").set_index("arm")
+    for row in found["comparisons"]:
+        assert row["verdict"] == theirs.loc[row["arm"], "verdict"]
+        assert (row["difference"], row["low"], row["high"]) == tuple(theirs.loc[row["arm"], ["difference", "low", "high"]])
+
+
+def test_the_table_fits_a_column(report: Path) -> None:
+    text = (report / "tables" / "paper.tex").read_text()
+    assert re.findall(r"\\(\w+rule)", text) == ["toprule", "midrule", "bottomrule"]
+    body = text.split("\\toprule\n")[1].split("\\bottomrule")[0].replace("\\midrule\n", "")
+    rows = [line.strip() for line in body.strip().splitlines()]
+    assert all(row.count(" & ") == 5 for row in rows)
+    assert r"\footnotesize" in text
+    (caption,) = re.findall(r"\\caption\{(.*)\}", text)
+    for words in ("SSIM over 5 seeds", "Holm", "2 comparisons", "within 0.005", "Gaussian window 11"):
+        assert words in caption
+    low, high = stats.ttest_rel(VALUES["attention"], BASE).confidence_interval(0.95)
+    mean = 1000 * np.mean(VALUES["attention"] - BASE)
+    (gain,) = [row.split(" & ")[3] for row in rows if "attention" in row]
+    shown = [float(one) for one in re.findall(r"[-+]?\d+\.\d", gain)]
+    assert shown[0] == pytest.approx(mean, abs=0.051)
+    assert shown[1] <= 1000 * low + 0.051  # adjusted intervals are no narrower
+    assert shown[2] >= 1000 * high - 0.051
+
+
+def test_the_methods_name_the_design_the_versions_and_the_sources(report: Path) -> None:
+    text = (report / "methods.md").read_text()
+    for words in (
+        "We compared attention, tta with base over 5 seeds (0, 1, 2, 3, 4).", "paired by seed", "Holm 1979", "Schuirmann 1987",
+        "within 0.005", f"ablation-harness {__version__}", "torch 2.13.0", "800 steps", "- S. Holm,", "- attention: A. Vaswani",
+    ):  # fmt: skip
+        assert words in text
+    assert "Welch" not in text  # every comparison is paired
+
+
+def test_a_judged_table_has_the_same_files(report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub = lambda canvas, id_, title, caption, alt: Figure(id_, title, caption, alt, "<svg/>", b"png", b"%PDF")  # noqa: E731
+    monkeypatch.setattr(canvas, "save", stub)
+    judge(report / "data" / "runs.csv", metrics=("ssim", "mse")).write(tmp_path, False)
+    there = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert there >= {
+        "index.html", "report.md", "methods.md", "tables/paper.tex", "data/runs.csv", "data/runs.parquet",
+        "data/comparisons.csv", "data/comparisons.parquet", "figures/differences.pdf", "tables/statistics.csv",
+    }  # fmt: skip
+    assert judge(tmp_path / "data" / "runs.csv", metrics=("ssim",)).document["comparisons"][0]["verdict"] == "helps"
