@@ -14,7 +14,22 @@ from typing import Any
 
 import typer
 
-from harness.cli import ablate, bench, compare, data, doctor, forecast, judge, predict, report, run, score, show, start, study
+from harness.cli import (
+    ablate,
+    bench,
+    compare,
+    data,
+    doctor,
+    forecast,
+    judge,
+    predict,
+    report,
+    run,
+    score,
+    show,
+    start,
+    study,
+)
 from harness.cli import list as listed
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.system import signals

@@ -129,7 +129,9 @@ def _tables(result: Analysis, found: Records, variants: Variants) -> Section:
     if left_out := {arm: reason for plan in found.plans for arm, reason in plan.left_out.items()}:
         made.append(provenance.left_out(left_out, "left-out", "Arms that plans left out"))
     for number, plan in enumerate((plan for plan in found.plans if plan.tuned), start=1):
-        made.append(provenance.tuned(plan.tuned, f"tuned-{number}", f"Learning rates tuned at {MATCHES.get(plan.match, '')}"))
+        made.append(
+            provenance.tuned(plan.tuned, f"tuned-{number}", f"Learning rates tuned at {MATCHES.get(plan.match, '')}")
+        )
     # Predictions made elsewhere have no costs.
     return Section("tables", "Tables", tables=tuple(one for one in made if one.rows))
 
