@@ -81,6 +81,7 @@ def ablate(
     max_seeds: int | None = None,
     margin: float | None = None,
     equal: str = "steps",
+    metric: str = "ssim",
     sweep: Mapping[str, Sequence[object]] | None = None,
     tune: int = 0,
     controls: bool = False,
@@ -103,8 +104,8 @@ def ablate(
         seeds: how many, which, or "auto": each arm gets seeds until it helps, hurts or is equivalent; the results' `verdicts`
             are then those of the rule.
         max_seeds: with "auto", the most seeds of an arm; 30 if not given.
-        margin: with "auto", the smallest difference of interest in SSIM; 0.005 if not given.
         equal: steps, seconds, flops or parameters; see `harness ablate --help`.
+        metric: the one that is judged, with `margin`, the smallest difference of interest in its unit; both stand in the plan.
         sweep: config path -> values: arms are every variant with every value.
         tune: trials of its learning rate that every arm gets first, on validation and on a seed of their own.
         controls: add arms whose verdict is known, which show whether the regime can tell arms apart.
@@ -126,7 +127,7 @@ def ablate(
     chosen = plan_variants(plan, texts, sweeps, known)
     request = _request(preset, device, digits, settings, store)
     given_seeds = str(seeds) if isinstance(seeds, int | str) else ",".join(map(str, seeds)) + ","
-    rule = seed_rule(given_seeds, max_seeds, margin)
+    rule = seed_rule(given_seeds, max_seeds, margin, metric, request.preset)
     ablation = Ablation(
         plan=swept(chosen, sweeps) if sweeps else plan,
         variants=chosen,
@@ -134,6 +135,8 @@ def ablate(
         rule=rule,
         request=request,
         match=equal,
+        metric=metric,
+        margin=margin,
         tune=tune,
         controls=controls,
         plugins=_files(plugins),

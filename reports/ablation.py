@@ -21,14 +21,14 @@ from reports.pages import studies
 from reports.pages.sections import TITLE, make_page
 
 
-def build(store: Store, variants: Variants, out: Path, *, margin: float = MARGIN, pdf: bool = False) -> list[Path]:
+def build(store: Store, variants: Variants, out: Path, *, margin: float | None = None, pdf: bool = False) -> list[Path]:
     """Writes the report into the folder `out` and returns the paths of its files.
 
     Args:
         store: where the records are; only read.
         variants: the installed variants, for what their sources claim and how to cite them.
         out: the folder; made if it is missing.
-        margin: the smallest difference of interest, in SSIM: verdicts of 'no difference' mean within this.
+        margin: the smallest difference of interest, in the judged metric; by default the plan's, or 0.005 SSIM without a plan.
         pdf: print the page to report.pdf, too.
 
     Raises:
@@ -37,7 +37,7 @@ def build(store: Store, variants: Variants, out: Path, *, margin: float = MARGIN
     """
     from reports.pages.folder import check_folder, write
 
-    check(margin)
+    check(MARGIN if margin is None else margin)
     check_folder(out)
     _refuse_foreign(out / DATA_FILE)
     found = read_store(store)
@@ -74,7 +74,7 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def _write_data(path: Path, found: Records, margin: float) -> Path:
+def _write_data(path: Path, found: Records, margin: float | None) -> Path:
     """Writes what the report used, so that `harness compare` can read a report's folder like a store."""
     document = found.document() | {"margin": margin}
     try:

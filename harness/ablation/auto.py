@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from harness.ablation import rule as rules
+from harness.ablation.noise import default_margin
 from harness.ablation.sequential import Array, looks
 from harness.errors import RequestError
-from harness.evaluation.conventions import HEADLINE
+from harness.evaluation.conventions import HEADLINE, METRICS
 
 Values = Mapping[int, float | None]
 """Seed -> the metric; None or NaN where the run failed. A seed that is not there has not run yet."""
@@ -140,10 +141,17 @@ def _decision(rule: SeedRule, state: rules.Looked, index: int, name: str) -> Dec
     return Decision(name, verdict, seeds, rule.most, mean, low, high, low_alone, high_alone, p, q)
 
 
-def seed_rule(text: str, most: int | None, margin: float | None) -> SeedRule | None:
+def seed_rule(
+    text: str, most: int | None, margin: float | None, metric: str = HEADLINE, preset: str = ""
+) -> SeedRule | None:
     """The rule of `--seeds auto`; None for seeds that are given. Raises RequestError for options of the one with the other."""
     if text.strip() == "auto":
-        return SeedRule(most=MOST_SEEDS if most is None else most, margin=MARGIN if margin is None else margin)
+        found = default_margin(preset, metric) if margin is None else (margin, "")
+        if found is None:
+            raise RequestError(f"--metric {metric} has no default margin at preset {preset}; give --margin in its unit")
+        better = getattr(METRICS.get(metric), "higher_is_better", True)
+        most = MOST_SEEDS if most is None else most
+        return SeedRule(most=most, margin=found[0], metric=metric, higher_is_better=better)
     if most is not None:
         raise RequestError(f"--max-seeds {most} belongs to --seeds auto; given: --seeds {text}")
     return None

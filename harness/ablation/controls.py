@@ -7,8 +7,8 @@ from harness.errors import RequestError
 from harness.experiment import Experiment
 
 NULL, HANDICAP, HELP = "null", "handicap", "help"
-EXPECTED = {NULL: "no difference", HANDICAP: "hurts", HELP: "helps"}
-"""What each control must turn out to be."""
+EXPECTED = {NULL: "equivalent", HANDICAP: "hurts", HELP: "helps"}
+"""What each control must turn out to be; a null that is undecided passes too, for it was not called."""
 
 
 def controls(base: Experiment) -> dict[str, str]:

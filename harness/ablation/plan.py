@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 from harness.errors import RequestError
+from harness.evaluation.conventions import HEADLINE
 from harness.executors.jobs import Jobs
 from harness.notation import argument_text, split_outside
 from harness.variant import Composition, CompositionError, Variants
@@ -51,6 +53,8 @@ class Ablation(Jobs):
         tune: trials of its learning rate that every arm gets first; 0 for none.
         retries: how often to try a failed cell again.
         max_hours: after this time the cells under way save their state and stop; None for no limit.
+        metric: the one that is judged; the others are secondary.
+        margin: the smallest difference of interest, in the metric's unit; None for the default of the preset.
         rule: which of the seeds each arm needs, with `--seeds auto`; None: all of them.
         controls: also run arms whose verdict is known (see `harness.ablation.controls`).
     """
@@ -66,6 +70,8 @@ class Ablation(Jobs):
     command: str = ""
     rule: SeedRule | None = None
     controls: bool = False
+    metric: str = HEADLINE
+    margin: float | None = None
 
     def __post_init__(self) -> None:
         if self.controls and self.plan == "a-a":
@@ -74,6 +80,8 @@ class Ablation(Jobs):
             raise RequestError("plan a-a measures noise with a number of seeds chosen before: give --seeds 5, not auto")
         if self.rule is not None and len(self.seeds) != self.rule.most:
             raise RequestError(f"{len(self.seeds)} seeds for a rule of {self.rule.most}; give as many as it may use")
+        if self.margin is not None and not (math.isfinite(self.margin) and self.margin > 0):
+            raise RequestError(f"--margin {self.margin}; give a positive number in units of {self.metric}")
         if self.match not in MATCHES:
             raise RequestError(f"--equal {self.match!r}; choose {', '.join(MATCHES)}")
         if self.tune < 0 or (self.tune and self.plan == "a-a"):

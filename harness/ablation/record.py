@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.ablation.auto import Standing
 from harness.ablation.plan import REFERENCE, Ablation, Planned
+from harness.ablation.question import Question
 from harness.runs.request import Request
 from harness.store import Cell, DamagedRecord, Folder, Store, key_of
 
@@ -103,6 +104,23 @@ class PlanRecord:
         except DamagedRecord as error:
             aside = self._store.quarantine(self._folder.path / self._name, str(error))
             note(f"damaged: {error}. It is kept in {aside} and written again")
+
+    def register(self, question: Question, rows: Sequence[Row]) -> None:
+        """Puts the question into the record before the first run. What was asked first stays; another question is a departure.
+
+        Arms that were finished before are counted: whoever asked could have known their results.
+        """
+        asked = question.record()
+        before = self._folder.read_or_none(self._name) or {}
+        if (first := before.get("question")) is None:
+            known = sum(row.status == "finished" and row.planned.label != REFERENCE for row in rows)
+            self._facts |= {"question": asked, "known_before": known, "departures": []}
+            return
+        self._facts |= {name: before[name] for name in ("question", "known_before", "departures")}
+        if asked["digest"] != first["digest"]:
+            changed = [name for name in asked if name not in ("digest", "question") and asked[name] != first.get(name)]
+            said = f"asked again with another {', '.join(changed)} (digest {asked['digest']})"
+            self._facts["departures"] = list(dict.fromkeys([*before["departures"], said]))
 
     def save(self, rows: Sequence[Row], standing: Standing | None = None) -> None:
         """Writes the record; with a rule of seeds, where the plan stands."""

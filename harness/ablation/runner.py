@@ -9,8 +9,9 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from harness.ablation.auto import Standing, decide
-from harness.ablation.controls import controls
+from harness.ablation.controls import EXPECTED, controls
 from harness.ablation.plan import PARAMETERS_WITHIN, REFERENCE, Ablation, Planned, arms, expand
+from harness.ablation.question import Question, ask
 from harness.ablation.record import RATE, PlanRecord, Row, Tuned
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
@@ -78,6 +79,14 @@ class Runner:
         if self.ablation.match == "parameters":
             self._check_parameters()
         return self.rows
+
+    def question(self) -> Question | None:
+        """What the plan asks; None for A/A plans, which judge nothing. Call `prepare` first."""
+        if self.ablation.plan == "a-a":
+            return None
+        cells = {row.planned.label: row.cell for row in reversed(self.rows) if row.cell is not None}
+        wanted = {row: EXPECTED[role] for role, row in self.controls.items()}
+        return ask(self.ablation, self.names, {name: cell.experiment for name, cell in cells.items()}, wanted)
 
     def standing(self) -> Standing | None:
         """What the finished cells decide, with a rule of seeds."""
@@ -185,6 +194,9 @@ class Runner:
         """
         self.prepare()
         self._record.set_aside_damaged(self.note)
+        if (question := self.question()) is not None:
+            self._record.register(question, self.rows)
+            self.note(f"plan {question.record()['digest']}: {question.text} Margin: {question.margin_from}")
         self._save()
         ends = None if self.ablation.max_hours is None else time.monotonic() + self.ablation.max_hours * 3600
         todo = [row for row in self.rows if row.status != "finished"]

@@ -32,8 +32,9 @@ def ablate(
         "How many seeds (5), a list of them (0,3,7), or auto: each arm gets seeds until it helps, hurts or is equivalent.",
     ),
     max_seeds: int | None = option(None, "With --seeds auto, the most seeds of an arm; 30 if not given."),
+    metric: str = option("ssim", "The metric that is judged; the others are secondary."),
     margin: float | None = option(
-        None, "With --seeds auto, the smallest difference of interest in SSIM; 0.005 if not given."
+        None, "The smallest difference of interest, in the metric's unit. Default: one sd of differences at the preset."
     ),
     match: str = option(
         "steps",
@@ -68,12 +69,14 @@ def ablate(
     resources = resolve_resources(executor, where.device)
     request = asked.request(resources.device, where.digits, stored.root)
     chosen = plan_variants(plan, variants, sweep or (), plugins.variants())
-    rule = seed_rule(seeds, max_seeds, margin)
+    rule = seed_rule(seeds, max_seeds, margin, metric, request.preset)
     ablation = Ablation(
         plan=swept(chosen, sweep) if sweep else plan,
         variants=chosen,
         seeds=parse_seeds(str(rule.most) if rule else seeds),
         rule=rule,
+        metric=metric,
+        margin=margin,
         request=request,
         match=match,
         tune=tune,
@@ -107,6 +110,8 @@ def ablate(
     }
     if runner.controls:
         document["controls"] = runner.controls
+    if (question := runner.question()) is not None:
+        document["question"] = question.record()
     if tuned:
         document["tuned"] = {name: asdict(one) for name, one in tuned.items()}
     if rule is not None and (standing := runner.standing()) is not None:

@@ -183,7 +183,7 @@ def compare_all(
     Raises RequestError where the margin is not a positive number, alpha is outside (0, 1), or a value is no number.
     """
     check(margin, alpha)
-    drafts = [_draft(name, baseline, values, margin, higher_is_better) for name, values in treated.items()]
+    drafts = [draft(name, baseline, values, margin, higher_is_better) for name, values in treated.items()]
     return settle(drafts, alpha, higher_is_better)
 
 
@@ -248,7 +248,8 @@ def regression(
     return compare_unpaired(a, b, name=name, margin=margin, alpha=alpha, higher_is_better=higher_is_better)
 
 
-def _draft(name: str, baseline: Values, treated: Values, margin: float, higher_is_better: bool) -> Comparison:
+def draft(name: str, baseline: Values, treated: Values, margin: float, higher_is_better: bool) -> Comparison:
+    """A paired comparison before its family is known: see `settle`."""
     common = sorted(set(baseline) & set(treated))
     pairs = {seed: (as_float(baseline[seed]), as_float(treated[seed])) for seed in common}
     seeds = tuple(seed for seed in common if all(map(math.isfinite, pairs[seed])))

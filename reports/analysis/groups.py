@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from harness.ablation.auto import Decision, SeedRule
 from harness.ablation.plan import REFERENCE
 from harness.evaluation.conventions import HEADLINE
-from reports.analysis import settings
+from reports.analysis import families, settings
 from reports.analysis.comparisons import MARGIN, Comparison, Estimate, compare_all, estimate
-from reports.analysis.records import MetricInfo, RunRecord
+from reports.analysis.records import MetricInfo, PlanRecord, RunRecord
 from reports.analysis.settings import FILES, SEED
 from reports.analysis.words import compact, distinct, number, shorten
 
@@ -94,9 +94,18 @@ class Group:
     reference: Method | None
     margin: float = MARGIN
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
-    """Label -> SSIM minus the reference's at the same seed, Holm-adjusted over the table."""
+    """Label -> the metric minus the reference's at the same seed. Rows of the plan: adjusted over its family, failed arms among
+    them. Other rows are exploratory: adjusted over all rows of the table."""
     decided: Decided | None = None
     """The rule of seeds that gave the verdicts of some arms; see `reports.analysis.auto`."""
+    metric: str = HEADLINE
+    higher_is_better: bool = True
+    plan: PlanRecord | None = None
+    contrasts: tuple[Comparison, ...] = ()
+    """The plan's family."""
+    controls: tuple[Comparison, ...] = ()
+    exploratory: tuple[str, ...] = ()
+    """Labels of the rows that are in no plan's family."""
 
     @property
     def first(self) -> RunRecord:
@@ -159,12 +168,36 @@ class Group:
         return self.first.baselines[name]
 
     def compared(self) -> Group:
-        """The group with its comparisons."""
+        """The group with its comparisons, each row's with the reference, all adjusted together."""
         if self.reference is None or not self.others:
             return self
-        treated = {method.label: method.values() for method in self.others}
-        found = compare_all(self.reference.values(), treated, margin=self.margin)
-        return replace(self, comparisons={comparison.name: comparison for comparison in found})
+        treated = {method.label: method.values(self.metric) for method in self.others}
+        base, better = self.reference.values(self.metric), self.higher_is_better
+        found = compare_all(base, treated, margin=self.margin, higher_is_better=better)
+        return replace(self, comparisons={one.name: one for one in found}, exploratory=tuple(treated))
+
+    def planned(self, plans: Iterable[PlanRecord], margin: float | None = None) -> Group:
+        """The group judged by the plan that made it: its metric, margin, family and seeds. `margin` replaces the plan's."""
+        plan = families.plan_of(self.runs, self.match, plans)
+        if plan is None or self.reference is None or self.reference.variant != plan.reference:
+            return self
+        asked = plan.question
+        better, metric = bool(asked.get("higher_is_better", True)), str(asked.get("metric", HEADLINE))
+        limit = float(asked.get("margin", self.margin)) if margin is None else margin
+        whole = replace(self, metric=metric, higher_is_better=better, margin=limit).compared()
+        family = tuple(families.contrasts(self.runs, plan, metric, limit, better))
+        controls = tuple(families.controls(self.runs, plan, metric, limit, better))
+        rows = {one["name"] for one in asked.get("contrasts", ()) if one["reference"] != plan.reference}
+        judged = {one.name: one for one in (*family, *controls) if one.name not in rows}
+        outside = tuple(name for name in whole.comparisons if name not in judged)
+        return replace(
+            whole,
+            plan=plan,
+            contrasts=family,
+            controls=controls,
+            comparisons=dict(whole.comparisons) | judged,
+            exploratory=outside,
+        )
 
 
 def context_of(run: RunRecord) -> Context:

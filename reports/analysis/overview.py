@@ -42,8 +42,13 @@ class Analysis:
         return found
 
 
-def analyse(records: Records, margin: float = MARGIN) -> Analysis:
-    """Groups all runs of a store and compares what may be compared."""
+def analyse(records: Records, given: float | None = None) -> Analysis:
+    """Groups all runs of a store and compares what may be compared, by the plans that made the runs.
+
+    Args:
+        given: a margin that replaces those of the plans.
+    """
+    margin = MARGIN if given is None else given
     names = _Names(records)
     copies = _copies(records.plans)
     plain = [run for run in records.runs if run.run_id not in copies] + names.of_plans(records.plans)
@@ -55,6 +60,8 @@ def analyse(records: Records, margin: float = MARGIN) -> Analysis:
         for group in grouping.grouped(plain, margin, warnings)
         if not ((_lonely(group) or group.reference is None) and all(run.run_id in in_matched for run in group.runs))
     ]
+    groups = [group.planned(records.plans, given) for group in groups]
+    matched = [group.planned(records.plans, given) for group in matched]
     groups = [auto.decided(group, _with_match(records.plans, "steps", "parameters"), warnings) for group in groups]
     matched = [auto.decided(group, _with_match(records.plans, group.match), warnings) for group in matched]
     groups.sort(key=lambda group: group.completeness)

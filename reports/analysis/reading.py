@@ -290,15 +290,48 @@ def _plan(key: str, record: _Fields) -> PlanRecord:
         )
         for cell in record.parts("cells")
     ]
-    texts = {name: record.get(name, str) for name in ("plan", "match", "preset", "reference")}
+    texts: dict[str, Any] = {name: record.get(name, str) for name in ("plan", "match", "preset", "reference")}
     left_out = record.part("left_out").texts() if "left_out" in record.body else {}
     command = str(record.body.get("command") or "")
     tuned = record.part("tuned") if "tuned" in record.body else _Fields({}, record.where)
     arms = {name: _tuned(tuned.part(name)) for name in tuned.body}
     rule, seeds = _seed_rule(record)
     return PlanRecord(
-        key=key, command=command, cells=tuple(cells), left_out=left_out, tuned=arms, seed_rule=rule, seeds=seeds, **texts
+        key=key,
+        command=command,
+        cells=tuple(cells),
+        left_out=left_out,
+        tuned=arms,
+        seed_rule=rule,
+        seeds=seeds,
+        **texts,
+        **_asked(record),
     )
+
+
+def _asked(record: _Fields) -> dict[str, Any]:
+    """The question of a plan, and what departed from it. A question that cannot be used is none."""
+    body = record.body
+    try:
+        question = dict(body.get("question") or {})
+        if question:
+            question["margin"], question["metric"] = float(question["margin"]), str(question["metric"])
+            question["higher_is_better"] = bool(question["higher_is_better"])
+            question["contrasts"] = [{name: str(one[name]) for name in _CONTRAST} for one in question["contrasts"]]
+            question["digest"] = str(question["digest"])
+        if question and not (math.isfinite(question["margin"]) and question["margin"] > 0):
+            raise ValueError("margin")
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedRecord(f"{record.where} has no usable question ({error})") from None
+    known, departures = body.get("known_before"), body.get("departures")
+    return {
+        "question": question,
+        "known_before": known if isinstance(known, int) else 0,
+        "departures": tuple(str(one) for one in departures) if isinstance(departures, list | tuple) else (),
+    }
+
+
+_CONTRAST = ("name", "treated", "reference")
 
 
 def _seed_rule(record: _Fields) -> tuple[dict[str, Any], tuple[int, ...]]:

@@ -84,7 +84,9 @@ class RunRecord:
         return "predictions" in self.changes
 
     def metric(self, name: str) -> float:
-        """The test metric of that name; NaN when the run has none."""
+        """The test metric of that name; NaN when the run has none, and when it skipped all of its steps: nothing was trained."""
+        if self.skipped_steps >= self.steps > 0:
+            return math.nan
         return self.metrics.get(name, math.nan)
 
 
@@ -118,6 +120,19 @@ class PlanRecord:
     """With `--seeds auto`, the fields of `harness.ablation.auto.SeedRule`; otherwise empty."""
     seeds: tuple[int, ...] = ()
     """The rule's seeds, in running order."""
+    question: Mapping[str, Any] = field(default_factory=dict)
+    """What the plan asked before its first run (`harness.ablation.question.Question.record`); empty in older records."""
+    known_before: int = 0
+    """Cells of arms that were finished when the question was written."""
+    departures: tuple[str, ...] = ()
+
+    @property
+    def exploratory(self) -> tuple[str, ...]:
+        """Why the plan's verdicts are not confirmatory, if they are not."""
+        if not self.question:
+            return ("no question was written down before the first run",)
+        known = f"{self.known_before} cells of its arms were finished before the question was written"
+        return (*((known,) if self.known_before else ()), *self.departures)
 
 
 @dataclass(frozen=True, kw_only=True)

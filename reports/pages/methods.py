@@ -79,6 +79,21 @@ def _verdicts(group: Group) -> Column[Method]:
     return words("verdict", of)
 
 
+def _title(group: Group) -> str:
+    """The judged metric's title."""
+    return next((info.title for info in _infos(group) if info.name == group.metric), group.metric)
+
+
+def _failed(group: Group) -> list[dict[str, Value]]:
+    """Arms of the plan of which no seed gave a result: they have no row of their own, and stay in the family."""
+    there = {method.label for method in group.methods}
+    return [
+        {"method": Value(shorten(name)), "verdict": Value(one.verdict.words)}
+        for name, one in group.comparisons.items()
+        if name not in there
+    ]
+
+
 def _time_ratio(group: Group) -> Column[Method]:
     return Column("training time (x base)", lambda method: cells.figure(method.time_ratio(group.reference), 2, suffix="x"))
 
@@ -90,7 +105,7 @@ def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
         Column("parameters", lambda method: cells.millions(method.first.params)),
         _time_ratio(group),
         SSIM_MEAN,
-        Column("gain over base (SSIM)", _compared(group, cells.difference)),
+        Column(f"gain over base ({_title(group)})", _compared(group, cells.difference)),
         _verdicts(group),
         SSIM_INTERVAL,
         Column("gain, adjusted interval", _compared(group, cells.difference_interval)),
@@ -111,8 +126,8 @@ def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
     ]
     notes = [
         f"Test SSIM ({METRICS['ssim'].convention}). Baselines have no training and no seeds. "
-        "Gain: mean over common seeds of SSIM minus base's SSIM at the same seed; "
-        f"margin of the verdicts: {group.margin:g} SSIM.",
+        f"Gain: mean over common seeds of {_title(group)} minus base's at the same seed; "
+        f"margin of the verdicts: {group.margin:g} {_title(group)}.",
         "Training time: mean over common seeds of the ratio of seconds of training, first steps and validation not counted.",
         "Claimed columns are what the variants' sources state for their own setting; nothing in them was measured here.",
     ]
@@ -120,7 +135,7 @@ def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
         notes.append(
             f"The runs come from {len(mixed)} devices ({'; '.join(map(shorten, mixed))}): times are not comparable."
         )
-    return table(id_, title, columns, group.methods, " ".join(notes), more=baselines)
+    return table(id_, title, columns, group.methods, " ".join(notes), more=[*_failed(group), *baselines])
 
 
 def metrics(group: Group, id_: str, title: str) -> Table:

@@ -11,7 +11,6 @@ from harness.store import Store
 from harness.variant import Variants
 from reports.analysis import auto, settings
 from reports.analysis.commands import command, installable, one_line, plan_command
-from reports.analysis.comparisons import MARGIN
 from reports.analysis.contrasts import factorial
 from reports.analysis.doses import doses
 from reports.analysis.groups import MATCHES, Group, context_of, difference_title
@@ -24,6 +23,7 @@ from reports.page import Figure, Page, Section, Table
 from reports.pages import comparisons, methods, provenance, studies
 from reports.pages.answer import answer
 from reports.pages.paper import data, paper
+from reports.pages.plan import plan_words
 from reports.pages.summary import facts, summary, warnings
 
 MOST_TABLES = 12
@@ -31,7 +31,7 @@ MOST_TABLES = 12
 TITLE = "Ablation report"
 
 
-def make_page(store: Store, found: Records, variants: Variants, margin: float = MARGIN) -> Page:
+def make_page(store: Store, found: Records, variants: Variants, margin: float | None = None) -> Page:
     """The page of all that the records say."""
     result = analyse(found, margin)
     main = result.groups[0]
@@ -50,7 +50,7 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float = 
         *studies.sections(store),
         _tables(result, found, variants),
         *_others(result, variants),
-        _statistics(result, alarms if copies else None),
+        _statistics(result, alarms if copies else None, margin),
         _troubles(found, missing),
         _method(result, found, variants),
         _provenance(result, variants),
@@ -136,15 +136,15 @@ def _tables(result: Analysis, found: Records, variants: Variants) -> Section:
     return Section("tables", "Tables", tables=tuple(one for one in made if one.rows))
 
 
-def _statistics(result: Analysis, copies: tuple[Table, int] | None) -> Section:
+def _statistics(result: Analysis, copies: tuple[Table, int] | None, margin: float | None) -> Section:
     main = result.groups[0]
     rules = {group.decided.rule: None for group, _, _ in _by_match(result) if group.decided is not None}
     judged = {one.arm for one in main.decided.decisions} if main.decided is not None else set()
     fixed = sorted({one.n for name, one in main.comparisons.items() if name not in judged})
-    paragraphs = [*map(auto.method, rules), METHOD, *map(promise, fixed)]
+    paragraphs = [*plan_words(main, margin), *map(auto.method, rules), METHOD, *map(promise, fixed)]
     paragraphs.append(
-        f"The margin of the verdicts is {main.margin:g} SSIM; `harness report --margin X` sets another. "
-        "Choose it before looking at the results."
+        f"The margin of the verdicts is {main.margin:g} {main.metric}. `harness ablate --margin X` sets it before the first run; "
+        "`harness report --margin X` afterwards, which is exploratory."
     )
     if copies is None:
         paragraphs.append("No A/A plan was run: `harness ablate --plan a-a --seeds 5` measures how large pure noise looks.")

@@ -1,0 +1,66 @@
+"""Which comparisons are adjusted together: a plan's, and nothing else that lies in the store.
+
+Failure is an outcome: a cell of the plan that failed is a seed without a value, which blocks the verdict of its arm and keeps its
+place in the family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from reports.analysis.comparisons import Comparison, Values, compare_all, draft, settle
+from reports.analysis.records import PlanRecord, RunRecord
+
+FAILED = "failed"
+
+
+def plan_of(runs: Sequence[RunRecord], match: str, plans: Iterable[PlanRecord]) -> PlanRecord | None:
+    """The plan with the most cells of those that made some of the runs, at the equal budget `match`; of several, one that asks."""
+    ids = {run.run_id for run in runs}
+    found = [
+        plan
+        for plan in plans
+        if plan.match == match
+        and any(cell.run_id in ids and cell.label == cell.variant != plan.reference for cell in plan.cells)
+    ]
+    return max(found, key=lambda plan: (len(plan.cells), bool(plan.question), plan.key), default=None)
+
+
+def planned_values(runs: Sequence[RunRecord], plan: PlanRecord, metric: str) -> dict[str, dict[int, float | None]]:
+    """Row -> seed -> metric, of the plan's cells that finished or failed; None for one that failed. The reference among them."""
+    by_id = {run.run_id: run for run in runs}
+    found: dict[str, dict[int, float | None]] = {}
+    for cell in plan.cells:
+        if cell.label != cell.variant:
+            continue
+        if cell.run_id in by_id:
+            found.setdefault(cell.label, {})[cell.seed] = by_id[cell.run_id].metric(metric)
+        elif cell.status == FAILED:
+            found.setdefault(cell.label, {})[cell.seed] = None
+    return found
+
+
+def contrasts(runs: Sequence[RunRecord], plan: PlanRecord, metric: str, margin: float, better: bool) -> list[Comparison]:
+    """The family of a plan: its contrasts, Holm-adjusted together. A rule of seeds decides afterwards.
+
+    A contrast without any finished or failed cell counts in the family as one that cannot be judged yet.
+    """
+    values = planned_values(runs, plan, metric)
+    asked = plan.question.get("contrasts") or [
+        {"name": name, "treated": name, "reference": plan.reference}
+        for name in dict.fromkeys(cell.label for cell in plan.cells if cell.label == cell.variant)
+        if name != plan.reference
+    ]
+    pairs = [(one["name"], values.get(one["reference"], {}), values.get(one["treated"], {})) for one in asked]
+    return settle(
+        [draft(name, a, b, margin, better) for name, a, b in pairs], float(plan.question.get("alpha", 0.05)), better
+    )
+
+
+def controls(runs: Sequence[RunRecord], plan: PlanRecord, metric: str, margin: float, better: bool) -> list[Comparison]:
+    """The plan's controls against its reference: a family of their own, so that they make no other claim harder."""
+    values = planned_values(runs, plan, metric)
+    wanted: Mapping[str, Any] = plan.question.get("controls") or {}
+    treated: dict[str, Values] = {name: values.get(name, {}) for name in wanted}
+    return compare_all(values.get(plan.reference, {}), treated, margin=margin, higher_is_better=better)

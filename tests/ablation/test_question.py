@@ -1,0 +1,88 @@
+"""What a plan asks is written before its first run, stays as it was written, and says what departs from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.ablation.noise import NOISE, default_margin
+from harness.ablation.plan import Ablation
+from harness.ablation.runner import Runner
+from harness.errors import RequestError
+from harness.runs.request import Request
+from harness.store import Folder, Store
+
+PLAN = Ablation(plan="base,attention,base(training.batch_size=2)", variants=(), seeds=(0, 1), request=Request(preset="tiny"))
+
+
+def asked(plan: Ablation, root: Path) -> Runner:
+    runner = Runner(plan, Store(root), lambda text: None)
+    runner.prepare()
+    return runner
+
+
+def test_the_question_has_metric_margin_family_and_what_differs(tmp_path: Path) -> None:
+    question = asked(PLAN, tmp_path).question()
+    assert question is not None
+    assert [(one.treated, one.reference) for one in question.contrasts] == [
+        ("attention", "base"),
+        ("base(training.batch_size=2)", "base"),
+    ]
+    assert (question.metric, question.higher_is_better, question.margin, question.seeds) == ("ssim", True, 0.005, (0, 1))
+    assert question.differs == {"base(training.batch_size=2)": ["training.batch_size 2 (base: 4)"]}
+    assert question.held_equal == ["steps", "data"]
+
+
+def test_an_arm_that_changes_its_steps_is_not_held_equal(tmp_path: Path) -> None:
+    question = asked(replace(PLAN, plan="base,base(training.steps=3)"), tmp_path).question()
+    assert question is not None
+    assert question.held_equal == ["batch size", "data"]
+    assert list(question.differs) == ["base(training.steps=3)"]
+
+
+def test_leave_one_out_compares_everything_with_everything_but_one(tmp_path: Path) -> None:
+    plan = replace(PLAN, plan="leave-one-out", variants=("attention", "curriculum", "tta"))
+    question = asked(plan, tmp_path).question()
+    assert question is not None
+    full = "attention+curriculum+tta"
+    assert {(one.name, one.treated, one.reference) for one in question.contrasts} == {
+        (full, full, "base"),
+        ("attention with the others", full, "curriculum+tta"),
+        ("curriculum with the others", full, "attention+tta"),
+        ("tta with the others", full, "attention+curriculum"),
+    }
+
+
+def test_the_first_question_stays_and_another_is_a_departure(tmp_path: Path) -> None:
+    first, second = (asked(replace(PLAN, margin=margin), tmp_path) for margin in (0.01, 0.02))
+    for runner in (first, second, second):
+        question = runner.question()
+        assert question is not None
+        runner._record.register(question, runner.rows)
+        runner._record.save(runner.rows)
+    (path,) = (tmp_path / "plans").iterdir()
+    record = Folder(path.parent).read(path.name)
+    assert record["question"]["margin"] == 0.01
+    (departure,) = record["departures"]
+    assert departure.startswith("asked again with another margin (digest ")
+    assert record["question"]["digest"] not in departure
+
+
+def test_a_metric_without_measured_noise_needs_a_margin(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"--metric mse: no noise was measured .* give --margin"):
+        asked(replace(PLAN, metric="mse"), tmp_path).question()
+    question = asked(replace(PLAN, metric="mse", margin=0.5), tmp_path).question()
+    assert question is not None
+    assert (question.higher_is_better, question.margin) == (False, 0.5)
+    with pytest.raises(RequestError, match="unknown metric"):
+        asked(replace(PLAN, metric="sism"), tmp_path).question()
+
+
+def test_default_margins_are_one_sd_of_differences_to_one_digit() -> None:
+    for metric, found in NOISE["cpu"].items():
+        margin = default_margin("cpu", metric)
+        assert margin is not None
+        assert f"{margin[0]:.0e}" == f"{found.sd:.0e}"
+    assert default_margin("tiny", "mae") is None
