@@ -13,7 +13,6 @@ from matplotlib.ticker import MaxNLocator
 from reports import cells
 from reports.analysis.comparisons import Comparison
 from reports.analysis.contrasts import Factorial
-from reports.analysis.vocabulary import verdict
 from reports.analysis.words import label
 from reports.figures import canvas
 from reports.figures.canvas import GREY
@@ -43,7 +42,7 @@ def forest(comparisons: Iterable[Comparison], base: str, id_: str, at: str, metr
         named: set[str] = set()
         for row, one in enumerate(rows):
             assert one.mean is not None
-            color, marker, kind = _LOOKS[verdict(one)]
+            color, marker, kind = _LOOKS[one.verdict.kind.value]
             seeds: dict[str, Any] = {"linestyle": "", "marker": ".", "markersize": 4, "color": GREY, "zorder": 2}
             axes.plot(
                 one.differences, np.full(len(one.differences), row + 0.27), label=None if named else "one seed", **seeds

@@ -10,7 +10,6 @@ from typing import Any
 from harness.reports import Judgement
 from reports import cells
 from reports.analysis.comparisons import Comparison, Estimate, check
-from reports.analysis.vocabulary import verdict
 from reports.analysis.words import counted, listed, shorten
 from reports.judging.columns import Asked, Runs, read_runs
 from reports.judging.families import ALPHA, Judged, compared, cost_ratios
@@ -71,7 +70,8 @@ def _document(
 ) -> dict[str, Any]:
     first, *others = judged
     rows = [
-        _row(one) | {"costs": {cost: _ratio(arms[one.name]) for cost, arms in ratios.items()}} for one in first.comparisons
+        _row(one, runs.reference) | {"costs": {cost: _ratio(arms[one.name]) for cost, arms in ratios.items()}}
+        for one in first.comparisons
     ]
     return {
         "file": str(path),
@@ -83,7 +83,9 @@ def _document(
         "guessed": list(runs.guessed),
         "notes": list(runs.notes),
         "comparisons": rows,
-        "secondary": [_family(one) | {"comparisons": [_row(row) for row in one.comparisons]} for one in others],
+        "secondary": [
+            _family(one) | {"comparisons": [_row(row, runs.reference) for row in one.comparisons]} for one in others
+        ],
     }
 
 
@@ -91,21 +93,11 @@ def _family(one: Judged) -> dict[str, Any]:
     return {"metric": one.metric, "higher_is_better": one.higher_is_better, "margin": one.margin}
 
 
-def _row(one: Comparison) -> dict[str, Any]:
-    return {
-        "arm": one.name,
-        **dict(
-            zip(("difference", "low", "high"), (None,) * 3 if one.excluded else (one.mean, one.low, one.high), strict=True)
-        ),
-        "p": one.p_adjusted,
-        "p_alone": one.p,
-        "verdict": verdict(one),
-        "words": one.verdict.words,
-        "method": one.method,
-        "seeds": one.n,
-        "failed_seeds": list(one.excluded),
-        "seeds_needed": one.verdict.seeds_needed,
-    }
+def _row(one: Comparison, reference: str) -> dict[str, Any]:
+    """As `harness compare --json` has it, and more. Seeds that survived a failed one are no difference."""
+    alone = {"p_alone": one.p, "low_alone": one.low_alone, "high_alone": one.high_alone}
+    row = one.document(reference) | alone | {"method": one.method, "failed_seeds": list(one.excluded)}
+    return row | (dict.fromkeys(("difference", "low", "high", "low_alone", "high_alone")) if one.excluded else {})
 
 
 def _ratio(one: Estimate) -> dict[str, float | None]:
@@ -146,7 +138,7 @@ def _line(one: Comparison, ratios: Mapping[str, Mapping[str, Estimate]]) -> str:
         parts.append(f"p {cells.probability(one.p_adjusted).text}")
     parts.append(f"{counted(one.n, 'seed')}{'' if one.method == 'paired' else ', unpaired'}")
     parts += [f"{words} {cost}" for cost, arms in ratios.items() if (words := cells.ratio(arms[one.name]))]
-    shown = verdict(one)
+    shown = one.verdict.kind.value
     more = "" if one.verdict.words == shown else f" ({one.verdict.words})"
     failed = f" [failed: seed {listed(one.excluded, 6)}]" if one.excluded else ""
     return f"{shorten(one.name, 80)}: {shown}{failed}, {', '.join(parts)}{more}"

@@ -12,7 +12,6 @@ from reports import cells
 from reports.analysis.comparisons import Estimate, estimate
 from reports.analysis.power import MINIMUM_SEEDS
 from reports.analysis.promises import METHOD, promise
-from reports.analysis.vocabulary import verdict
 from reports.analysis.words import counted, shorten
 from reports.cells import Column, counts, names, table
 from reports.figures.effects import forest
@@ -132,7 +131,7 @@ def _answer(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[s
         *(_flips(first, other) for other in others),
     ]
     return Answer(
-        headline=headline({one.name: verdict(one) for one in first.comparisons}, first.margin),
+        headline=headline({one.name: one.verdict.kind.value for one in first.comparisons}, first.margin),
         setting=f"{shorten(first.metric, 60)}, {better} is better; {counted(len(first.comparisons), 'comparison')}, {pairing}, "
         f"Holm-adjusted at 5%, margin {first.margin:g}." + (f" {more} more arms are in the tables." if more > 0 else ""),
         gain=f"{shorten(first.metric, 40)} minus that of {shorten(runs.reference, 40)}",
@@ -146,8 +145,8 @@ def _answer(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[s
 def _flips(first: Judged, other: Judged) -> Control:
     """Whether a secondary metric says the opposite."""
     opposite = {"helps": "hurts", "hurts": "helps"}
-    by_name = {one.name: verdict(one) for one in other.comparisons}
-    flipped = [one.name for one in first.comparisons if by_name[one.name] == opposite.get(verdict(one))]
+    by_name = {one.name: one.verdict.kind.value for one in other.comparisons}
+    flipped = [one.name for one in first.comparisons if by_name[one.name] == opposite.get(one.verdict.kind.value)]
     if flipped:
         return Control(False, f"{other.metric} says the opposite of {', '.join(shorten(name, 30) for name in flipped[:4])}")
     return Control(True, f"{other.metric} contradicts no verdict")

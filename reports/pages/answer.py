@@ -10,11 +10,12 @@ from reports.analysis.commands import installable, plan_command
 from reports.analysis.comparisons import Comparison
 from reports.analysis.groups import Group, Method
 from reports.analysis.records import Records, Trouble
-from reports.analysis.vocabulary import VERDICTS, verdict
 from reports.analysis.words import counted, listed, shorten
 from reports.page import Answer, Control, Effect
 
 MOST_ROWS = 12
+VERDICTS = ("helps", "hurts", "equivalent", "failed", "undecided")
+"""The order in which the headline names them."""
 _MOST_NAMES = 4
 _SINGULAR = {"helps": "helps", "hurts": "hurts", "equivalent": "makes no difference", "failed": "failed in a seed"}
 _PLURAL = {"helps": "help", "hurts": "hurt", "equivalent": "make no difference", "failed": "failed in some seeds"}
@@ -42,7 +43,7 @@ def _and(names: Sequence[str]) -> str:
 
 def effect(one: Comparison, name: str, decimals: int, cost: str) -> Effect:
     """A comparison as a row."""
-    word, failed = verdict(one), bool(one.excluded)
+    word, failed = one.verdict.kind.value, bool(one.excluded)
     interval = cells.difference_interval(one, decimals).text
     text = cells.difference(one, decimals).text + ("" if interval == cells.NONE else f" {interval}")
     if failed:
@@ -60,7 +61,7 @@ def effect(one: Comparison, name: str, decimals: int, cost: str) -> Effect:
 def remaining(comparisons: Mapping[str, Comparison]) -> list[str]:
     """How many seeds would decide what is undecided, in sentences; by the names of the arms."""
     there = comparisons.items()
-    needed = [(one.verdict.seeds_needed, shorten(name, 40)) for name, one in there if verdict(one) == "undecided"]
+    needed = [(one.verdict.seeds_needed, shorten(name, 40)) for name, one in there if one.verdict.kind.value == "undecided"]
     known = sorted((count, name) for count, name in needed if count)
     lines = []
     if known:
@@ -82,7 +83,7 @@ def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: tupl
     """
     rows = [one for one in main.others if one.label in main.comparisons]
     called = {one.label: one.label for one in rows} | _together(rows)
-    verdicts = {one.label: verdict(main.comparisons[one.label]) for one in rows}
+    verdicts = {one.label: main.comparisons[one.label].verdict.kind.value for one in rows}
     effects = [effect(main.comparisons[one.label], called[one.label], 4, costs(main, one)) for one in _first(rows)]
     if main.reference is not None:
         estimate = main.reference.estimate()

@@ -15,7 +15,6 @@ from reports.analysis import settings
 from reports.analysis.comparisons import Comparison, Estimate
 from reports.analysis.groups import Group
 from reports.analysis.records import MetricInfo
-from reports.analysis.vocabulary import verdict
 from reports.analysis.words import counted, distinct, listed, names_in, number, shorten
 from reports.page import Data, Paper, Table, Value
 
@@ -28,7 +27,8 @@ REFERENCES = {
 }
 COMPARISON = (
     "table", "arm", "reference", "metric", "higher_is_better", "seeds", "failed_seeds", "method", "difference", "low", "high",
-    "p", "p_adjusted", "p_equivalence", "p_equivalence_adjusted", "sd", "margin", "verdict", "seeds_needed",
+    "low_alone", "high_alone", "p", "p_adjusted", "p_equivalence", "p_equivalence_adjusted", "sd", "margin", "verdict",
+    "seeds_needed",
 )  # fmt: skip
 """The columns of data/comparisons; `low` and `high` as in `Comparison`."""
 
@@ -56,7 +56,7 @@ def column_table(arms: Sequence[Arm], metric: str, margin: float, convention: st
         gain = p = cells.NONE
         word = "reference"
         if one is not None:
-            word = verdict(one)
+            word = one.verdict.kind.value
             if one.mean is not None and not one.excluded:
                 gain = cells.figure(one.mean * scale, digits, sign=True).text
                 if one.low is not None and one.high is not None:
@@ -69,7 +69,7 @@ def column_table(arms: Sequence[Arm], metric: str, margin: float, convention: st
     times = "" if power == 0 else f" × {10**power:,}" if power > 0 else f" / {10**-power:,}"
     caption = (
         f"{metric} over {' to '.join(sorted({seeds[0], seeds[-1]}, key=int))} seeds: mean, and gain over {arms[0].name} "
-        f"({pairing}) with its 95% interval{times and f', {times.strip()}'}; p Holm-adjusted over "
+        f"({pairing}) with its interval at Holm's level{times and f', {times.strip()}'}; p Holm-adjusted over "
         f"{counted(len(compared), 'comparison')}; equivalent: within {margin:g}. {convention}"
     )
     headings = ("arm", "cost", metric, f"gain{times}", "p", "verdict")
@@ -125,7 +125,7 @@ def statistics(comparisons: Iterable[Comparison], margin: float, alpha: float = 
     test = "two-sided paired t tests over seeds" if paired else "Welch's t tests (Welch 1947)"
     pairs = "Differences are paired by seed. " if paired else ""
     return (
-        f"{pairs}We report mean differences with 95% t intervals and {test}, adjusted by Holm's procedure (Holm 1979) over "
+        f"{pairs}We report mean differences with t intervals and {test}, both adjusted by Holm's procedure (Holm 1979) over "
         f"{counted(len(there), 'comparison')} at {alpha:.0%}; an arm is called equivalent where two one-sided tests (Schuirmann "
         f"1987), adjusted likewise, place its difference within {margin:g}. Failed runs block a verdict and stay in the family."
     )
@@ -144,8 +144,9 @@ def comparison_rows(
     return [
         (
             table, one.name, reference, metric, higher_is_better, one.n, " ".join(map(str, one.excluded)), one.method, one.mean,
-            one.low, one.high, one.p, one.p_adjusted, one.p_equivalence, one.p_equivalence_adjusted, one.sd, one.margin,
-            verdict(one), one.verdict.seeds_needed,
+            one.low, one.high, one.low_alone, one.high_alone,
+            one.p, one.p_adjusted, one.p_equivalence, one.p_equivalence_adjusted, one.sd, one.margin,
+            one.verdict.kind.value, one.verdict.seeds_needed,
         )
         for one in found
     ]  # fmt: skip
