@@ -20,6 +20,7 @@ from harness.cli import (
     compare,
     data,
     doctor,
+    export,
     forecast,
     judge,
     predict,
@@ -48,6 +49,7 @@ app.command("list")(listed.list_)
 app.command()(show.show)
 app.command()(predict.predict)
 app.command()(forecast.forecast)
+app.command()(export.export)
 app.command()(score.score)
 app.command()(report.report)
 app.command()(compare.compare)

@@ -1,0 +1,173 @@
+"""Forecasts and exported networks: in the unit, axes and coordinates of the file, without its truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands import Command
+
+from harness.errors import RequestError
+from harness.evaluation.views import predict
+from harness.runs.forecast import Trained, load_trained
+from harness.store import Store
+from harness.variant import Variants
+
+TINY = ("--preset", "tiny", "--device", "cpu", "--set", "training.steps=2", "--set", "data=frames")
+SCALED = ("--set", "data.scaling=min-max", "--set", "data.missing=nan", "--set", "data.pad=4")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recording in NetCDF (T, 18, 22), a corner of it missing, and two seeds trained on it in store `s`."""
+    from harness.cli.app import main
+
+    xarray = pytest.importorskip("xarray")
+    folder = tmp_path_factory.mktemp("forecast")
+    y, x = np.mgrid[:18, :22]
+    rain = np.stack([40 * np.exp(-((x - t % 22) ** 2 + (y - 9) ** 2) / 20) for t in range(200)]).astype(np.float32)
+    rain[:, :2, :3] = np.nan
+    times = np.datetime64("2020-01-01", "ns") + np.arange(200) * np.timedelta64(5, "m")
+    xarray.Dataset(
+        {"rain": (("time", "lat", "lon"), rain, {"units": "mm/h"})},
+        coords={"time": times, "lat": np.linspace(50, 49, 18), "lon": np.linspace(5, 6, 22)},
+    ).to_netcdf(folder / "radar.nc", engine="h5netcdf")
+    np.save(folder / "last.npy", rain[-12:])
+    np.save(folder / "last-first.npy", rain[-12:].transpose(1, 2, 0))
+    for seed in (0, 1):
+        words = ("run", *TINY, *SCALED, "--set", f"data.path={folder / 'radar.nc'}", "--seed", seed, "--store", folder / "s")
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        assert not ended.value.code
+    return folder
+
+
+def runs(made: Path) -> list[str]:
+    found = {}
+    for path in (made / "s" / "runs").iterdir():
+        if (path / "result.json").exists():
+            found[json.loads((path / "result.json").read_text())["seed"]] = path.name
+    return [found[0], found[1]]
+
+
+def trained(made: Path, run_id: str) -> Trained:
+    store = Store(made / "s")
+    return load_trained(store, store.find(run_id), Variants(third_party=False), torch.device("cpu"))
+
+
+def by_hand(made: Path, run_id: str, horizon: int) -> np.ndarray:
+    """The forecast from its parts: scale, fill, pad, predict, clamp, cut, scale back."""
+    one = trained(made, run_id)
+    scaling = one.values.scaling
+    assert scaling is not None
+    low, high = scaling.low[0], scaling.high[0]
+    last = np.load(made / "last.npy")[-3:]
+    scaled = (last - low) / (high - low)
+    scaled = np.where(np.isnan(scaled), one.values.means[0], scaled)
+    padded = np.pad(scaled, ((0, 0), (0, 2), (0, 2)), mode="edge").astype(np.float32)
+    found = predict(one.model, torch.from_numpy(padded)[None, :, None], horizon)[0, :, 0].numpy()[:, :18, :22].clip(0, 1)
+    return np.where(np.isnan(last).all(0), np.nan, low + found * (high - low))
+
+
+def test_a_forecast_is_in_the_unit_and_axes_of_its_input(made: Path, harness: Command, tmp_path: Path) -> None:
+    first, _ = runs(made)
+    words = ("forecast", first, "--store", made / "s", "--horizon", 5)
+    answer = harness(*words, "--input", made / "last.npy", "--out", tmp_path / "f.npy")
+    assert answer.code == 0, answer.err
+    assert "trained for 3 frames: frames 4 to 5 extrapolate" in answer.err
+    found = np.load(tmp_path / "f.npy")
+    np.testing.assert_allclose(found, by_hand(made, first, 5), rtol=1e-4, atol=1e-4)
+    answer = harness(*words, "--input", made / "last-first.npy", "--layout", "H W T", "--out", tmp_path / "g.npy")
+    assert answer.code == 0, answer.err
+    np.testing.assert_array_equal(np.load(tmp_path / "g.npy"), found.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("ending", ["nc", "zarr"])
+def test_coordinates_go_on_and_an_ensemble_has_a_spread(made: Path, ending: str, harness: Command, tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    out = tmp_path / f"f.{ending}"
+    words = ("--input", made / "radar.nc", "--ensemble", ",".join(runs(made)), "--out", out, "--store", made / "s")
+    answer = harness("forecast", *words)
+    assert answer.code == 0, answer.err
+    options = {"consolidated": False} if ending == "zarr" else {}
+    with xarray.open_dataset(out, engine={"nc": "h5netcdf", "zarr": "zarr"}[ending], **options) as found:
+        assert found["rain"].dims == ("time", "lat", "lon")
+        assert found["rain"].attrs["units"] == "mm/h"
+        times = np.datetime64("2020-01-01", "ns") + np.arange(200, 203) * np.timedelta64(5, "m")
+        np.testing.assert_array_equal(found["time"].values, times)
+        np.testing.assert_allclose(found["lon"].values, np.linspace(5, 6, 22))
+        both = np.stack([by_hand(made, one, 3) for one in runs(made)])
+        np.testing.assert_allclose(found["rain"].values, both.mean(0), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found["spread"].values, both.std(0, ddof=1), rtol=1e-3, atol=1e-3)
+
+
+def test_many_inputs_and_a_picture(made: Path, harness: Command, tmp_path: Path) -> None:
+    several = np.stack([np.load(made / "last.npy")] * 4)
+    np.save(tmp_path / "several.npy", several)
+    words = ("forecast", runs(made)[0], "--store", made / "s", "--input", tmp_path / "several.npy", "--layout", "N T H W")
+    assert harness(*words, "--out", tmp_path / "f.npy").code == 0
+    assert np.load(tmp_path / "f.npy").shape == (4, 3, 18, 22)
+    assert harness(*words, "--out", tmp_path / "f.gif").code == 0
+    assert (tmp_path / "f.gif").read_bytes()[:3] == b"GIF"
+
+
+@pytest.mark.parametrize(
+    ("shape", "words", "said"),
+    [
+        ((12, 18, 20), (), r"(1, 18, 20); the run was trained on (1, 18, 22)"),
+        ((2, 18, 22), (), "holds 2 frames; the run is shown 3"),
+        ((12, 18, 22), ("--horizon", "0"), "--horizon"),
+        ((12, 18, 22), ("--out", "f.mp4"), "choose a file that ends in .nc"),
+    ],
+)
+def test_inputs_of_another_kind_are_refused(
+    made: Path, shape: tuple[int, ...], words: tuple[str, ...], said: str, harness: Command, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.zeros(shape, np.float32))
+    answer = harness("forecast", runs(made)[0], "--store", made / "s", "--input", tmp_path / "x.npy", *words)
+    assert answer.code == 2
+    assert said in answer.err
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("onnx", "onnx"), ("torch-export", "pt2"), ("safetensors", "safetensors")])
+def test_an_exported_network_answers_like_the_run(
+    made: Path, kind: str, ending: str, harness: Command, tmp_path: Path
+) -> None:
+    first, _ = runs(made)
+    out = tmp_path / f"m.{ending}"
+    if kind == "onnx":
+        pytest.importorskip("onnxruntime")
+    answer = harness("export", first, "--store", made / "s", "--to", kind, "--out", out)
+    assert answer.code == 0, answer.err
+    one = trained(made, first)
+    frames = torch.rand(3, 3, 1, 20, 24)
+    expected = predict(one.model, frames, 3)
+    if kind == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+        found = torch.from_numpy(session.run(None, {"frames": frames.numpy()})[0])
+    elif kind == "torch-export":
+        found = torch.export.load(out).module()(frames).detach()
+    else:
+        from safetensors.torch import load_file
+
+        fresh = trained(made, runs(made)[1]).model
+        fresh.load_state_dict(load_file(out))
+        found = predict(fresh, frames, 3)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    card = (tmp_path / "m.md").read_text()
+    assert "**Scaling** min-max" in card
+    assert "mm/h" in card
+    about = json.loads(card.split("```json\n")[1].split("\n```")[0])
+    assert about["input"] == ["batch", 3, 1, 20, 24]
+
+
+def test_a_wrong_ending_is_refused(made: Path, tmp_path: Path) -> None:
+    from harness.runs.export import export
+
+    with pytest.raises(RequestError, match=r"ends in \.pt2"):
+        export(trained(made, runs(made)[0]), {}, {}, "torch-export", tmp_path / "m.onnx")
