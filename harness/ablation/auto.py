@@ -81,6 +81,10 @@ class Decision:
     p: float
     p_equivalence: float
 
+    def beyond(self, margin: float) -> bool:
+        """Whether all of the interval lies beyond the margin, on one side."""
+        return (self.low is not None and self.low > margin) or (self.high is not None and self.high < -margin)
+
     @property
     def words(self) -> str:
         """'helps after 9 of at most 30 seeds: +0.0123 [+0.0045, +0.0201]'."""

@@ -51,7 +51,7 @@ def decided(group: Group, plans: Sequence[PlanRecord], warnings: list[str]) -> G
         if one.arm in comparisons:
             used = plan.seeds[: one.seeds]
             paired = compare(_only(reference, used), _only(values[one.arm], used), name=one.arm, margin=rule.margin)
-            comparisons[one.arm] = _comparison(paired, one)
+            comparisons[one.arm] = _comparison(paired, one, rule.margin)
     return replace(group, comparisons=comparisons, decided=Decided(rule, standing.decisions))
 
 
@@ -59,13 +59,15 @@ def _only(values: Values, seeds: Sequence[int]) -> dict[int, float | None]:
     return {seed: values[seed] for seed in seeds}
 
 
-def _comparison(paired: Comparison, one: Decision) -> Comparison:
+def _comparison(paired: Comparison, one: Decision, margin: float) -> Comparison:
     """The comparison of the seeds of the arm's last look, with p values and the interval that hold for all looks."""
     return replace(
         paired,
-        verdict=Verdict(Kind(one.verdict), one.words),
+        verdict=Verdict(Kind(one.verdict), one.words, beyond_margin=one.beyond(margin)),
         low=one.low,
         high=one.high,
+        low_alone=one.low_alone,
+        high_alone=one.high_alone,
         p=None,
         p_adjusted=one.p,
         p_equivalence=None,
