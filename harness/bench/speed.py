@@ -37,6 +37,7 @@ from harness.runs.request import resolve
 from harness.system.environment import describe_device, environment
 from harness.system.precision import exact_float32
 from harness.training.build import build_loss
+from harness.training.checkpoint import on_device
 from harness.training.step import GradientAccumulator, train_step
 
 PHASES = ("data", "forward", "backward", "optimiser")
@@ -207,11 +208,11 @@ class Stepper:
     """A contender with its own copy of the network and of the optimizer."""
 
     def __init__(self, contender: Contender, model: nn.Module, experiment: Experiment, device: torch.device) -> None:
-        self.model = contender.build(copy.deepcopy(model)).to(device)
-        if device.type == "cuda" and _is_fast(contender.name):
-            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.experiment, self.device = experiment, device
         self.precision = contender.precision or experiment.training.precision
+        self.model = contender.build(copy.deepcopy(model)).to(device)
+        if _is_fast(contender.name):
+            self.model = on_device(self.model, device, self.precision)
         self.network = graphed(self.model, device, _is_fast(contender.name))
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=device.type == "cuda")
 

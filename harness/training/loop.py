@@ -79,7 +79,7 @@ def fit(
         model = use_reference(build_model(experiment.architecture, source.shape, training.seed), options.reference)
         start_from(experiment, model, progress.note)
         forget_peak(device)
-        model = on_device(model, device)
+        model = on_device(model, device, training.precision)
         optimizer, schedule, loss = (
             build_optimizer(experiment, model),
             build_schedule(experiment),

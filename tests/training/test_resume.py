@@ -51,8 +51,9 @@ def once(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Once:
         ("base", {"training.patience": 1, "training.validate_every": 2, "training.max_lr": 0.3}),
         ("base", {"training.validate_every": 100, "loss.ssim_from": 0.2, "loss.ssim_ramp": 0.4}),
         ("noisy", {}),
+        ("base", {"training.precision": "bfloat16"}),
     ],
-    ids=["base", "validate-every-4", "curriculum", "patience", "never-validated", "dropout"],
+    ids=["base", "validate-every-4", "curriculum", "patience", "never-validated", "dropout", "bfloat16"],
 )
 @pytest.mark.parametrize("way", ["crash", "crash-early", "crash-saved-every-step", "sigterm"])
 def test_an_interrupted_training_equals_an_undisturbed_one_bit_for_bit(
