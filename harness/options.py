@@ -49,7 +49,9 @@ class ExecutorOptions:
 
     executor: str = option("processes", "processes (on this machine), ray or slurm; see docs/cluster.md.")
     workers: int | None = option(
-        None, "Cells at the same time. Default: 1; on Ray as many as the cluster holds, on SLURM 8."
+        None,
+        "Cells at the same time. Default: what is fastest on this machine's cores, measured once, and 1 on its GPU; on Ray as "
+        "many as the cluster holds, on SLURM 8.",
     )
     cpus: float | None = option(
         None, "CPUs and threads per cell. Default: 1 on a cluster, an equal share of the cores here.", flag="--cpus-per-cell"

@@ -60,20 +60,28 @@ def ablate(
 ) -> None:
     """Run an ablation plan: variants times seeds. Cells that the store has are not trained again."""
     from harness.ablation.auto import seed_rule
-    from harness.ablation.plan import Ablation, parse_seeds, plan_variants, swept
+    from harness.ablation.plan import REFERENCE, Ablation, arms, parse_seeds, plan_variants, swept
     from harness.ablation.runner import Runner
     from harness.ablation.tune import Tuner
+    from harness.bench.sharing import share_machine
     from harness.executors.resources import executors, resolve_resources
     from harness.system.secrets import redact
 
     resources = resolve_resources(executor, where.device)
     request = asked.request(resources.device, where.digits, stored.root)
-    chosen = plan_variants(plan, variants, sweep or (), plugins.variants())
+    known = plugins.variants()
+    chosen = plan_variants(plan, variants, sweep or (), known)
     rule = seed_rule(seeds, max_seeds, margin, metric, request.preset)
+    numbers = parse_seeds(str(rule.most) if rule else seeds)
+    whole, share = swept(chosen, sweep) if sweep else plan, None
+    if match != "seconds" and not dry_run:  # base's time is what the others get: it must not depend on what ran beside it
+        cells = len(arms(whole, chosen, known.compose).names) * len(numbers)
+        base = request.cell(known, REFERENCE, numbers[0])[0].experiment
+        share = share_machine(executor, resources.device, base, cells, request.digits, note)
     ablation = Ablation(
-        plan=swept(chosen, sweep) if sweep else plan,
+        plan=whole,
         variants=chosen,
-        seeds=parse_seeds(str(rule.most) if rule else seeds),
+        seeds=numbers,
         rule=rule,
         metric=metric,
         margin=margin,
@@ -84,8 +92,8 @@ def ablate(
         plugins=plugins.files,
         third_party=not plugins.no_plugins,
         options=options,
-        workers=resources.workers,
-        threads=resources.threads,
+        workers=share.workers if share else resources.workers,
+        threads=share.threads if share else resources.threads,
         retries=retries,
         max_hours=max_hours,
         command=redact(shlex.join(["harness", *sys.argv[1:]])),

@@ -54,6 +54,7 @@ def study(
     options: RunOptions,
 ) -> None:
     """Search a study's settings by validation SSIM; continues where it was interrupted."""
+    from harness.bench.sharing import share_machine
     from harness.executors.resources import executors, resolve_resources
     from harness.tuning.command import run_study, serve_dashboard
     from harness.tuning.request import StudyRequest
@@ -64,18 +65,26 @@ def study(
         serve_dashboard(store, storage, port, note)
         return
     resources = resolve_resources(executor, where.device)
+    start, wanted = (
+        asked.request(resources.device, where.digits, store.root),
+        tuple(one.strip() for one in objectives.split(",")),
+    )
+    share = None
+    if "seconds" not in wanted:  # a trial's time must not depend on what ran beside it
+        base = start.cell(plugins.variants(), "base", 0)[0].experiment
+        share = share_machine(executor, resources.device, base, search.trials, start.digits, note)
     request = StudyRequest(
         **vars(search),
         study=name,
-        objectives=tuple(one.strip() for one in objectives.split(",")),
+        objectives=wanted,
         study_options=frozenset(study_options or ()),
         storage=storage,
-        request=asked.request(resources.device, where.digits, store.root),
+        request=start,
         plugins=plugins.files,
         third_party=not plugins.no_plugins,
         options=options,
-        workers=resources.workers,
-        threads=resources.threads,
+        workers=share.workers if share else resources.workers,
+        threads=share.threads if share else resources.threads,
         words=("harness", *sys.argv[1:]),
     )
     document = run_study(request, store, note, executors(resources, store.root, note))
