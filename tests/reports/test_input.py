@@ -103,7 +103,7 @@ def test_one_seed_gives_no_verdict(tmp_path: Path) -> None:
     page = make(tmp_path)
     found = table(page, "ablation")
     assert column(found, "verdict")["attention"] == "not enough seeds (1 of about 3)"
-    assert column(found, "gain, 95% interval")["attention"] == column(found, "p (Holm)")["attention"] == "-"
+    assert column(found, "gain, adjusted interval")["attention"] == column(found, "p (Holm)")["attention"] == "-"
     assert any("fewer than 3 seeds" in text for text in page.warnings)
     assert not any("helps" in text or "hurts" in text for text in page.summary)
 
