@@ -92,6 +92,6 @@ def test_results_do_not_depend_on_how_many_ran_at_once(harness: Command, quick: 
         words = ("ablate", "--plan", "base,residual", "--seeds", "1", "--preset", "tiny", "--store", root)
         assert harness(*words, "--workers", workers, "--cpus-per-cell", 1).code == 0
         results = {path.parent.name: json.loads(path.read_text()) for path in (root / "runs").glob("*/result.json")}
-        records.append({run: result["test"] for run, result in results.items()})
+        records.append({run: result["metrics"] for run, result in results.items()})
     assert len(records[0]) == 2
     assert records[0] == records[1]
