@@ -1,0 +1,128 @@
+"""What a preset's regime can tell apart: noise over seeds, data order and test sequences, and how often noise alone gets a verdict.
+
+python benchmarks/assay.py STORE --preset tiny --train 400 --out docs/results/DATE-noise
+
+Reads the finished runs of base of the preset from STORE, after training seeds 0 to `--train` - 1 where they are missing, and writes
+noise-PRESET.json. `harness.ablation.noise` holds the figures that `harness ablate --dry-run` uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import harness
+from harness.results import Result
+from harness.store.store import Run
+from reports.analysis.comparisons import MARGIN, compare_all
+from reports.analysis.power import POWER, power
+from reports.analysis.verdicts import Kind
+
+METRICS = ("ssim", "mse", "mae")
+ARMS, SEEDS = 5, (3, 5, 8)
+"""Comparisons of the plans, and their seeds, for which the smallest gain that is found is stated."""
+
+
+def spread(values: Sequence[float]) -> dict[str, float | int]:
+    """Mean and standard deviation of several values, and how many."""
+    found = np.asarray(values, float)
+    return {"n": len(found), "mean": float(found.mean()), "sd": float(found.std(ddof=1)) if len(found) > 1 else math.nan}
+
+
+def smallest_gain(sd: float, seeds: int, arms: int = ARMS) -> float:
+    """The gain that the paired t test at Holm's strictest level sees with 80% power; `sd` is that of paired differences."""
+    gains = np.geomspace(0.2, 40, 1000) * sd
+    return float(next(gain for gain in gains if power(gain, sd, seeds, alpha=0.05 / arms) >= POWER))
+
+
+def false_verdicts(values: Sequence[float], seeds: int) -> dict[str, Any]:
+    """Plans of base against five copies of itself with other seeds, disjoint: how many get any claim of a difference, by Wilson."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    arms = ARMS + 1
+    plans = len(values) // (arms * seeds)
+    pairs, alarms, false = 0, 0, 0
+    for plan in range(plans):
+        block = np.asarray(values[plan * arms * seeds : (plan + 1) * arms * seeds]).reshape(arms, seeds)
+        base, *copies = (dict(enumerate(row.tolist())) for row in block)
+        found = compare_all(base, {f"copy {number}": row for number, row in enumerate(copies)}, margin=MARGIN)
+        claims = sum(one.verdict.kind in (Kind.HELPS, Kind.HURTS) for one in found)
+        pairs, false, alarms = pairs + len(found), false + claims, alarms + bool(claims)
+    low, high = proportion_confint(alarms, plans, method="wilson") if plans else (math.nan, math.nan)
+    return {
+        "seeds": seeds,
+        "pairs": pairs,
+        "false": false,
+        "plans": plans,
+        "plans_with_a_false_verdict": alarms,
+        "share": alarms / plans if plans else math.nan,
+        "low": float(low),
+        "high": float(high),
+    }
+
+
+def paired_sd(arms: Sequence[Sequence[Result]], base: dict[int, Result], metric: str) -> float:
+    """Root mean square over arms of the standard deviation of arm minus base at the same seed."""
+    found = [
+        np.std([one.metrics[metric] - base[one.seed].metrics[metric] for one in runs if one.seed in base], ddof=1)  # type: ignore[operator]
+        for runs in arms
+    ]
+    return float(np.sqrt(np.mean(np.square(found)))) if found else math.nan
+
+
+def main() -> None:
+    """Reads or trains the runs and writes the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--train", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path())
+    asked = parser.parse_args()
+    for seed in range(asked.train):
+        harness.run("base", preset=asked.preset, seed=seed, store=asked.store, progress=False)
+    runs = [one for one in harness.open_store(asked.store) if one.preset == asked.preset]
+    by_arm: dict[str, list[Result]] = {}
+    for one in runs:
+        by_arm.setdefault(one.variant, []).append(one)
+    base = {one.seed: one for one in by_arm.get("base", [])}
+    if len(base) < 2:
+        raise SystemExit(f"{asked.store} has {len(base)} runs of base at preset {asked.preset}; train some with --train")
+    others = [list(some) for name, some in by_arm.items() if name != "base" and len(some) > 1 and "steps" not in name]
+    ordered = [base[0], *(one for one in runs if one.seed == 0 and "data_order" in one.variant)] if 0 in base else []
+    document: dict[str, Any] = {
+        "preset": asked.preset,
+        "settings": next(iter(base.values())).record["experiment"],
+        "seeds": sorted(base),
+        "arms_of_paired_sd": [some[0].variant for some in others],
+        "metrics": {},
+    }
+    for metric in METRICS:
+        values = [float(base[seed].metrics[metric] or math.nan) for seed in sorted(base)]
+        over_seeds = spread(values)
+        # Without other arms: two independent seeds differ by the root of 2 more than one does.
+        sd = paired_sd(others, base, metric) if others else math.sqrt(2) * float(over_seeds["sd"])
+        document["metrics"][metric] = {
+            "over_seeds": over_seeds,
+            "over_data_order": spread([float(one.metrics[metric] or math.nan) for one in ordered])
+            if len(ordered) > 1
+            else None,
+            "paired_sd": sd,
+            "smallest_gain": {str(count): smallest_gain(sd, count) for count in SEEDS},
+        }
+    sequences = [Run(one.path).read("sequences.json")["ssim"] for one in base.values()]
+    document["over_test_sequences"] = {"metric": "ssim", **spread(np.mean(np.asarray(sequences, float), axis=0).tolist())}
+    ssim = [float(base[seed].metrics["ssim"] or math.nan) for seed in sorted(base)]
+    document["false_verdicts"] = [false_verdicts(ssim, count) for count in SEEDS]
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / f"noise-{asked.preset}.json").write_text(json.dumps(document, indent=1) + "\n")
+    print(json.dumps({name: one for name, one in document.items() if name not in ("settings", "seeds")}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
