@@ -130,7 +130,7 @@ def test_a_value_of_the_wrong_type_or_range_is_refused_with_the_path_and_what_is
         ("trainign.steps", "did you mean 'training.steps'?"),
         ("nothing.at_all", "known: data, architecture, loss, training, inference, metrics"),
         ("", "known: data"),
-        ("training.", "known: seed, batch_size"),
+        ("training.", "known: seed, data_order, batch_size"),
     ],
 )
 def test_an_unknown_path_is_refused_with_the_closest_one_and_where_to_look(path: str, hint: str) -> None:

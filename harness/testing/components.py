@@ -96,7 +96,7 @@ class ComponentContract:
     def experiment(self) -> Experiment:
         """Preset tiny with the component at its slot."""
         path = f"{self.slot}.{self.component.name}" if self.slot in MANY else self.slot
-        return resolve(preset("tiny").replace({path: self.component}).replace(self.settings, self._find), "cpu", 32)
+        return resolve(preset("tiny").replace(self.settings, self._find).replace({path: self.component}), "cpu", 32)
 
     @cached_property
     def _source(self) -> Source:

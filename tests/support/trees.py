@@ -54,6 +54,8 @@ OTHER: dict[str, Any] = {
     "training.validate_every": 2,
     "training.patience": 3,
     "training.max_skipped": 4,
+    "training.data_order": 1,
+    "training.select": "mse",
     "training.freeze": ("head.*",),
     "inference.views": ("identity", "hflip"),
 }
