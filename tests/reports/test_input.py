@@ -94,7 +94,7 @@ def test_one_run(tmp_path: Path) -> None:
     assert "no finished run of base" in " ".join(page.summary).replace("There is no", "no")
     assert any("harness ablate --plan base --preset cpu --seeds 7," in text for text in page.warnings)
     verdicts = column(table(page, "ablation"), "verdict")
-    assert verdicts["attention"] == "no verdict: 1 seed, no base to compare with"
+    assert verdicts["attention"] == "undecided: 1 seed, no base to compare with"
     assert column(table(page, "ablation"), "SSIM, 95% interval")["attention"] == "-"
 
 
@@ -102,7 +102,7 @@ def test_one_seed_gives_no_verdict(tmp_path: Path) -> None:
     fill(tmp_path, seeds=(0,))
     page = make(tmp_path)
     found = table(page, "ablation")
-    assert column(found, "verdict")["attention"] == "not enough seeds (1 of about 3)"
+    assert column(found, "verdict")["attention"] == "undecided (1 of about 3 seeds)"
     assert column(found, "gain, adjusted interval")["attention"] == column(found, "p (Holm)")["attention"] == "-"
     assert any("fewer than 3 seeds" in text for text in page.warnings)
     assert not any("helps" in text or "hurts" in text for text in page.summary)
@@ -128,7 +128,7 @@ def test_a_run_without_finite_ssim_leaves_no_mean(tmp_path: Path, value: float |
     found = table(page, "ablation")
     assert column(found, "SSIM, mean")["attention"] == "not finite (seed 2)"
     assert column(found, "gain over base (SSIM)")["attention"] == "-"
-    assert column(found, "verdict")["attention"].startswith("no verdict: the value of seed 2 is missing")
+    assert column(found, "verdict")["attention"].startswith("failed: its seed 2 gave no finite result")
     assert any("seed 2 is missing or not finite" in text for text in page.warnings)
     assert "not finite" in {cell.text for row in table(page, "seeds").rows for cell in row}
 
@@ -249,7 +249,7 @@ def test_another_name_for_the_same_experiment_has_its_row(tmp_path: Path) -> Non
         cells += [("base", made), ("tta", alias)]
     fake_store.write_plan(tmp_path, "add-one", cells)
     page = make(tmp_path)
-    assert column(table(page, "ablation"), "verdict")["tta"].startswith("identical in all 3 seeds")
+    assert column(table(page, "ablation"), "verdict")["tta"].startswith("equivalent: identical in all 3 common seeds")
 
 
 # --- records that are not whole
