@@ -200,16 +200,16 @@ def signed(value: float, decimals: int = 4) -> str:
     return f"{value:+.{decimals}f}" if value else f"{0:.{decimals}f}"
 
 
-def interval(values: list[float]) -> tuple[float, float]:
+def interval(values: list[float], level: float = 0.05) -> tuple[float, float]:
     mean, n = np.mean(values), len(values)
-    half = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
+    half = stats.t.ppf(1 - level / 2, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
     return float(mean - half), float(mean + half)
 
 
-def bracket(values: list[float], decimals: int = 4, sign: bool = False) -> str:
+def bracket(values: list[float], decimals: int = 4, sign: bool = False, level: float = 0.05) -> str:
     if len(values) < 2 or np.ptp(values) == 0:
         return "-"
-    low, high = interval(values)
+    low, high = interval(values, level)
     form = (lambda v: signed(v, decimals)) if sign else (lambda v: f"{v:,.{decimals}f}")
     return f"[{form(low)}, {form(high)}]"
 
@@ -229,6 +229,16 @@ def average(runs: dict[int, dict], metric: str = "ssim") -> str:
 def spread(runs: dict[int, dict], metric: str = "ssim") -> str:
     values = finite(runs, metric)
     return "-" if isinstance(values, str) else bracket(values, DECIMALS[metric])
+
+
+def levels(p: list[float]) -> list[float]:
+    """The level of each step of Holm; from the first that fails on, its level."""
+    found, stopped = [0.0] * len(p), 0.0
+    for step, index in enumerate(np.argsort(p, kind="stable")):
+        found[index] = stopped or 0.05 / (len(p) - step)
+        if p[index] > found[index]:
+            stopped = found[index]
+    return found
 
 
 def holm(p: list[float]) -> list[float]:
@@ -263,32 +273,43 @@ def seeds_that_settle(sd: float, effect: float, alpha: float, arms: int, both: b
 
 def judged(differences: dict[str, list[float] | None], words: dict[str, tuple[str, str]] | None = None) -> dict[str, dict]:
     """What the differences of a table allow to say; None for a comparison with a value that is not finite."""
-    p = holm([1.0 if one is None else stats.ttest_1samp(one, 0.0).pvalue for one in differences.values()])
+    raw = [1.0 if one is None else stats.ttest_1samp(one, 0.0).pvalue for one in differences.values()]
+    p, at = holm(raw), levels(raw)
     q = holm([1.0 if one is None else tost(one) for one in differences.values()])
     return {
-        name: {"p": p[k], "q": q[k], **verdict(name, one, p[k], q[k], len(differences), (words or {}).get(name))}
+        name: {"p": p[k], "q": q[k], "level": at[k]}
+        | verdict(name, one, p[k], q[k], len(differences), (words or {}).get(name), at[k])
         for k, (name, one) in enumerate(differences.items())
     }
 
 
-def verdict(name: str, one: list[float] | None, p: float, q: float, table: int, words: tuple[str, str] | None) -> dict:
+def verdict(
+    name: str, one: list[float] | None, p: float, q: float, table: int, words: tuple[str, str] | None, level: float
+) -> dict:
     if one is None:
-        lost = "no verdict: the value of seed 1 is missing or not finite, and leaving it out would mislead"
+        lost = "failed: its seed 1 gave no finite result; the other seeds are not judged without"
         return {"short": lost, "long": f"{lost} (seeds without a finite value: 1)"}
     mean = float(np.mean(one))
-    if p <= 0.05:
-        claim = (words or ("helps", "hurts"))[mean < 0] + (f", but by less than {MARGIN:g}" if q <= 0.05 else "")
-        return {"short": claim, "long": claim}
     if q <= 0.05:
-        return {"short": f"no difference beyond {MARGIN:g}", "long": f"no difference beyond {MARGIN:g}"}
+        claim = f"equivalent within {MARGIN:g}" + ("" if p > 0.05 else f", {'worse' if mean < 0 else 'better'} by less")
+        return {"short": claim, "long": claim}
+    if p <= 0.05:
+        low, high = interval(one, level)
+        size = (
+            f" by more than {MARGIN:g}"
+            if low > MARGIN or high < -MARGIN
+            else f", though by more than {MARGIN:g} is not shown"
+        )
+        claim = (words or ("helps", "hurts"))[mean < 0] + size
+        return {"short": claim, "long": claim}
     n, sd = len(one), float(np.std(one, ddof=1))
     total = seeds_that_settle(sd, MARGIN, 0.05 / table, 1, True)
     assert total > n, f"{name}: this case of a verdict needs a tracing of its own"
-    long = f"not enough seeds: {n} seen; about {total} in all ({total - n} more) would settle a difference of {MARGIN:g}"
+    long = f"undecided: {n} seeds seen; about {total} in all ({total - n} more) would settle a difference of {MARGIN:g}"
     seen = seeds_that_settle(sd, mean, 0.05 / table, 1, False) if abs(mean) > MARGIN else total
     if n < seen < total:
         long += f"; about {seen} would do if the effect is what it looks like ({mean:+.3g})"
-    return {"short": f"not enough seeds ({n} of about {total})", "long": long}
+    return {"short": f"undecided ({n} of about {total} seeds)", "long": long}
 
 
 def differences(group: dict[str, dict[int, dict]]) -> dict[str, list[float] | None]:
@@ -306,7 +327,11 @@ def differences(group: dict[str, dict[int, dict]]) -> dict[str, list[float] | No
 def gain(one: list[float] | None, said: dict | None) -> dict[str, str]:
     if one is None or said is None:
         return dict.fromkeys(("gain", "interval", "p"), "-")
-    return {"gain": signed(float(np.mean(one))), "interval": bracket(one, sign=True), "p": chance(said["p"])}
+    return {
+        "gain": signed(float(np.mean(one))),
+        "interval": bracket(one, sign=True, level=said["level"]),
+        "p": chance(said["p"]),
+    }
 
 
 def time_ratio(runs: dict[int, dict], base: dict[int, dict]) -> str:
@@ -336,7 +361,7 @@ def trace_ablation(raw: Raw, suffix: str) -> list[Row]:
                 "SSIM, mean": average(runs),
                 "SSIM, 95% interval": spread(runs),
                 "gain over base (SSIM)": shown["gain"],
-                "gain, 95% interval": shown["interval"],
+                "gain, adjusted interval": shown["interval"],
                 "p (Holm)": shown["p"],
                 "verdict": said[method]["short"] if method in said else "reference",
                 "seeds": str(len(runs)),
@@ -436,7 +461,8 @@ def trace_statistics(raw: Raw, suffix: str) -> list[Row]:
             | {
                 "pairs": str(len(values)),
                 "mean difference (SSIM)": signed(float(np.mean(values))),
-                "95% interval": bracket(values, sign=True),
+                "adjusted interval": bracket(values, sign=True, level=said[method]["level"]),
+                "95%, alone": bracket(values, sign=True),
                 "sd of differences": f"{np.std(values, ddof=1):.4f}",
                 "seeds better / worse": f"{up} / {len(values) - up}",
                 "p (sign test)": chance(stats.binomtest(up, len(values)).pvalue),
@@ -475,7 +501,7 @@ def trace_a_a(raw: Raw, suffix: str) -> list[Row]:
             "difference": signed(float(np.mean(copy) - np.mean(base))),
             "95% interval": f"[{signed(low)}, {signed(high)}]",
             "p": chance(test.pvalue),
-            "verdict": f"not enough seeds: 4 in the smaller arm seen; about {total} in each arm ({total - 4} more) would "
+            "verdict": f"undecided: 4 seeds in the smaller arm seen; about {total} in each arm ({total - 4} more) would "
             f"settle a difference of {MARGIN:g}",
         }
     ]
@@ -500,7 +526,7 @@ def trace_effects(raw: Raw, suffix: str) -> list[Row]:
             "kind": "interaction" if " x " in name else "main effect",
             "seeds": "4",
             "mean (SSIM)": signed(float(np.mean(values))),
-            "95% interval": bracket(values, sign=True),
+            "adjusted interval": bracket(values, sign=True, level=said[name]["level"]),
             "p (Holm)": chance(said[name]["p"]),
             "verdict": said[name]["long"],
         }
@@ -509,7 +535,7 @@ def trace_effects(raw: Raw, suffix: str) -> list[Row]:
     ]
 
 
-GAINS = ("gain (SSIM)", "gain, 95% interval", "p (Holm)")
+GAINS = ("gain (SSIM)", "gain, adjusted interval", "p (Holm)")
 
 
 def variations(rows: dict[str, dict[int, dict]], first: str) -> list[Row]:
@@ -876,7 +902,7 @@ def test_every_number_of_the_summary_and_the_facts_is_traced(page: Page, raw: Ra
         more = main[method]["parameters"] != main["base"]["parameters"]
         share = raw.select(method)[0]["params"] / raw.select("base")[0]["params"] - 1
         assert sentence == (
-            f"{method}: {row['gain over base (SSIM)']} SSIM {row['gain, 95% interval']} over base, "
+            f"{method}: {row['gain over base (SSIM)']} SSIM {row['gain, adjusted interval']} over base, "
             f"{row['training time (x base)']} training time{f', {share:+.0%} parameters' if more else ''}, 4 seeds: "
             f"{rows(page, 'statistics')[f'{method} - base']['verdict']}."
         )
@@ -884,7 +910,7 @@ def test_every_number_of_the_summary_and_the_facts_is_traced(page: Page, raw: Ra
         shown = rows(page, f"ablation-{match}")
         for method in METHODS[1:3]:
             row, words = shown[method], rows(page, f"statistics-{match}")[f"{method} - base"]["verdict"]
-            assert f"{method} {row['gain over base (SSIM)']} SSIM {row['gain, 95% interval']}: {words}" in sentence
+            assert f"{method} {row['gain over base (SSIM)']} SSIM {row['gain, adjusted interval']}: {words}" in sentence
         assert len(numbers(sentence)) == sum(len(numbers(part)) for part in re.split(": |; ", sentence.split(": ", 1)[1]))
     settings = raw.select("base")[0]["settings"]
     assert page.facts == {
@@ -913,7 +939,7 @@ def test_every_number_of_the_first_screen_is_traced(page: Page, raw: Raw) -> Non
         assert values is not None
         assert one.gain == pytest.approx(np.mean(values))
         assert (one.low, one.high) == pytest.approx(interval(values))
-        assert one.text == f"{row['gain over base (SSIM)']} {row['gain, 95% interval']}"
+        assert one.text == f"{row['gain over base (SSIM)']} {row['gain, adjusted interval']}"
         flops = raw.select(method)[0]["flops_per_sequence"] / raw.select("base")[0]["flops_per_sequence"]
         more = raw.select(method)[0]["params"] / raw.select("base")[0]["params"] - 1
         costs = [
