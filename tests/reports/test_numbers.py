@@ -147,9 +147,9 @@ class Raw:
             self.runs.append(result)
         self.plans = [json.loads(path.read_text()) for path in sorted((root / "plans").iterdir())]
 
-    def select(self, method: str, *, loss: tuple[float, float] = (0.7, 0.3), max_lr: float = 5e-3, **budget: Any) -> dict:
+    def select(self, method: str, *, loss: tuple[float, float] = (0.7, 0.3), max_lr: float = 2e-2, **budget: Any) -> dict:
         """Seed -> record; by default those of the first table."""
-        steps = None if "seconds" in budget else budget.get("steps", 800)
+        steps = None if "seconds" in budget else budget.get("steps", 1800)
         found = {}
         for one in self.runs:
             training, weights = one["settings"]["training"], one["settings"]["loss"]
@@ -574,13 +574,13 @@ def trace_losses(raw: Raw, suffix: str) -> list[Row]:
 
 def trace_rates(raw: Raw, suffix: str) -> list[Row]:
     words = "max lr {}, pct_start 0.15, weight decay 1e-05, batch 8"
-    rows = {words.format("0.005"): raw.select("base"), words.format("0.01"): raw.select("base", max_lr=1e-2)}
+    rows = {words.format("0.02"): raw.select("base"), words.format("0.01"): raw.select("base", max_lr=1e-2)}
     return variations(rows, "setting")
 
 
 def trace_rest(raw: Raw, suffix: str) -> list[Row]:
     runs = raw.select("base", steps=LONE)
-    what = f"training.steps {LONE} (first table: 800)"
+    what = f"training.steps {LONE} (first table: 1800)"
     named = {"method": "base", "what differs from the first table": what, "seeds": "1"}
     return [named | {"SSIM, mean": average(runs), "SSIM, 95% interval": "-", "MSE, mean": average(runs, "mse")}]
 
@@ -826,7 +826,7 @@ def figures(raw: Raw) -> dict[str, tuple[list[str], list[str]]]:
     for id_, metric in (("by-frame", "ssim"), ("by-frame-mse", "mse")):
         by_frame = [np.mean([one["metrics_per_frame"][metric] for one in runs.values()], axis=0) for runs in main.values()]
         found[id_] = (["1", "10", *(f"{mean[k]:.3f}" for mean in by_frame for k in (0, -1))], [])
-    ends = [f"{np.mean([raw.validations(one)[800][1] for one in runs.values()]):.3f}" for runs in main.values()]
+    ends = [f"{np.mean([raw.validations(one)[1800][1] for one in runs.values()]):.3f}" for runs in main.values()]
     found["validation"] = (ends, [])
     complete = [one for one in STUDY["trials"] if one["state"] == "COMPLETE"]
     best = max(complete, key=lambda one: one["value"])
@@ -890,7 +890,7 @@ def test_every_number_of_the_summary_and_the_facts_is_traced(page: Page, raw: Ra
         f"{low:.4f}",
         f"{high:.4f}",
         "4",
-        "800",
+        "1800",
         "32",
         "12",
         "12",
@@ -985,7 +985,7 @@ def test_every_number_of_prose_is_traced(page: Page, raw: Raw) -> None:
     assert prose["method"][1].startswith(f"Headline metric: SSIM, {raw.runs[0]['conventions']['ssim']}.")
     warnings = " ".join(page.warnings)
     assert "2 planned cells are missing" in warnings
-    assert numbers(warnings) == ["800", str(SHORT), "2"]  # the tables' budgets, the missing cells
+    assert numbers(warnings) == ["1800", str(SHORT), "2"]  # the tables' budgets, the missing cells
 
 
 def test_missing_losses_are_named_with_their_command(page: Page) -> None:
