@@ -19,8 +19,6 @@ RECIPES: dict[str, dict[str, object]] = {
     "batch 16": {"training.steps": 960, "training.batch_size": 16},
     "average of weights (ema)": {"training.steps": 1500, "training.average": "ema"},
     "patch 2, widths 16 32 64": {"training.steps": 860, "architecture.widths": (16, 32, 64), **FINE},
-    "Muon 0.03": {"training.steps": 1500, "training.optimizer.lr": 0.03},
-    "SSIM from 5% on, ramp of 20%": {"training.steps": 1500, "loss.ssim.start": 0.05, "loss.ssim.ramp": 0.2},
     "batch 16, twice the time": {"training.steps": 2000, "training.batch_size": 16},
 }
 
