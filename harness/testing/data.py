@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
 
 from harness.data.augment import Augmentation
 from harness.data.scaling import Scaling
+from harness.experiment import Experiment
+from harness.presets import preset
+from harness.runs.request import resolve
 from harness.testing.components import ComponentContract, noise
 
 
@@ -91,6 +95,12 @@ class ScalingContract(ComponentContract):
 
     slot: ClassVar[str] = "data.scaling"
     component: ClassVar[Scaling]
+    """`settings` name the data, of a file, that it scales."""
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """Preset tiny with that data, then the component at its slot."""
+        return resolve(preset("tiny").replace(self.settings, self._find).replace({self.slot: self.component}), "cpu", 32)
 
     def test_limits_become_0_and_1_and_come_back(self) -> None:
         """Fitted to two channels of different limits; missing values stay missing."""
