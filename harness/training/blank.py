@@ -12,6 +12,9 @@ from harness.evaluation.views import Predictor
 PATIENCE = 0.2
 """Share of the budget after which a training should have left the blank frame."""
 
+FEWEST_STEPS = 50
+"""Before so many steps no network has left it, and to say so would be noise."""
+
 SSIM_GAIN, ERROR_SHARE = 0.005, 0.95
 """At the blank frame: an SSIM not this much above the blank frame's, and an MSE not below this share of it."""
 
@@ -35,9 +38,9 @@ class Blank:
         close = metrics[HEADLINE] <= self.metrics[HEADLINE] + SSIM_GAIN
         self.stuck = close and metrics["mse"] >= ERROR_SHARE * self.metrics["mse"]
 
-    def warn(self, done: float) -> None:
-        """Says that the network is still at the blank frame at `done`, 0..1, of the budget, and the known ways out."""
-        if self.warned or not self.stuck or done < PATIENCE:
+    def warn(self, done: float, step: int) -> None:
+        """Says that the network is still at the blank frame after `step` steps, `done`, 0..1, of the budget; and the ways out."""
+        if self.warned or not self.stuck or done < PATIENCE or step < FEWEST_STEPS:
             return
         self.warned = True
         self.note(

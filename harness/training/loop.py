@@ -158,7 +158,7 @@ def fit(
                 if distributed.is_main:
                     with nullcontext() if average is None else average.applied():
                         validate(model, experiment, source, folder, device, state, stop, micro_batches, at_blank)
-                    at_blank.warn(done)
+                    at_blank.warn(done, state.step)
                 state.follow(distributed)
                 saved_at = keep()
                 validation, stopping = state.last_ssim, state.step > state.validated  # a stop cuts a validation short

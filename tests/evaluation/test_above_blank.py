@@ -55,8 +55,8 @@ def compare(predicted: float) -> list[str]:
         scores = evaluate({"model": network} | blank.predictors, [frames], shown=2, horizon=2, micro_batches=MicroBatcher(2))
         blank.compare(scores["model"].overall(), scores)
     assert blank.metrics["mse"] == pytest.approx(64 * 0.9**2)  # once measured it stays
-    for done in (0.19, 0.2, 0.4):
-        blank.warn(done)
+    for done, step in ((0.19, 190), (0.9, 9), (0.2, 200), (0.4, 400)):
+        blank.warn(done, step)
     return said
 
 
