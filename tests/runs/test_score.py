@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import warnings
 from pathlib import Path
 
@@ -58,8 +59,7 @@ def test_a_scored_file_stands_beside_base_in_lists_tables_and_comparisons(
     assert "made elsewhere" in harness("predict", first["run_id"], *where).error
     assert harness("doctor", *where).code == 0
 
-    page = report(store, tmp_path / "report").with_suffix(".md")
-    text = (page if page.is_file() else next((tmp_path / "report").glob("*.md"))).read_text()
+    text = (report(store, tmp_path / "report").parent / "report.md").read_text()
     assert "theirs: +" in text
     assert "| theirs | - | - |" in text
     assert "--plan theirs" not in text
@@ -154,7 +154,7 @@ def test_predictions_that_cannot_be_judged_are_refused_in_one_line(
         ("--predictor os.getcwd()", "write module:function"),
         ("--predictor os:getcwd", "fails on the test sequences: TypeError"),
         ("--predictor operator:eq", "wanted is a tensor of floats of the shape"),
-        ("--predictor p.onnx", "pip install onnxruntime"),
+        ("--predictor p.onnx", "cannot be loaded"),
         ("--predictor p.pt", "cannot be loaded"),
     ],
 )
@@ -165,6 +165,26 @@ def test_a_wrong_request_is_refused_in_one_line(words: str, said: str, harness: 
     answer = harness("score", *words.split(), *TINY, "--store", "s")
     assert answer.code == 2
     assert said in answer.error
+
+
+def test_an_onnx_file_is_scored_as_what_it_computes(
+    harness: Command, exported: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnx import TensorProto, helper, save
+
+    frames = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3, 1, 16, 16]) for name in ("shown", "predicted")]
+    same = helper.make_node("Identity", ["shown"], ["predicted"])  # predicts the frames that it was shown
+    model = helper.make_model(helper.make_graph([same], "same", frames[:1], frames[1:]))
+    model.ir_version = 10
+    save(model, "same.onnx")
+    np.save("same.npy", exported[:, :3])
+    by_model, by_file = (
+        harness("score", *words, *TINY, "--store", "s", "--json").document["runs"][0]["metrics"]
+        for words in (("--predictor", "same.onnx", "--name", "model"), ("same.npy", "--name", "file"))
+    )
+    assert by_model == by_file
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert "needs onnxruntime" in harness("score", "--predictor", "same.onnx", *TINY, "--store", "s").error
 
 
 def test_an_export_that_cannot_be_made_is_refused_in_one_line(harness: Command, tmp_path: Path) -> None:
