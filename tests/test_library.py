@@ -98,7 +98,7 @@ def test_a_store_is_opened_filtered_and_judged(store: Path) -> None:
     assert list(runs[:1]) == [runs[0]]
     verdicts = runs.verdicts()
     assert list(verdicts["variant"]) == ["tta"]
-    assert list(verdicts["verdict"]) == ["not enough seeds"]
+    assert list(verdicts["verdict"]) == ["undecided"]
     with pytest.raises(RequestError, match="need a margin"):
         runs.verdicts("mse")
     assert len(runs.verdicts("mse", margin=0.1)) == 1

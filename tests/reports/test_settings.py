@@ -56,10 +56,10 @@ def test_a_loss_has_a_kind_and_words(changes: dict[str, Any], kind: str, words: 
 
 
 def test_another_rate_may_take_other_steps_for_as_many_sequences() -> None:
-    pair = [USUAL, USUAL | {settings.BATCH: 16, settings.STEPS: 400}]
+    pair = [USUAL, USUAL | {settings.BATCH: 32, settings.STEPS: 900}]
     assert settings.is_rate([settings.RATE], pair)
     assert settings.is_rate([settings.BATCH, settings.STEPS], pair)
-    assert not settings.is_rate([settings.BATCH, settings.STEPS], [USUAL, pair[1] | {settings.STEPS: 300}])
+    assert not settings.is_rate([settings.BATCH, settings.STEPS], [USUAL, pair[1] | {settings.STEPS: 800}])
     assert not settings.is_rate([settings.STEPS], [USUAL, USUAL | {settings.STEPS: None}])
     assert not settings.is_rate([settings.RATE, "loss.mse.weight"], pair)
     assert not settings.is_rate([], pair)
