@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
+
+POWER = 0.8
+"""The chance with which a plan should find what it is planned for."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +23,16 @@ class Noise:
     source: str
 
 
-_CPU = "docs/results/2026-11-24-cpu: five arms, 800 steps of AdamW"
+_CPU = "docs/results/2026-11-26-cpu: attention, curriculum, tta and other training sequences against base, three seeds"
 
 NOISE: dict[str, dict[str, Noise]] = {
     "cpu": {
-        "ssim": Noise(0.00364, 5, _CPU),
-        "ssim_article": Noise(0.00194, 5, _CPU),
-        "ssim_openstl": Noise(0.00302, 5, _CPU),
-        "mse": Noise(0.688, 5, _CPU),
-        "mae": Noise(0.371, 5, _CPU),
-        "psnr": Noise(0.0944, 5, _CPU),
+        "ssim": Noise(0.00264, 3, _CPU),
+        "ssim_article": Noise(0.00134, 3, _CPU),
+        "ssim_openstl": Noise(0.00203, 3, _CPU),
+        "mse": Noise(0.145, 3, _CPU),
+        "mae": Noise(0.172, 3, _CPU),
+        "psnr": Noise(0.0293, 3, _CPU),
     },
 }
 """Preset -> metric -> figure."""
@@ -45,10 +49,57 @@ def default_margin(preset: str, metric: str) -> tuple[float, str] | None:
     Without a figure it is 0.005 for SSIM in any convention, and None for other metrics.
 
     >>> default_margin("cpu", "mse")[0]
-    0.7
+    0.1
     """
     found = noise(preset, metric)
     if found is not None:
         margin = round(found.sd, -math.floor(math.log10(found.sd)))
         return margin, f"one sd of differences over {found.seeds} seeds at preset {preset} ({found.source})"
     return (0.005, "the default for SSIM; no noise was measured for this preset") if metric.startswith("ssim") else None
+
+
+def power(effect: float, sd: float, n: int, *, alpha: float = 0.05, arms: Literal[1, 2] = 1) -> float:
+    """The chance that the two-sided t test at `alpha` sees a true mean difference `effect` with `n` seeds, in [0, 1].
+
+    One arm: paired, `sd` is that of the differences. Two arms: `n` seeds each, `sd` is that of one arm.
+    """
+    from scipy import stats
+
+    if n < 2 or sd <= 0:
+        return math.nan
+    size = min(abs(effect) / sd, 50.0)  # beyond this the power is one and the noncentral t runs out of digits
+    df, shift = (n - 1) * arms, size * math.sqrt(n / arms)
+    critical = stats.t.isf(alpha / 2, df)
+    other = float(stats.nct.cdf(-critical, df, shift))  # scipy has NaN for some tails below 1e-14
+    return min(1.0, float(stats.nct.sf(critical, df, shift)) + (0.0 if math.isnan(other) else other))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a plan can find: `gain` with `POWER` after Holm's adjustment, in the metric's unit, and what it rests on.
+
+    `seeds_for_margin`: with how many seeds it would find a gain of the margin; None: more than 1,000.
+    """
+
+    seeds: int
+    comparisons: int
+    gain: float
+    seeds_for_margin: int | None
+    sd: float
+    source: str
+
+
+def reach(found: Noise, seeds: int, comparisons: int, margin: float, alpha: float = 0.05) -> Reach | None:
+    """What a plan of so many seeds and comparisons finds under this noise. None below two seeds, which find nothing.
+
+    For the strictest of Holm's levels, alpha / comparisons: the gain is found whatever becomes of the other comparisons.
+    """
+    if seeds < 2 or comparisons < 1:
+        return None
+    level = alpha / comparisons
+    low, high = 0.0, 50 * found.sd
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if power(middle, found.sd, seeds, alpha=level) >= POWER else (middle, high)
+    enough = (n for n in range(2, 1001) if power(margin, found.sd, n, alpha=level) >= POWER)
+    return Reach(seeds, comparisons, high, next(enough, None), found.sd, found.source)

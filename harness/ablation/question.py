@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness.ablation.noise import default_margin
+from harness.ablation.noise import Reach, default_margin, noise, reach
 from harness.ablation.plan import REFERENCE, Ablation
 from harness.errors import RequestError
 from harness.evaluation.conventions import metric_named
@@ -72,6 +72,11 @@ class Question:
         changed = {one.partition(" ")[0] for found in self.differs.values() for one in found}
         budget = [] if self.budget in ("steps", "parameters") and changed & set(BUDGET) else [self.budget]
         return [*budget, *(name for name in ("batch size", "data") if not _touched(name, changed))]
+
+    def reach(self, preset: str) -> Reach | None:
+        """What the plan can find under the noise that was measured at a preset; None without a figure."""
+        found = noise(preset, self.metric)
+        return None if found is None else reach(found, len(self.seeds), len(self.contrasts), self.margin, self.alpha)
 
     def record(self) -> dict[str, Any]:
         """Plain values, with the digest."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -120,6 +121,9 @@ def ablate(
         document["controls"] = runner.controls
     if (question := runner.question()) is not None:
         document["question"] = question.record()
+        if dry_run and rule is None:
+            found = question.reach(request.preset)
+            document["power"] = None if found is None else asdict(found)
     if tuned:
         document["tuned"] = {name: asdict(one) for name, one in tuned.items()}
     if rule is not None and (standing := runner.standing()) is not None:
@@ -152,6 +156,9 @@ def print_plan(document: dict[str, Any]) -> None:
             say(f"{one['arm']}: {Decision(**one).words}")
         most = rule["most"] * (len(document["decisions"]) + 1)
         say(f"looks after {', '.join(map(str, rule['looks']))} seeds; {most} cells at most")
+    if "power" in document:
+        for line in describe_power(document["power"], document["question"]):
+            say(line)
     if (estimate := document.get("estimate")) is not None:
         say(
             f"still to run: {estimate['cells']} cells, about {_duration(estimate['seconds'])}, "
@@ -166,3 +173,22 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def describe_power(power: dict[str, Any] | None, question: dict[str, Any]) -> Iterator[str]:
+    """What the plan can find, before anything runs."""
+    metric, margin = question["metric"], question["margin"]
+    if power is None:
+        yield (
+            f"what {len(question['seeds'])} seeds can find in {metric} is not known: no noise was measured at this preset, "
+            "or it is one seed"
+        )
+        return
+    yield (
+        f"{power['seeds']} seeds and {power['comparisons']} comparisons find a gain of {power['gain']:.2g} {metric} with 80% power "
+        f"after Holm's adjustment (differences scatter by {power['sd']:.2g}; {power['source']})"
+    )
+    if power["gain"] > 3 * margin:
+        more = power["seeds_for_margin"]
+        wanted = f"{more} seeds" if more is not None else "more than 1,000 seeds"
+        yield f"warning: that is {power['gain'] / margin:.0f} times the margin of {margin:g}, which {wanted} would find"

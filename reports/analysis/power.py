@@ -6,26 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
+from harness.ablation.noise import POWER, power
+
+__all__ = ["MINIMUM_SEEDS", "MOST_SEEDS", "POWER", "equivalence_power", "power", "seeds_as_observed", "seeds_needed"]
+
 MINIMUM_SEEDS = 3
 """Below this no verdict is given: two differences leave one degree of freedom, whose spread says next to nothing."""
-POWER = 0.8
 MOST_SEEDS = 100_000
-
-
-def power(effect: float, sd: float, n: int, *, alpha: float = 0.05, arms: Literal[1, 2] = 1) -> float:
-    """The chance that the two-sided t test at `alpha` sees a true mean difference `effect` with `n` seeds, in [0, 1].
-
-    One arm: paired, `sd` is that of the differences. Two arms: `n` seeds each, `sd` is that of one arm.
-    """
-    from scipy import stats
-
-    if n < 2 or sd <= 0:
-        return math.nan
-    size = min(abs(effect) / sd, 50.0)  # beyond this the power is one and the noncentral t runs out of digits
-    df, shift = (n - 1) * arms, size * math.sqrt(n / arms)
-    critical = stats.t.isf(alpha / 2, df)
-    other = float(stats.nct.cdf(-critical, df, shift))  # scipy has NaN for some tails below 1e-14
-    return min(1.0, float(stats.nct.sf(critical, df, shift)) + (0.0 if math.isnan(other) else other))
 
 
 def equivalence_power(
