@@ -99,6 +99,9 @@ class Tuner(Runner):
             self.note(f"{name}: learning rate {rate:g} of {', '.join(f'{one:g}' for one in tried)} (own: {own:g}){edge}")
         return chosen
 
+    def question(self) -> None:
+        """Trials of a rate choose, and judge nothing."""
+
     def _metric(self, name: str) -> Any:
         experiment = self.ablation.request.experiment(self.variants, name, self.seed)
         return metric_named(experiment.training.select, experiment.metrics)

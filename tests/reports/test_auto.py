@@ -50,7 +50,7 @@ def test_the_page_names_the_rule_the_look_and_the_interval_after_stopping(root: 
     store = Store(root)
     page = make_page(store, read_store(store), Variants())
     section = next(one for one in page.sections if one.id == "statistics")
-    (table,) = (one for one in section.tables if one.id == "looks")
+    (table,) = (one for some in page.sections for one in some.tables if one.id == "looks")
     rows = {row[0].text: [cell.text for cell in row] for row in table.rows}
     one = expected()["attention"]
     assert rows["attention"][1:4] == ["helps", str(one.seeds), f"{(4, 6, 9, 13).index(one.seeds) + 1} of 4"]
