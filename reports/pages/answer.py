@@ -12,6 +12,7 @@ from reports.analysis.groups import Group, Method
 from reports.analysis.records import Records, Trouble
 from reports.analysis.words import counted, listed, shorten
 from reports.page import Answer, Control, Effect
+from reports.pages.plan import checked_controls
 
 MOST_ROWS = 12
 VERDICTS = ("helps", "hurts", "equivalent", "failed", "undecided")
@@ -81,8 +82,9 @@ def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: tupl
         copies: A/A plans that ran, and how many of them raised an alarm.
         metric: the headline metric's title.
     """
-    rows = [one for one in main.others if one.label in main.comparisons]
-    called = {one.label: one.label for one in rows} | _together(rows)
+    judged = {name: one for name, one in main.comparisons.items() if name not in {check.name for check in main.controls}}
+    rows = [one for one in main.others if one.label in judged]
+    called = dict(zip(judged, judged, strict=True)) | _together(rows)
     verdicts = {one.label: main.comparisons[one.label].verdict.kind.value for one in rows}
     effects = [effect(main.comparisons[one.label], called[one.label], 4, costs(main, one)) for one in _first(rows)]
     if main.reference is not None:
@@ -91,7 +93,7 @@ def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: tupl
         effects.insert(
             0, Effect(shorten(main.reference.label, 60), text=at, sure=counted(len(main.reference.seeds), "seed"))
         )
-    family = counted(len(main.comparisons), "comparison")
+    family = counted(len(judged), "comparison")
     base = shorten(main.reference.label, 40) if main.reference else "no base"
     open_ = [one.label for one in rows if verdicts[one.label] == "undecided" and not one.first.scored]
     most = max((main.comparisons[name].verdict.seeds_needed or 0 for name in open_), default=0)
@@ -108,7 +110,7 @@ def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: tupl
         margin=main.margin,
         effects=tuple(effects),
         controls=tuple(controls(main, found, missing, copies)),
-        remaining=tuple(remaining({called[name]: one for name, one in main.comparisons.items()})),
+        remaining=tuple(remaining({called[name]: one for name, one in judged.items()})),
         commands=tuple(commands),
     )
 
@@ -144,13 +146,16 @@ def costs(group: Group, method: Method) -> str:
 
 def controls(main: Group, found: Records, missing: Sequence[Trouble], copies: tuple[int, int]) -> list[Control]:
     """Whether pure noise raises an alarm, everything beats a blank frame, and everything planned is there."""
+    lines = [
+        Control(passed if one.n else None, _control_words(one, must, passed)) for one, must, passed in checked_controls(main)
+    ]
     plans, alarms = copies
     if not plans:
-        lines = [Control(None, "A/A (base against itself): not run")]
+        lines += [] if lines else [Control(None, "A/A (base against itself): not run")]
     elif alarms:
-        lines = [Control(False, f"A/A (base against itself): {alarms} of {plans} raised a false alarm")]
+        lines.append(Control(False, f"A/A (base against itself): {alarms} of {plans} raised a false alarm"))
     else:
-        lines = [Control(True, f"A/A (base against itself): no alarm in {counted(plans, 'plan')}")]
+        lines.append(Control(True, f"A/A (base against itself): no alarm in {counted(plans, 'plan')}"))
     blank = main.baseline("blank").get("ssim", math.nan)
     means = {method.label: method.estimate().mean for method in main.methods}
     below = [shorten(name, 40) for name, mean in means.items() if mean is None or not mean > blank]
@@ -163,3 +168,12 @@ def controls(main: Group, found: Records, missing: Sequence[Trouble], copies: tu
     if len(main.devices) > 1:
         lines.append(Control(False, f"{len(main.devices)} devices: times are not comparable"))
     return lines
+
+
+def _control_words(one: Comparison, must: str, passed: bool) -> str:
+    """'half the budget, must hurt: hurts (-0.0380)'."""
+    size = "" if one.mean is None else f" ({one.mean:+.4f})"
+    name = shorten(one.name, 40)
+    if not one.n:
+        return f"{name}, must be found: {must}; not run"
+    return f"{name}, must be found: {must}; {'was' if passed else 'but'} {one.verdict.kind.value}{size}"

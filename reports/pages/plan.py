@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reports.analysis.comparisons import Comparison
 from reports.analysis.groups import Group
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import listed, shorten
@@ -36,17 +37,29 @@ def plan_words(group: Group, given: float | None = None) -> list[str]:
     return [*lines, *(f"Exploratory: {one}." for one in why), *_controls(group)]
 
 
+def checked_controls(group: Group) -> list[tuple[Comparison, str, bool]]:
+    """The plan's controls: each with the verdict that it must get, and whether it did. A null passes when it is not called."""
+    wanted = (group.plan.question.get("controls") or {}) if group.plan else {}
+    found = []
+    for one in group.controls:
+        kind, must = one.verdict.kind, str(wanted[one.name])
+        null = must == Kind.EQUIVALENT.value
+        found.append((one, must, kind in (Kind.EQUIVALENT, Kind.UNDECIDED) if null else kind.value == must))
+    return found
+
+
 def _controls(group: Group) -> list[str]:
     """'The regime passed: ...', or which control failed."""
-    wanted = (group.plan.question.get("controls") or {}) if group.plan else {}
-    if not wanted:
+    found = checked_controls(group)
+    if not found:
         return []
-    words, passed = [], True
-    for one in group.controls:
-        as_wanted = one.verdict.kind.value == wanted[one.name]
-        if wanted[one.name] == Kind.EQUIVALENT.value:  # a null passes when it is not called
-            as_wanted = one.verdict.kind in (Kind.EQUIVALENT, Kind.UNDECIDED)
-        passed = passed and as_wanted
-        words.append(f"{one.name} {one.verdict.words} ({'as it must' if as_wanted else f'must be {wanted[one.name]}'})")
-    start = "The regime passed its controls" if passed else "The regime failed its controls, so its verdicts mean little"
+    words = [
+        f"{one.name} {one.verdict.words} ({'as it must' if passed else f'must be {must}'})" for one, must, passed in found
+    ]
+    if not all(one.n for one, *_ in found):
+        start = "The controls are not all run, so it is not shown that the regime can tell arms apart"
+    elif all(passed for *_, passed in found):
+        start = "The regime passed its controls"
+    else:
+        start = "The regime failed its controls, so its verdicts mean little"
     return [f"{start}: {'; '.join(words)}."]

@@ -12,10 +12,12 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from harness.store import Folder, Store
+from harness.variant import Variants
 from reports.analysis.overview import analyse
 from reports.analysis.reading import read_document, read_store
 from reports.analysis.verdicts import Kind
 from reports.pages.plan import plan_words
+from reports.pages.sections import make_page
 
 SEEDS = range(5)
 NOISE = {"base": (0, 3, 1, 4, 2), "attention": (2, 5, 2, 7, 3), "residual": (1, 3, 3, 4, 4), "tta": (9, 1, 5, 2, 8)}
@@ -134,6 +136,18 @@ def test_controls_pass_or_fail_in_words(filled: tuple[Path, dict[tuple[str, int]
     assert plan_words(group)[-1].startswith(
         "The regime failed its controls, so its verdicts mean little: tta equivalent within 0.01 (must be helps)"
     )
+    store = Store(root)
+    answer = make_page(store, read_store(store), Variants(third_party=False)).answer
+    assert answer is not None
+    assert "tta" not in [one.name for one in answer.effects]  # a control is no idea
+    (check,) = (one for one in answer.controls if one.words.startswith("tta"))
+    assert (check.passed, "must be found: helps; but equivalent" in check.words) == (False, True)
+    record["question"]["controls"]["base(training.steps=12)"] = "helps"  # planned and not run: no alarm, and not passed
+    Folder(root / "plans").write("p.json", {n: v for n, v in record.items() if n not in ("format", "sha256")})
+    page = make_page(store, read_store(store), Variants(third_party=False))
+    assert page.answer is not None
+    (late,) = (one for one in page.answer.controls if one.words.startswith("base(training.steps=12)"))
+    assert (late.passed, late.words.endswith("not run")) == (None, True)
 
 
 def test_a_reports_data_keeps_the_plan(filled: tuple[Path, dict[tuple[str, int], str]], tmp_path: Path) -> None:
