@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 import harness
+from harness.ablation.noise import Noise, reach
 from harness.results import Result
 from harness.store.store import Run
 from reports.analysis.comparisons import MARGIN, compare_all
-from reports.analysis.power import POWER, power
 from reports.analysis.verdicts import Kind
 
 METRICS = ("ssim", "mse", "mae")
@@ -35,10 +35,11 @@ def spread(values: Sequence[float]) -> dict[str, float | int]:
     return {"n": len(found), "mean": float(found.mean()), "sd": float(found.std(ddof=1)) if len(found) > 1 else math.nan}
 
 
-def smallest_gain(sd: float, seeds: int, arms: int = ARMS) -> float:
-    """The gain that the paired t test at Holm's strictest level sees with 80% power; `sd` is that of paired differences."""
-    gains = np.geomspace(0.2, 40, 1000) * sd
-    return float(next(gain for gain in gains if power(gain, sd, seeds, alpha=0.05 / arms) >= POWER))
+def smallest_gain(sd: float, seeds: int) -> float:
+    """The gain that plans of `ARMS` comparisons find with 80% power after Holm's adjustment; `sd`: of paired differences."""
+    found = reach(Noise(sd, seeds, ""), seeds, ARMS, MARGIN)
+    assert found is not None
+    return found.gain
 
 
 def false_verdicts(values: Sequence[float], seeds: int) -> dict[str, Any]:
@@ -54,14 +55,14 @@ def false_verdicts(values: Sequence[float], seeds: int) -> dict[str, Any]:
         found = compare_all(base, {f"copy {number}": row for number, row in enumerate(copies)}, margin=MARGIN)
         claims = sum(one.verdict.kind in (Kind.HELPS, Kind.HURTS) for one in found)
         pairs, false, alarms = pairs + len(found), false + claims, alarms + bool(claims)
-    low, high = proportion_confint(alarms, plans, method="wilson") if plans else (math.nan, math.nan)
+    low, high = proportion_confint(alarms, plans, method="wilson")
     return {
         "seeds": seeds,
         "pairs": pairs,
         "false": false,
         "plans": plans,
         "plans_with_a_false_verdict": alarms,
-        "share": alarms / plans if plans else math.nan,
+        "share": alarms / plans,
         "low": float(low),
         "high": float(high),
     }
@@ -118,7 +119,8 @@ def main() -> None:
     sequences = [Run(one.path).read("sequences.json")["ssim"] for one in base.values()]
     document["over_test_sequences"] = {"metric": "ssim", **spread(np.mean(np.asarray(sequences, float), axis=0).tolist())}
     ssim = [float(base[seed].metrics["ssim"] or math.nan) for seed in sorted(base)]
-    document["false_verdicts"] = [false_verdicts(ssim, count) for count in SEEDS]
+    enough = [count for count in SEEDS if len(ssim) >= (ARMS + 1) * count]
+    document["false_verdicts"] = [false_verdicts(ssim, count) for count in enough]
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / f"noise-{asked.preset}.json").write_text(json.dumps(document, indent=1) + "\n")
     print(json.dumps({name: one for name, one in document.items() if name not in ("settings", "seeds")}, indent=1))
