@@ -3,6 +3,8 @@
 Every function raises RequestError for a request that is wrong, HarnessError when the work failed, and Interrupted when it was
 told to stop with its state saved (`harness.errors`). Cells that the store has are not trained again. Reached as `harness.run` and
 so on, so that importing `harness` alone imports nothing heavy.
+
+Longer than other files because half of it is what users read of each argument.
 """
 
 from __future__ import annotations

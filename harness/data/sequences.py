@@ -1,4 +1,7 @@
-"""Sequences of files as a source: what trains, validates and tests."""
+"""Sequences of files as a source: what trains, validates and tests.
+
+Longer than other files because the setting and the three parts that it makes share how values are read, scaled and masked.
+"""
 
 from __future__ import annotations
 

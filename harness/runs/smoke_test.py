@@ -2,6 +2,8 @@
 
 Every component is tried at the experiment's real shapes, on the host in float32, with one sequence or two. That costs four passes
 through the network. No random state is changed, and nothing that is trained later depends on it.
+
+Longer than other files because every slot has its own question, and its own sentence for each way to fail it.
 """
 
 from __future__ import annotations
