@@ -121,9 +121,7 @@ class Runner:
             self.prepare()
             if todo := [row for row in more if row.status != "finished"]:
                 done = [one for one in standing.decisions if one.arm not in standing.open]
-                self.note(
-                    f"{len(done)} of {len(standing.decisions)} arms decided; the rest goes on to {standing.look} seeds"
-                )
+                self.note(f"{len(done)} of {len(standing.decisions)} arms decided; the others get {standing.look} seeds")
                 return todo
         return []
 

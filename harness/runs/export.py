@@ -117,7 +117,7 @@ def _onnx(program: Any, whole: nn.Module, frames: Tensor, out: Path) -> tuple[Te
             )
     except OSError:
         raise
-    except Exception as error:
+    except Exception as error:  # the converter raises many kinds for what ONNX has no operator for
         raise RequestError(f"this network cannot be written as ONNX ({_line(error)}); use --to torch-export") from None
     finally:
         logging.getLogger("torch.onnx").setLevel(level)

@@ -91,7 +91,7 @@ def _dataset(found: Forecast, out: Path) -> None:
 
 
 def _coordinates(found: Forecast, names: dict[str, str]) -> dict[str, NDArray[Any]]:
-    """Of the input, cropped as its frames; time goes on by its usual step."""
+    """Of the input, cropped as its frames; time continues by its usual step."""
     given = found.file.stored.coordinates
     coordinates: dict[str, NDArray[Any]] = {}
     for letter, full, kept in zip("HW", found.file.shape_CHW[1:], found.values.size, strict=True):

@@ -104,14 +104,14 @@ class _Rehearsal:
         target = frames[:, self.shown :]
         prediction, wanted = (0.9 * target + 0.05).clamp(0, 1), (len(target), self.horizon)
         for one in self.experiment.metrics:
-            found = self._same_twice(one, "counts", lambda: one.counts(prediction.clone(), target.clone()))  # noqa: B023
+            found = self._same_twice(one, "counts", lambda: one.counts(prediction.clone(), target.clone()))  # noqa: B023  # called at once
             right = isinstance(found, Tensor) and found.ndim == 3 and tuple(found.shape[:2]) == wanted
             if not right or found.dtype != torch.float64:
                 shape = f"({wanted[0]}, {wanted[1]}, counts)"
                 raise RequestError(f"{who(one)}: counts gave {_described(found)}; wanted: a float64 tensor of shape {shape}")
             if not found.isfinite().all():
                 raise RequestError(f"{who(one)}: counts of finite frames are not finite; wanted: finite numbers")
-            value = self._same_twice(one, "finish", lambda: one.finish(found.sum((0, 1)).tolist()))  # noqa: B023
+            value = self._same_twice(one, "finish", lambda: one.finish(found.sum((0, 1)).tolist()))  # noqa: B023  # called at once
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise RequestError(f"{who(one)}: finish gave {_described(value)}; wanted: a number")
 
@@ -123,13 +123,13 @@ class _Rehearsal:
         total = float(self.training.steps or NOMINAL_TOTAL)
         for share in (0.0, 0.5, 1.0):
             if curriculum is not None:
-                horizon = self._same_twice(curriculum, "horizon", lambda: curriculum.horizon(share, self.horizon))  # noqa: B023
+                horizon = self._same_twice(curriculum, "horizon", lambda: curriculum.horizon(share, self.horizon))  # noqa: B023  # called at once
                 if isinstance(horizon, bool) or not isinstance(horizon, int) or not 1 <= horizon <= self.horizon:
                     raise RequestError(
                         f"{who(curriculum)}: horizon({share}, {self.horizon}) gave {shown(horizon)}; wanted: a whole number of "
                         f"frames, 1 to {self.horizon}"
                     )
-            values = self._same_twice(schedule, "values", lambda: schedule.values(share * (total - 1), total, 1.0))  # noqa: B023
+            values = self._same_twice(schedule, "values", lambda: schedule.values(share * (total - 1), total, 1.0))  # noqa: B023  # called at once
             if not isinstance(values, Mapping) or not all(map(_finite_number, values.values())):
                 raise RequestError(
                     f"{who(schedule)}: values gave {shown(values)}; wanted: finite numbers by name, such as {{'lr': 0.001}}"
@@ -231,7 +231,7 @@ class _Rehearsal:
         target = self._filled(frames)[:, self.shown :]
         for term in self.experiment.loss:
             prediction = (0.9 * target + 0.05).requires_grad_()
-            found = self._same_twice(term, "compute", lambda: term.compute(prediction, target))  # noqa: B023
+            found = self._same_twice(term, "compute", lambda: term.compute(prediction, target))  # noqa: B023  # called at once
             if not isinstance(found, Tensor) or found.ndim or not found.is_floating_point():
                 raise RequestError(
                     f"{who(term)}: compute gave {_described(found)}; wanted: a tensor with one number, float32"

@@ -33,7 +33,7 @@ def decided(group: Group, plans: Sequence[PlanRecord], warnings: list[str]) -> G
         most = ", ".join(str(one.seed_rule["most"]) for one in found)
         warnings.append(
             f"{len(found)} plans with a rule of seeds share these runs (at most {most} seeds); the verdicts are those of the first "
-            "to end. To go on after its end because of what was seen is exploratory"
+            "to end. Seeds added after its end because of what was seen are exploratory"
         )
     rule = SeedRule.of(plan.seed_rule)
     runs = {run.run_id: run for run in group.runs}

@@ -31,7 +31,7 @@ def open_images(folder: Path, files: list[Path]) -> Array:
         try:
             with Image.open(path) as image:  # the header alone
                 kind = (image.height, image.width, image.mode if image.mode in _GREY else "RGB")
-        except Exception as error:
+        except Exception as error:  # each format of Pillow raises what it likes for damaged headers
             raise RequestError(
                 f"{path} cannot be read as an image ({str(error)[:120]}); remove it or make it again"
             ) from None

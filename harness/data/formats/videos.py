@@ -22,7 +22,7 @@ def open_video(path: Path) -> Array:
             stream = container.streams.video[0]
             height, width = stream.height, stream.width
             times = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
-    except Exception as error:
+    except Exception as error:  # FFmpeg has an error for each of its codes; a file without a video has none
         raise RequestError(
             f"{path} cannot be read as a video ({' '.join(str(error).split())[:120]}); give another file"
         ) from None

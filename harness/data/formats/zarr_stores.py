@@ -21,7 +21,7 @@ def open_zarr(path: Path, variable: str = "") -> Array:
     files = tuple(sorted(one for one in path.rglob("*") if one.is_file()))
     try:
         store: Any = zarr.open(path, mode="r")
-    except Exception as error:
+    except Exception as error:  # zarr has errors of its own for each way in which metadata can be wrong
         raise RequestError(f"{path} is no whole Zarr store ({str(error)[:120]}); copy or make it again") from None
     if not isinstance(store, zarr.Array):
         arrays = {str(name): one for name, one in store.arrays()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -41,14 +42,14 @@ class _InUnit(Metric):
         """The same of known pixels."""
         import torch
 
-        scaling = self.values.scaling  # type: ignore[attr-defined]
+        scaling = self.values.scaling  # type: ignore[attr-defined]  # set as the unit is, not declared: it is no setting
         prediction, target = (scaling.inverse(one) for one in (prediction_BTCHW, target_BTCHW))
         error = torch.where(known_BTCHW, prediction - target, prediction.new_zeros(())).flatten(2).double()
         return torch.stack((self.of(error).sum(-1), known_BTCHW.flatten(2).sum(-1).double()), dim=-1)
 
+    @abstractmethod
     def of(self, error: Tensor) -> Tensor:
         """What is added up of each pixel's error."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True, init=False)
