@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -17,6 +19,7 @@ from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.executors.processes import Processes
 from harness.executors.protocol import Executors
+from harness.executors.work import work
 from harness.runs.job import Done, Job
 from harness.runs.outcome import finished
 from harness.runs.request import Request
@@ -196,28 +199,23 @@ class Runner:
             self._record.register(question, self.rows)
             self.note(f"plan {question.record()['digest']}: {question.text} Margin: {question.margin_from}")
         self._save()
-        ends = None if self.ablation.max_hours is None else time.monotonic() + self.ablation.max_hours * 3600
+        ends = math.inf if self.ablation.max_hours is None else time.monotonic() + self.ablation.max_hours * 3600
         todo = [row for row in self.rows if row.status != "finished"]
-        under_way: dict[int, Row] = {}
         stopping = False
+
+        def stops() -> bool:
+            nonlocal stopping
+            if not stopping and (stop.is_set() or time.monotonic() > ends):
+                stopping = True
+                self.note("stopping: saving the state of the cells under way")
+            return stopping
+
         executor = self.executors(self.ablation.workers)
         with stop_signals() as stop, contextlib.closing(executor):
-            while todo or under_way or (not stopping and (todo := self.grow())):
-                if not stopping and (stop.is_set() or (ends is not None and time.monotonic() > ends)):
-                    stopping = True
-                    self.note("stopping: saving the state of the cells under way")
-                    for ticket in under_way:
-                        executor.stop(ticket)
-                if stopping:
-                    _set_status(todo, "stopped")
-                while todo and len(under_way) < executor.slots and (row := self._next(todo, under_way)) is not None:
-                    row.attempts += 1
-                    under_way[executor.submit(self._job(row))] = row
-                if todo and not under_way:  # the rest waits for a base that failed
-                    _set_status(todo, "failed", "base of this seed has not finished, so its budget is unknown")
-                for ticket, done in executor.done(0.2) if under_way else ():
-                    self._settle(under_way.pop(ticket), done, todo, stopping)
-                    self._save()
+            for row, done in work(executor, functools.partial(self._take, todo), stops):
+                self._settle(row, done, todo, stopping)
+                self._save()
+        _set_status(todo, "stopped")
         self._save()
         if stop.is_set():
             raise Interrupted(f"{self._counts()}; run the same command again to continue")
@@ -227,9 +225,23 @@ class Runner:
         """Writes the plan's record."""
         self._record.save(self.rows, self.standing())
 
-    def _next(self, todo: list[Row], under_way: Mapping[int, Row]) -> Row | None:
-        """Takes the next cell that can start: its budget is known and no cell under way trains the same weights."""
-        busy = {row.cell.training_key for row in under_way.values() if row.cell}
+    def _take(self, todo: list[Row], under_way: Collection[Row]) -> tuple[Row, Job] | None:
+        """Takes the next cell that can start, from the next look's cells when none is left."""
+        if not todo and not under_way:
+            todo += self.grow()
+        while todo:
+            if (row := self._next(todo, under_way)) is not None:
+                row.attempts += 1
+                return row, self._job(row)
+            if under_way:
+                break
+            _set_status(todo, "failed", "base of this seed has not finished, so its budget is unknown")
+            todo += self.grow()
+        return None
+
+    def _next(self, todo: list[Row], under_way: Collection[Row]) -> Row | None:
+        """The next cell whose budget is known and whose weights no cell under way trains."""
+        busy = {row.cell.training_key for row in under_way if row.cell}
         for index, row in enumerate(todo):
             if row.cell is None:
                 self.prepare()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from harness.errors import HarnessError, Interrupted
-from harness.executors.protocol import Executor
+from harness.executors.protocol import Executor, Task
+from harness.executors.work import work
 from harness.registry import Plugins
 from harness.system.signals import stop_signals
 from harness.tuning.search import Search
@@ -96,26 +97,24 @@ def _plain(value: Any) -> Any:
 def _run_all(search: Search, executor: Executor, cells: list[Any]) -> None:
     """Runs the cells that are not tested yet."""
     todo = list({cell.run_id: cell for cell in cells if search.cells.tested(cell) is None}.values())
-    under_way: dict[int, Any] = {}
-    failed, total = "", len(todo)
+    failed: list[str] = []
+    total, tested = len(todo), 0
+
+    def take(_under_way: Collection[Any]) -> tuple[Any, Task] | None:
+        return ((cell := todo.pop(0)), search.cells.task(cell, evaluate=True)) if todo else None
+
     with stop_signals() as stop:
-        while todo or under_way:
-            if stop.is_set() or failed:
-                todo = []
-                for ticket in under_way:
-                    executor.stop(ticket)
-            while todo and len(under_way) < executor.slots:
-                cell = todo.pop(0)
-                under_way[executor.submit(search.cells.task(cell, evaluate=True))] = cell
-            for ticket, done in executor.done(0.5) if under_way else []:
-                cell = under_way.pop(ticket)
-                for text in done.notes:
-                    search.note(text)
-                if done.error is not None and not done.stopped:
-                    failed = failed or f"run {cell.run_id}: {done.error}"
-                elif done.error is None:
-                    search.note(f"tested run {cell.run_id} ({total - len(todo) - len(under_way)} of {total})")
+        for cell, done in work(executor, take, lambda: stop.is_set() or bool(failed)):
+            for text in done.notes:
+                search.note(text)
+            if done.error is not None and not done.stopped:
+                failed.append(f"run {cell.run_id}: {done.error}")
+            elif done.error is None:
+                tested += 1
+                search.note(f"tested run {cell.run_id} ({tested} of {total})")
     if failed:
-        raise HarnessError(f"a cell of the confirmation failed: {failed}; what is finished is kept, run the command again")
+        raise HarnessError(
+            f"a cell of the confirmation failed: {failed[0]}; what is finished is kept, run the command again"
+        )
     if stop.is_set():
         raise Interrupted("what is finished is in the store; run the same command again to continue")
