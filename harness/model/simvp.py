@@ -59,9 +59,9 @@ class SimVP(nn.Module):
         """As many frames as went in."""
         batch, steps = frames_BTCHW.shape[:2]
         maps, fine = self.encoder(frames_BTCHW.flatten(0, 1))
-        stacked = maps.view(batch, -1, *maps.shape[2:])
-        decoded: Tensor = self.decoder(self.translator(stacked).view_as(maps), fine)
-        return decoded.view(batch, steps, *decoded.shape[1:])
+        stacked = maps.reshape(batch, -1, *maps.shape[2:])
+        decoded: Tensor = self.decoder(self.translator(stacked).reshape(maps.shape), fine)
+        return decoded.reshape(batch, steps, *decoded.shape[1:])
 
     def _check(self, frames_BTCHW: Tensor, horizon: int) -> None:
         if frames_BTCHW.ndim != 5 or frames_BTCHW.shape[1:3] != (self.input_frames, self.channels):

@@ -182,6 +182,17 @@ class VariantContract:
                 assert parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"
                 assert parameter.grad.any(), f"{name} is dead: its gradient is zero"
 
+    def test_learns_in_16_bits(self) -> None:
+        """In NHWC, as networks of 16 bits are laid out: the prediction is about that of 32 bits, every gradient is finite."""
+        exact, model, frames = self._network(), self._network(), _frames()
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+        with torch.autocast("cpu", dtype=torch.bfloat16), seeded(0, "learns"):
+            prediction = model.train()(frames, 2)
+        prediction.float().square().sum().backward()
+        assert all(one.grad.isfinite().all() for one in model.parameters() if one.grad is not None)
+        with seeded(0, "learns"):
+            torch.testing.assert_close(prediction.float(), exact.train()(frames, 2), rtol=0.1, atol=0.1)
+
     def test_is_a_function_of_its_input(self) -> None:
         """Two calls agree bit for bit, and leave the input alone."""
         model, frames = self._network(), _frames()
