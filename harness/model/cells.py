@@ -9,7 +9,7 @@ Shapes: B batch, T time, C channels, H height, W width; P channels of a folded f
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,8 @@ def unfold(patches_NPHW: Tensor, patch: int) -> Tensor:
 class FedBack(nn.Module, ABC):
     """A network that predicts the next frame at every step: (B, T, C, H, W) -> (B, horizon, C, H, W), linear, not clamped.
 
-    A subclass says what a step does (`start`, `step`); the loop, patches and the loss of the frames shown are here.
+    A stack of recurrent layers on patches. A subclass says what a layer is (`layer`) and what a step does (`start`, `step`); the
+    loop, patches and the loss of the frames shown are here.
 
     In training mode every forward pass sets `auxiliary_loss`, which is to be added to a loss that is a mean over the horizon. It
     sums, over the steps, `warm_up_weight` times the mean squared error of a prediction of a frame that was shown (frames 2 to T:
@@ -62,16 +63,22 @@ class FedBack(nn.Module, ABC):
 
     Args:
         channels: channels of a frame.
-        patch: side of the pixel blocks folded into channels.
+        layers: number of layers.
         hidden: channels of every layer.
+        kernel: odd kernel size of the layers' convolutions.
+        patch: side of the pixel blocks folded into channels.
         warm_up_weight: weight of the predictions of frames that were shown, >= 0.
     """
 
-    def __init__(self, *, channels: int, patch: int, hidden: int, warm_up_weight: float) -> None:
+    layer: ClassVar[type[nn.Module]]
+    """Called with the channels of its input, `hidden` and `kernel`."""
+
+    def __init__(self, channels: int, *, layers: int, hidden: int, kernel: int, patch: int, warm_up_weight: float) -> None:
         super().__init__()
         self.patch, self.hidden, self.warm_up_weight = patch, hidden, warm_up_weight
         self.folded = channels * patch**2
         self.head = nn.Conv2d(hidden, self.folded, 1, bias=False)
+        self.cells = nn.ModuleList(self.layer(hidden if level else self.folded, hidden, kernel) for level in range(layers))
         self.auxiliary_loss: Tensor | None = None
 
     @abstractmethod

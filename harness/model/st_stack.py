@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.model.cells import STLSTM, FedBack
 
@@ -14,19 +14,9 @@ class STLSTMStack(FedBack):
     """ST-LSTM layers at one resolution, which predict the next frame and read it.
 
     The memory goes up through the layers within a step, and from the last layer to the first one of the next step.
-
-    Args:
-        channels: channels of a frame.
-        layers: number of layers.
-        hidden: channels of every layer.
-        kernel: odd kernel size of all convolutions but the 1x1 ones.
-        patch: side of the pixel blocks folded into channels.
-        warm_up_weight: weight of the predictions of frames that were shown (see `FedBack`).
     """
 
-    def __init__(self, channels: int, *, layers: int, hidden: int, kernel: int, patch: int, warm_up_weight: float) -> None:
-        super().__init__(channels=channels, patch=patch, hidden=hidden, warm_up_weight=warm_up_weight)
-        self.cells = nn.ModuleList(STLSTM(hidden if layer else self.folded, hidden, kernel) for layer in range(layers))
+    layer = STLSTM
 
     def start(self, zeros_BCHW: Tensor) -> State:
         """All states are zero."""

@@ -11,36 +11,6 @@ State = list[tuple[Tensor, Tensor]]
 """Hidden and cell state of each layer, each (B, C, H, W)."""
 
 
-class ConvLSTMStack(FedBack):
-    """ConvLSTM layers on top of each other at one resolution, which predict the next frame and read it.
-
-    Args:
-        channels: channels of a frame.
-        layers: number of layers.
-        hidden: channels of every layer.
-        kernel: odd kernel size of all convolutions but the head, which is 1x1.
-        patch: side of the pixel blocks folded into channels.
-        warm_up_weight: weight of the predictions of frames that were shown (see `FedBack`).
-    """
-
-    def __init__(self, channels: int, *, layers: int, hidden: int, kernel: int, patch: int, warm_up_weight: float) -> None:
-        super().__init__(channels=channels, patch=patch, hidden=hidden, warm_up_weight=warm_up_weight)
-        self.cells = nn.ModuleList(Cell(hidden if layer else self.folded, hidden, kernel) for layer in range(layers))
-
-    def start(self, zeros_BCHW: Tensor) -> State:
-        """All states are zero."""
-        return [(zeros_BCHW, zeros_BCHW)] * len(self.cells)
-
-    def step(self, patches_BPHW: Tensor, state: State) -> tuple[Tensor, State, None]:
-        """One frame through all layers."""
-        after: State = []
-        features = patches_BPHW
-        for layer, (hidden, cell) in zip(self.cells, state, strict=True):
-            after.append(layer(features, hidden, cell))
-            features = after[-1][0]
-        return features, after, None
-
-
 class Cell(nn.Module):
     """One step of a ConvLSTM layer, without peepholes, biases or a forget bias, as OpenSTL runs it."""
 
@@ -54,6 +24,25 @@ class Cell(nn.Module):
         in_gate, forget_gate, candidate, out_gate = (self.input(inputs) + self.state(hidden)).chunk(4, dim=1)
         cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(in_gate) * torch.tanh(candidate)
         return torch.sigmoid(out_gate) * torch.tanh(cell), cell
+
+
+class ConvLSTMStack(FedBack):
+    """ConvLSTM layers on top of each other at one resolution, which predict the next frame and read it."""
+
+    layer = Cell
+
+    def start(self, zeros_BCHW: Tensor) -> State:
+        """All states are zero."""
+        return [(zeros_BCHW, zeros_BCHW)] * len(self.cells)
+
+    def step(self, patches_BPHW: Tensor, state: State) -> tuple[Tensor, State, None]:
+        """One frame through all layers."""
+        after: State = []
+        features = patches_BPHW
+        for layer, (hidden, cell) in zip(self.cells, state, strict=True):
+            after.append(layer(features, hidden, cell))
+            features = after[-1][0]
+        return features, after, None
 
 
 def translate(name: str) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,44 +11,6 @@ from harness.model.cells import FedBack, same_convolution, translate_names
 
 State = tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]
 """Hidden and cell state of each layer, the memory that all share, the highway's state; each (B, C, H, W)."""
-
-
-class PredRNNPP(FedBack):
-    """Causal LSTM layers at one resolution with a gradient highway after the first; they predict the next frame and read it.
-
-    The memory goes up through the layers within a step, and from the last layer to the first one of the next step. The highway
-    is a recurrent unit with a short way through time, between the first layer and the second.
-
-    Args:
-        channels: channels of a frame.
-        layers: number of causal LSTM layers, at least 2.
-        hidden: channels of every layer.
-        kernel: odd kernel size of all convolutions but the 1x1 ones.
-        patch: side of the pixel blocks folded into channels.
-        warm_up_weight: weight of the predictions of frames that were shown (see `FedBack`).
-    """
-
-    def __init__(self, channels: int, *, layers: int, hidden: int, kernel: int, patch: int, warm_up_weight: float) -> None:
-        super().__init__(channels=channels, patch=patch, hidden=hidden, warm_up_weight=warm_up_weight)
-        self.cells = nn.ModuleList(CausalLSTM(hidden if layer else self.folded, hidden, kernel) for layer in range(layers))
-        self.highway = GradientHighway(hidden, kernel)
-
-    def start(self, zeros_BCHW: Tensor) -> State:
-        """All states are zero."""
-        return [(zeros_BCHW, zeros_BCHW)] * len(self.cells), zeros_BCHW, zeros_BCHW
-
-    def step(self, patches_BPHW: Tensor, state: State) -> tuple[Tensor, State, None]:
-        """One frame through all layers."""
-        before, memory, highway = state
-        after = []
-        features = patches_BPHW
-        for level, (layer, (hidden, cell)) in enumerate(zip(self.cells, before, strict=True)):
-            hidden, cell, memory = layer(features, hidden, cell, memory)
-            after.append((hidden, cell))
-            features = hidden
-            if level == 0:
-                features = highway = self.highway(hidden, highway)
-        return features, (after, memory, highway), None
 
 
 class CausalLSTM(nn.Module):
@@ -117,6 +81,37 @@ NAMES = {
     "conv_om.0": "new_memory",
     "conv_last": "merge",
 }
+
+
+class PredRNNPP(FedBack):
+    """Causal LSTM layers at one resolution with a gradient highway after the first; they predict the next frame and read it.
+
+    The memory goes up through the layers within a step, and from the last layer to the first one of the next step. The highway
+    is a recurrent unit with a short way through time, between the first layer and the second.
+    """
+
+    layer = CausalLSTM
+
+    def __init__(self, channels: int, *, hidden: int, kernel: int, **settings: Any) -> None:
+        super().__init__(channels, hidden=hidden, kernel=kernel, **settings)
+        self.highway = GradientHighway(hidden, kernel)
+
+    def start(self, zeros_BCHW: Tensor) -> State:
+        """All states are zero."""
+        return [(zeros_BCHW, zeros_BCHW)] * len(self.cells), zeros_BCHW, zeros_BCHW
+
+    def step(self, patches_BPHW: Tensor, state: State) -> tuple[Tensor, State, None]:
+        """One frame through all layers."""
+        before, memory, highway = state
+        after = []
+        features = patches_BPHW
+        for level, (layer, (hidden, cell)) in enumerate(zip(self.cells, before, strict=True)):
+            hidden, cell, memory = layer(features, hidden, cell, memory)
+            after.append((hidden, cell))
+            features = hidden
+            if level == 0:
+                features = highway = self.highway(hidden, highway)
+        return features, (after, memory, highway), None
 
 
 def translate(name: str) -> str | None:

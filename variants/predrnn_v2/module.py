@@ -21,7 +21,7 @@ class PredRNNV2(STLSTMStack):
 
     Args:
         decoupling: weight of the decoupling loss.
-        settings: those of `STLSTMStack`.
+        settings: those of `FedBack`.
     """
 
     def __init__(self, channels: int, *, decoupling: float, **settings: Any) -> None:
