@@ -70,7 +70,7 @@ class Question:
     def held_equal(self) -> list[str]:
         """What was checked to be equal in all arms."""
         changed = {one.partition(" ")[0] for found in self.differs.values() for one in found}
-        budget = [] if self.budget in ("steps", "parameters") and changed & set(BUDGET) else [self.budget]
+        budget = [] if changed & set(BUDGET) else [self.budget]
         return [*budget, *(name for name in ("batch size", "data") if not _touched(name, changed))]
 
     def reach(self, preset: str) -> Reach | None:
@@ -144,12 +144,19 @@ def ask(
         higher_is_better=metric.higher_is_better,
         margin=margin,
         margin_from=source,
-        budget="steps" if ablation.match == "parameters" else ablation.match,
+        budget=_budget(ablation.match, base),
         seeds=ablation.seeds,
         seed_rule="fixed" if rule is None else rule.record(),
         differs={name: one for name, one in differs.items() if one},
         controls=dict(controls),
     )
+
+
+def _budget(match: str, base: Experiment) -> str:
+    """What arms get as much of: what `--equal` says, and where that is steps or parameters, what the budget is given in."""
+    if match in ("seconds", "flops"):
+        return match
+    return "steps" if base.training.seconds is None else "seconds"
 
 
 def _differs(base: Experiment, arm: Experiment) -> list[str]:

@@ -148,6 +148,14 @@ class Group:
         return words if self.match == "steps" else f"{MATCHES[self.match]} (base: {words})"
 
     @property
+    def equal(self) -> str:
+        """What every row got as much of: 'equal steps'; 'equal seconds' also where the budget itself is in seconds."""
+        match = (
+            "seconds" if self.match == "steps" and self.first.settings.get("training.seconds") is not None else self.match
+        )
+        return MATCHES[match]
+
+    @property
     def precision(self) -> str:
         """The arithmetic of the training."""
         return number(self.first.settings.get(settings.PRECISION))

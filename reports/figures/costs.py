@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports.analysis.comparisons import Estimate
-from reports.analysis.groups import MATCHES, Group
+from reports.analysis.groups import Group
 from reports.analysis.records import BASELINES
 from reports.analysis.words import label
 from reports.figures import canvas
@@ -35,17 +35,17 @@ def against_cost(group: Group, matched: Sequence[Group], attribute: str) -> Figu
             front = pareto(points)
             line = [points[name] for name in front]
             axes.plot([x for x, _ in line], [y for _, y in line], color=GREY, linewidth=1.2, linestyle="--", zorder=1)
-            fronts.append(f"{MATCHES[one.match]}: {', '.join(map(label, front)) or 'none'}")
+            fronts.append(f"{one.equal}: {', '.join(map(label, front)) or 'none'}")
             words += [
                 f"{label(name)} {ssim:.4f} at {cost:,.3g} {'s' if by_time else 'million parameters'}"
-                + ("" if one is group else f" ({MATCHES[one.match]})")
+                + ("" if one is group else f" ({one.equal})")
                 for name, (cost, ssim) in points.items()
             ]
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
             axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
             axes.margins(0.1)
             if len(shown) > 1:
-                axes.set_title(MATCHES[one.match])
+                axes.set_title(one.equal)
             axes.set_ylabel("test SSIM")
         if not drawn:
             return None

@@ -6,7 +6,7 @@ from matplotlib.ticker import FuncFormatter
 
 from reports import cells
 from reports.analysis.doses import Curves
-from reports.analysis.groups import MATCHES, Group
+from reports.analysis.groups import Group
 from reports.analysis.words import label
 from reports.figures import canvas
 from reports.figures.canvas import DASHES, GREY, MARKERS, MOST_LINES
@@ -54,6 +54,6 @@ def response(group: Group, path: str, curves: Curves, id_: str) -> Figure:
         canvas.legend(plot, axes)
         more = f" {len(curves) - len(shown)} more are in the tables alone." if len(curves) > len(shown) else ""
         title = f"Dose-response: {label(path, 60)}"
-        caption = f"{MATCHES[group.match].capitalize()}. Means over seeds with 95% intervals, where seeds allow one.{more}"
+        caption = f"{group.equal.capitalize()}. Means over seeds with 95% intervals, where seeds allow one.{more}"
         alt = f"Test SSIM by {label(path, 60)}: {'; '.join(words[:12])}{'; and others' if len(words) > 12 else ''}."
         return canvas.save(plot, id_, title, caption, alt)

@@ -74,7 +74,7 @@ def _drawn(*figures: Figure | None) -> tuple[Figure, ...]:
 def _by_match(result: Analysis) -> list[tuple[Group, str, str]]:
     """The first table's group and those of equal cost, each with the end of its ids and its match in words."""
     groups = [(result.groups[0], ""), *((group, f"-{id_}") for group, id_ in result.matched_by_id)]
-    return [(group, end, MATCHES[group.match]) for group, end in groups]
+    return [(group, end, group.equal) for group, end in groups]
 
 
 def _cost_figures(result: Analysis) -> Section | None:
@@ -86,10 +86,14 @@ def _cost_figures(result: Analysis) -> Section | None:
     commands: list[str] = []
     if not result.matched and main.others:
         paragraphs.append(
-            "Only equal steps were run. The same cost for everybody is the other fair comparison; these commands fill its tables."
+            f"Only {main.equal} were run. The same cost for everybody is the other fair comparison; these commands fill its tables."
         )
         names = ",".join(installable(method.variant for method in main.others if not method.first.scored))
-        commands = [plan_command(main, names, "--equal", match) for match in ("seconds", "flops") if names]
+        commands = [
+            plan_command(main, names, "--equal", match)
+            for match in ("seconds", "flops")
+            if names and match not in main.equal
+        ]
     if not figures and not paragraphs:
         return None
     return Section("costs", "Gain against cost", tuple(paragraphs), figures=figures, commands=tuple(commands))

@@ -11,7 +11,7 @@ from reports import cells
 from reports.analysis import settings
 from reports.analysis.commands import known_preset, plan_command
 from reports.analysis.comparisons import Comparison
-from reports.analysis.groups import MATCHES, Group, Method, difference_title
+from reports.analysis.groups import Group, Method, difference_title
 from reports.analysis.overview import Analysis
 from reports.analysis.power import MINIMUM_SEEDS
 from reports.analysis.records import Records, Trouble
@@ -38,7 +38,7 @@ def summary(main: Group, matched: Sequence[Group] = ()) -> list[str]:
             if (one := group.comparisons.get(method.label)) is not None
         ]
         if parts:
-            lines.append(f"At {MATCHES[group.match]}: {'; '.join(parts[:MOST_SENTENCES])}.")
+            lines.append(f"At {group.equal}: {'; '.join(parts[:MOST_SENTENCES])}.")
     return lines
 
 
@@ -183,5 +183,5 @@ def _group_name(group: Group, main: Group) -> str:
     if group is main:
         return "the first table"
     if group.match != "steps":
-        return f"the table of {MATCHES[group.match]}"
+        return f"the table of {group.equal}"
     return f"the table with {difference_title(main, group)}"

@@ -46,6 +46,13 @@ def test_an_arm_that_changes_its_steps_is_not_held_equal(tmp_path: Path) -> None
     assert list(question.differs) == ["base(training.steps=3)"]
 
 
+def test_a_budget_in_seconds_holds_seconds_equal(tmp_path: Path) -> None:
+    question = asked(replace(PLAN, request=Request(preset="tiny", settings={"training.seconds": 9})), tmp_path).question()
+    assert question is not None
+    assert question.text.endswith("at equal seconds?")
+    assert question.held_equal == ["seconds", "data"]
+
+
 def test_leave_one_out_compares_everything_with_everything_but_one(tmp_path: Path) -> None:
     plan = replace(PLAN, plan="leave-one-out", variants=("attention", "curriculum", "tta"))
     question = asked(plan, tmp_path).question()
