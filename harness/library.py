@@ -117,7 +117,7 @@ def ablate(
     Other arguments are those of `run`. Raises HarnessError when a cell failed; what finished is in the store.
     """
     from harness.ablation.auto import seed_rule
-    from harness.ablation.plan import Ablation, parse_seeds, plan_variants, swept
+    from harness.ablation.plan import REFERENCE, Ablation, parse_seeds, plan_variants, swept
     from harness.ablation.runner import Runner
     from harness.ablation.tune import Tuner
     from harness.notation import argument_text
@@ -129,7 +129,9 @@ def ablate(
     chosen = plan_variants(plan, texts, sweeps, known)
     request = _request(preset, device, digits, settings, store)
     given_seeds = str(seeds) if isinstance(seeds, int | str) else ",".join(map(str, seeds)) + ","
-    rule = seed_rule(given_seeds, max_seeds, margin, metric, request.preset)
+    rule = seed_rule(
+        given_seeds, max_seeds, margin, metric, request.preset, lambda: request.experiment(known, REFERENCE).metrics
+    )
     ablation = Ablation(
         plan=swept(chosen, sweeps) if sweeps else plan,
         variants=chosen,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from harness.ablation import rule as rules
 from harness.ablation.noise import default_margin
 from harness.ablation.sequential import Array, looks
 from harness.errors import RequestError
-from harness.evaluation.conventions import HEADLINE, METRICS
+from harness.evaluation.conventions import HEADLINE, METRICS, metric_named
+
+if TYPE_CHECKING:
+    from harness.evaluation.metrics import Metric
 
 Values = Mapping[int, float | None]
 """Seed -> the metric; None or NaN where the run failed. A seed that is not there has not run yet."""
@@ -146,14 +149,23 @@ def _decision(rule: SeedRule, state: rules.Looked, index: int, name: str) -> Dec
 
 
 def seed_rule(
-    text: str, most: int | None, margin: float | None, metric: str = HEADLINE, preset: str = ""
+    text: str,
+    most: int | None,
+    margin: float | None,
+    metric: str = HEADLINE,
+    preset: str = "",
+    more: Callable[[], Sequence[Metric]] = tuple,
 ) -> SeedRule | None:
-    """The rule of `--seeds auto`; None for seeds that are given. Raises RequestError for options of the one with the other."""
+    """The rule of `--seeds auto`; None for seeds that are given. Raises RequestError for options of the one with the other.
+
+    Args:
+        more: the metrics that base has beside the built-in ones; only asked where `metric` is none of these.
+    """
     if text.strip() == "auto":
         found = default_margin(preset, metric) if margin is None else (margin, "")
         if found is None:
             raise RequestError(f"--metric {metric} has no default margin at preset {preset}; give --margin in its unit")
-        better = getattr(METRICS.get(metric), "higher_is_better", True)
+        better = metric_named(metric, () if metric in METRICS else more()).higher_is_better
         most = MOST_SEEDS if most is None else most
         return SeedRule(most=most, margin=found[0], metric=metric, higher_is_better=better)
     if most is not None:

@@ -20,10 +20,11 @@ class Looked:
     """Where arms stand after a look, as arrays (..., arms). A decided arm keeps what its last look found, a failed one the
     figures of the look before.
 
-    `kind` is OPEN, ABOVE (the mean difference is above 0), BELOW, EQUIVALENT (within the margin) or FAILED. `seeds` is the look at
-    which the figures were found. `p` and `q` are Holm-adjusted and valid over all looks, for a difference and for equivalence.
-    `low` and `high` are the repeated interval at the level of the arm's Holm step: it excludes 0 if, and only if, the arm is ABOVE
-    or BELOW. `low_alone` and `high_alone` are at 95%, for the arm alone.
+    `kind` is OPEN, EQUIVALENT (within the margin, whichever sign it has), ABOVE (the mean difference is above 0), BELOW or FAILED;
+    where one look shows both, EQUIVALENT comes first, as in tables of a fixed number of seeds. `seeds` is the look at which the
+    figures were found. `p` and `q` are Holm-adjusted and valid over all looks, for a difference and for equivalence. `low` and
+    `high` are the repeated interval at the level of the arm's Holm step: it excludes 0 if, and only if, p is at most alpha.
+    `low_alone` and `high_alone` are at 95%, for the arm alone.
     """
 
     kind: npt.NDArray[np.int8]
@@ -68,13 +69,11 @@ def look(
     p = 2 * stats.t.sf(np.abs(mean) / error, n - 1)
     q = np.where(flat, np.where(nil, 0.0, 1.0), stats.t.sf((margin - np.abs(mean)) / error, n - 1))
     tested = (before.kind == OPEN) & ~failed
-    claimed = (before.kind == ABOVE) | (before.kind == BELOW)
-
-    whole = np.where(tested, sequential_p(p, n, at, 2), np.where(claimed, 0.0, 1.0))
+    whole = np.where(tested, sequential_p(p, n, at, 2), np.where(before.p <= alpha, 0.0, 1.0))  # a rejection stays one
     adjusted = holm(whole)
-    equivalent = holm(np.where(tested, sequential_p(q, n, at, 1), np.where(before.kind == EQUIVALENT, 0.0, 1.0)))
-    kind = np.where(tested & (equivalent <= alpha), EQUIVALENT, before.kind)
-    kind = np.where(tested & (adjusted <= alpha), np.where(mean > 0, ABOVE, BELOW), kind)
+    equivalent = holm(np.where(tested, sequential_p(q, n, at, 1), np.where(before.q <= alpha, 0.0, 1.0)))
+    kind = np.where(tested & (adjusted <= alpha), np.where(mean > 0, ABOVE, BELOW), before.kind)
+    kind = np.where(tested & (equivalent <= alpha), EQUIVALENT, kind)
     kind = np.where((before.kind == OPEN) & failed, FAILED, kind)
 
     place = np.argsort(np.argsort(whole, axis=-1, kind="stable"), axis=-1, kind="stable")

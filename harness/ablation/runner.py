@@ -103,7 +103,8 @@ class Runner:
             if row.status == "finished" and row.cell is not None:
                 if row.planned not in self._values:
                     result = self.store.run(row.cell).read("result.json")
-                    self._values[row.planned] = result["metrics"].get(rule.metric)
+                    nothing = result["training"]["skipped_steps"] >= result["training"]["steps"]  # it trained nothing
+                    self._values[row.planned] = None if nothing else result["metrics"].get(rule.metric)
                 values[row.planned.label][row.planned.seed] = self._values[row.planned]
             elif row.status == "failed":
                 values[row.planned.label][row.planned.seed] = None

@@ -72,7 +72,7 @@ def ablate(
     request = asked.request(resources.device, where.digits, stored.root)
     known = plugins.variants()
     chosen = plan_variants(plan, variants, sweep or (), known)
-    rule = seed_rule(seeds, max_seeds, margin, metric, request.preset)
+    rule = seed_rule(seeds, max_seeds, margin, metric, request.preset, lambda: request.experiment(known, REFERENCE).metrics)
     numbers = parse_seeds(str(rule.most) if rule else seeds)
     whole, share = swept(chosen, sweep) if sweep else plan, None
     if match != "seconds" and not dry_run:  # base's time is what the others get: it must not depend on what ran beside it

@@ -50,7 +50,8 @@ def decided(group: Group, plans: Sequence[PlanRecord], warnings: list[str]) -> G
     for one in standing.decisions:
         if one.arm in comparisons:
             used = plan.seeds[: one.seeds]
-            paired = compare(_only(reference, used), _only(values[one.arm], used), name=one.arm, margin=rule.margin)
+            sides = _only(reference, used), _only(values[one.arm], used)
+            paired = compare(*sides, name=one.arm, margin=rule.margin, higher_is_better=rule.higher_is_better)
             comparisons[one.arm] = _comparison(paired, one, rule.margin)
     return replace(group, comparisons=comparisons, decided=Decided(rule, standing.decisions))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,16 @@ def test_the_record_of_a_rule_gives_the_rule_back() -> None:
 def test_options_out_of_place_are_refused(text: str, most: int | None, margin: float | None, error: str) -> None:
     with pytest.raises(RequestError, match=error):
         seed_rule(text, most, margin)
+
+
+def test_the_rule_judges_the_metric_that_is_named_in_its_direction() -> None:
+    assert seed_rule("auto", None, 0.5, "mse") == SeedRule(margin=0.5, metric="mse", higher_is_better=False)
+    own = SimpleNamespace(name="distance", higher_is_better=False)
+    found = seed_rule("auto", None, 0.1, "distance", more=lambda: (own,))  # type: ignore[arg-type, return-value]
+    assert found is not None
+    assert not found.higher_is_better
+    with pytest.raises(RequestError, match="unknown metric 'distance'"):
+        seed_rule("auto", None, 0.1, "distance")
 
 
 def test_seeds_that_are_given_have_no_rule_and_a_plan_of_copies_takes_none() -> None:

@@ -14,6 +14,8 @@ from scipy import stats
 
 from harness.ablation import rule, sequential
 from harness.errors import RequestError
+from reports.analysis.comparisons import compare_all
+from reports.analysis.verdicts import Kind
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "2026-11-26-seeds"
 
@@ -97,9 +99,12 @@ def test_at_the_first_look_the_rule_is_holms_over_scipys_t_tests() -> None:
 
 def test_an_interval_excludes_nil_if_and_only_if_the_arm_is_claimed_to_differ() -> None:
     rng = np.random.default_rng(2)
-    found = simulation.play(rng.standard_normal((400, 5, 30)) + rng.normal(0, 0.7, (400, 5, 1)), 0.3)
-    claimed = (found.kind == rule.ABOVE) | (found.kind == rule.BELOW)
+    found = simulation.play(rng.standard_normal((400, 5, 30)) + rng.normal(0, 0.7, (400, 5, 1)), 1.2)
+    claimed = found.p <= 0.05
     assert 0.2 < claimed.mean() < 0.8
+    helps_or_hurts = (found.kind == rule.ABOVE) | (found.kind == rule.BELOW)
+    assert (helps_or_hurts <= claimed).all()
+    assert set(found.kind[claimed & ~helps_or_hurts]) == {rule.EQUIVALENT}  # better or worse by less than the margin
     assert ((found.low > 0) | (found.high < 0)).tolist() == claimed.tolist()
     assert (found.high > found.high_alone - 1e-12).all()
 
@@ -113,6 +118,22 @@ def test_equivalence_is_two_one_sided_tests_over_all_looks() -> None:
         drawn[0], margin * np.sign(drawn.mean()), alternative="less" if drawn.mean() > 0 else "greater"
     )
     assert found.q[0] == pytest.approx(float(sequential.sequential_p(nearer.pvalue, 4, at, 1)))
+
+
+def test_a_small_sure_gain_is_equivalent_first_as_in_tables_and_stays_rejected() -> None:
+    rng = np.random.default_rng(12)
+    sure = 0.02 + 0.001 * rng.standard_normal(6)
+    drawn, at = np.stack([sure, rng.standard_normal(6)]), sequential.looks(6)
+    first = rule.look(rule.start((2,)), drawn[:, :4], at, 0.1, 0.05)
+    assert first.kind.tolist() == [rule.EQUIVALENT, rule.OPEN]
+    assert first.p[0] <= 0.05
+    table = compare_all(dict.fromkeys(range(4), 0.0), {"sure": dict(enumerate(sure[:4].tolist()))}, margin=0.1)
+    assert table[0].verdict.kind is Kind.EQUIVALENT
+    assert table[0].verdict.words.endswith("better by less")
+    # Its rejected difference leaves the other arm the whole level at the next look.
+    second = rule.look(first, drawn, at, 0.1, 0.05)
+    alone = float(sequential.sequential_p(stats.ttest_1samp(drawn[1], 0).pvalue, 6, at))
+    assert second.p[1] == pytest.approx(alone)
 
 
 def test_identical_runs_are_equivalent_and_a_constant_shift_is_undecided() -> None:

@@ -46,6 +46,24 @@ def test_verdicts_and_intervals_are_those_of_the_rule_and_not_of_a_fixed_number_
         assert len(found.differences) == one.seeds
 
 
+def test_the_rule_judges_the_metric_of_its_plan(tmp_path: Path) -> None:
+    """The stub's MSE is 400 (1 - SSIM), so by MSE, to be lowered, the same arms help and hurt at the same looks."""
+    rule = SeedRule(most=13, margin=2.0, metric="mse", higher_is_better=False)
+    runner = stub_runner(tmp_path, auto_plan(ARMS, rule=rule, metric="mse", margin=2.0))
+    runner.run()
+    main = analyse(read_store(Store(tmp_path))).groups[0]
+    for name, one in expected().items():
+        found = main.comparisons[name]
+        assert (found.verdict.kind.value, found.n) == (one.verdict, one.seeds)
+        assert found.mean == pytest.approx(-400 * one.difference)
+        assert (found.low, found.high) == pytest.approx((-400 * one.high, -400 * one.low))
+    helping = main.comparisons["attention"]
+    assert (helping.better, helping.worse) == (helping.n, 0)  # seeds with a lower MSE are the better ones
+    question = runner.question()
+    assert question is not None
+    assert (question.metric, question.higher_is_better, question.seed_rule["metric"]) == ("mse", False, "mse")
+
+
 def test_the_page_names_the_rule_the_look_and_the_interval_after_stopping(root: Path) -> None:
     store = Store(root)
     page = make_page(store, read_store(store), Variants())
