@@ -333,8 +333,8 @@ def _result(store: Store, record: Mapping[str, Any], result: Mapping[str, Any], 
 
 
 def _store(given: str | Path | None) -> Store:
-    from harness.runs.request import store_root
     from harness.store import Store as Opened
+    from harness.store import store_root
 
     return Opened(store_root(None if given is None else Path(given)))
 

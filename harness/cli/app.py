@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from harness.cli import (
     ablate,
@@ -36,11 +37,22 @@ from harness.errors import HarnessError, Interrupted, RequestError
 from harness.system import signals
 from harness.system.console import note
 
+
+class Commands(TyperGroup):
+    """The list of commands in plain text: importing what draws boxes takes longer than all the rest of `harness --help`."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help without rich; each command's own help has panels."""
+        self.rich_markup_mode = None
+        super().format_help(ctx, formatter)
+
+
 app = typer.Typer(
     name="harness",
+    cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 app.callback(invoke_without_command=True)(start.start)
 app.command()(run.run)

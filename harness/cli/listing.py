@@ -12,8 +12,8 @@ from harness.errors import HarnessError, RequestError
 from harness.notation import call_text
 from harness.presets import PRESETS, preset
 from harness.registry import Components, Plugins
-from harness.runs.request import run_command, store_root
-from harness.store import Store, validated
+from harness.runs.request import run_command
+from harness.store import Store, store_root, validated
 from harness.store.status import scan, standing
 from harness.tree import record_of, walk
 from harness.variant import Variants, describe

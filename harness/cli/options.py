@@ -125,7 +125,7 @@ class StoreOptions:
     @property
     def root(self) -> Path:
         """The store's folder. Raises RequestError when it is a file."""
-        from harness.runs.request import store_root
+        from harness.store import store_root
 
         return store_root(self.store)
 

@@ -11,7 +11,6 @@ import typer
 from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
 from harness.cli.printing import figure
 from harness.errors import HarnessError
-from harness.evaluation.conventions import frames_above_blank
 from harness.notation import flatten
 from harness.options import RunOptions, option
 from harness.system.console import emit, note, print_table, say
@@ -115,6 +114,8 @@ def print_result(record: dict[str, Any]) -> None:
 
 def describe_blank(record: dict[str, Any]) -> str:
     """Up to which frame the prediction is worth more than a blank one."""
+    from harness.evaluation.conventions import frames_above_blank
+
     until, horizon = frames_above_blank(record), len(record["metrics_per_frame"]["ssim"])
     if not until:
         return "not better than a blank frame by every metric, even at the first frame"

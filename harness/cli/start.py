@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import typer
 
 from harness.errors import HarnessError
-from harness.runs.request import store_root
-from harness.store import Folder, Store
-from harness.store.status import scan
 from harness.system.console import say
+
+if TYPE_CHECKING:
+    from harness.store import Store
 
 
 def start(context: typer.Context) -> None:
     """Ablation benchmarks for spatiotemporal prediction: which idea helps, by how much, at what cost, how surely."""
     if context.invoked_subcommand is None:
+        from harness.store import Store, store_root
+
         for line in lines(Store(store_root(None))):
             say(line)
 
 
 def unfinished_plans(store: Store) -> Iterator[str]:
     """The commands of plans with cells that are not finished; a record that cannot be read is doctor's."""
+    from harness.store import Folder
+
     plans = Folder(store.part("plans"))
     for path in sorted(plans.path.glob("*.json")):
         with suppress(HarnessError, LookupError, TypeError):
@@ -34,6 +39,8 @@ def unfinished_plans(store: Store) -> Iterator[str]:
 
 def lines(store: Store) -> Iterator[str]:
     """What there is, then commands, the most useful one first."""
+    from harness.store.status import scan
+
     runs = [one for one in scan(store) if not one.superseded]
     counts = Counter(one.status for one in runs)
     if not runs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -24,21 +23,9 @@ from harness.system.devices import resolve_precision
 from harness.training.start import RunStart
 from harness.variant import Variants
 
-DEFAULT_STORE = Path("artifacts")
 SEED = "training.seed"
 _BUDGET = frozenset(f"training.{name}" for name in BUDGETS)
 MAX_CONFIG_BYTES = 2**20
-
-
-def store_root(given: Path | None) -> Path:
-    """The store's folder: what was given, else HARNESS_STORE, else 'artifacts' here. It need not exist yet.
-
-    Raises RequestError when it is no folder.
-    """
-    root = given or Path(os.environ.get("HARNESS_STORE") or DEFAULT_STORE)
-    if root.exists() and not root.is_dir():
-        raise RequestError(f"the store {root} is a file, not a folder; choose another with --store or HARNESS_STORE")
-    return root
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, object]:

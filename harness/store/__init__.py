@@ -3,7 +3,7 @@
 from harness.store.formats import FORMAT, REDO, DamagedRecord, NewerFormat, validated
 from harness.store.identity import Cell, key_of
 from harness.store.records import Folder
-from harness.store.store import QUARANTINE, Run, Store, Training
+from harness.store.store import QUARANTINE, Run, Store, Training, store_root
 
 __all__ = [
     "FORMAT",
@@ -17,5 +17,6 @@ __all__ = [
     "Store",
     "Training",
     "key_of",
+    "store_root",
     "validated",
 ]

@@ -31,7 +31,19 @@ from harness.store.records import Folder
 from harness.system import files, locks
 
 QUARANTINE = "quarantine"
+DEFAULT_STORE = Path("artifacts")
 _KEY = re.compile(r"[0-9a-f]{16}(~[0-9]{1,6})?")
+
+
+def store_root(given: Path | None) -> Path:
+    """The store's folder: what was given, else HARNESS_STORE, else 'artifacts' here. It need not exist yet.
+
+    Raises RequestError when it is no folder.
+    """
+    root = given or Path(os.environ.get("HARNESS_STORE") or DEFAULT_STORE)
+    if root.exists() and not root.is_dir():
+        raise RequestError(f"the store {root} is a file, not a folder; choose another with --store or HARNESS_STORE")
+    return root
 
 
 class Run(Folder):

@@ -10,7 +10,8 @@ import pytest
 from harness.errors import RequestError
 from harness.notation import flatten
 from harness.presets import preset
-from harness.runs.request import Request, parse_settings, read_config, resolve, run_command, store_root
+from harness.runs.request import Request, parse_settings, read_config, resolve, run_command
+from harness.store import store_root
 from harness.variant import Variants
 
 VARIANTS = Variants(third_party=False)
