@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.cli.where import parse_where, resolve, short
 from harness.component import is_slot, limits_text
 from harness.errors import HarnessError, RequestError
 from harness.notation import call_text
 from harness.presets import PRESETS, preset
 from harness.registry import Components, Plugins
 from harness.runs.request import run_command
-from harness.store import Store, store_root, validated
-from harness.store.status import scan, standing
+from harness.store import Store, index, store_root, validated
+from harness.store.status import standing
 from harness.tree import record_of, walk
 from harness.variant import Variants, describe
 
@@ -92,23 +93,72 @@ def fields(components: Iterable[Row]) -> list[Row]:
     return rows
 
 
-def runs(store: Path | None) -> list[Row]:
-    """Every run, finished or not; what is damaged is listed with the reason."""
-    rows: list[Row] = []
-    for one in scan(Store(store_root(store))):
-        row: Row = {"run_id": one.run_id} | {key: one.record.get(key) for key in ("variant", "preset", "seed") if one.record}
-        row["status"] = "superseded" if one.superseded and one.result is not None else one.status
-        if one.status in ("failed", "damaged"):
-            row["reason"] = one.reason
-        try:
-            if one.result is not None:
-                metrics, training = one.result["metrics"], one.result["training"]
-                row |= {"ssim": metrics["ssim"], "mse": metrics["mse"], "params": one.result["params"]}
-                row["seconds"] = training["seconds"]
-        except (KeyError, TypeError):
-            row |= {"status": "damaged", "reason": f"run {one.run_id} holds records of another program"}
-        rows.append(row)
-    return rows
+PLAIN = ("run_id", "variant", "preset", "seed", "status", "reason", "ssim", "mse", "params", "seconds")
+"""Columns of `harness list runs` beside the settings that differ."""
+MOST_DIFFERENCES = 8
+"""Settings that a table shows of itself; --columns names others."""
+
+
+def runs(store: Path | None, where: str = "", columns: Sequence[str] = ()) -> list[Row]:
+    """Every run, finished or not; what is damaged is listed with the reason.
+
+    Args:
+        where: a condition that they meet (see `harness.cli.where`).
+        columns: what is shown of each beside its id: columns, metrics, settings. By default, `settings` holds those settings that
+            tell runs of one variant and preset apart.
+    """
+    found = [_flat(row) for row in index.rows(Store(store_root(store)))]
+    known: dict[str, None] = dict.fromkeys([*PLAIN, "steps"])
+    for row in found:
+        known.update(dict.fromkeys(row))
+    names = [resolve(one, known, "--columns") for one in columns]
+    if where:
+        meets = parse_where(where, known)
+        found = [row for row in found if meets(row)]
+    if names:
+        return [{"run_id": row["run_id"], **{name: row.get(name) for name in names}} for row in found]
+    differ = _differences(found)
+    return [
+        {name: row[name] for name in PLAIN if row.get(name) is not None}
+        | ({"settings": {path: row[path] for path in differ if path in row}} if differ else {})
+        for row in found
+    ]
+
+
+def _flat(row: index.Row) -> Row:
+    flat = {**row["settings"], **row["metrics"]}
+    if "~" in row["run_id"] and row["status"] == "finished":
+        flat["status"] = "superseded"
+    else:
+        flat["status"] = row["status"]
+    if flat["status"] in ("failed", "damaged"):
+        flat["reason"] = row["reason"]
+    return {name: row[name] for name in ("run_id", "variant", "preset", "seed", "params", "seconds", "steps")} | flat
+
+
+def _differences(rows: Iterable[Row]) -> list[str]:
+    """The settings in which runs of one variant and preset differ, but for the seed, which has a column."""
+    first: dict[tuple[object, object], Row] = {}
+    found: set[str] = set()
+    for row in rows:
+        start = first.setdefault((row["variant"], row["preset"]), row)
+        if start is not row:
+            found |= {path for path in row.keys() | start.keys() if "." in path and row.get(path) != start.get(path)}
+    return sorted(found - {"training.seed"})
+
+
+def table(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """The rows of `runs` for a table, with a column for each setting that differs, by the end of its path; those left out."""
+    paths = sorted({path for row in rows for path in row.get("settings", ())})
+    if not paths:
+        return list(rows), []
+    names = {path: short(path, [*paths, *PLAIN]) for path in paths[:MOST_DIFFERENCES]}
+    shown = [
+        {name: value for name, value in row.items() if name != "settings"}
+        | {name: call_text(row["settings"][path]) for path, name in names.items() if path in row["settings"]}
+        for row in rows
+    ]
+    return shown, paths[MOST_DIFFERENCES:]
 
 
 def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:

@@ -39,10 +39,10 @@ def unfinished_plans(store: Store) -> Iterator[str]:
 
 def lines(store: Store) -> Iterator[str]:
     """What there is, then commands, the most useful one first."""
-    from harness.store.status import scan
+    from harness.store import index
 
-    runs = [one for one in scan(store) if not one.superseded]
-    counts = Counter(one.status for one in runs)
+    runs = [one for one in index.rows(store) if "~" not in one["run_id"]]
+    counts = Counter(one["status"] for one in runs)
     if not runs:
         yield f"nothing in {store.root} yet"
         yield "  harness run --variant attention            train and test one variant"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,14 +43,24 @@ def scan(store: Store) -> Iterator[Standing]:
     """Every run that has a folder, then those whose training alone has begun, each in the order of their names."""
     seen: set[str] = set()
     for run in store.runs():
-        try:
-            found = standing(store, run)
-        except HarnessError as error:
-            found = Standing(where=run.run_id, status="damaged", reason=str(error))
+        found = of_run(store, run)
         seen.add(run.run_id)
         if found.status == "finished" and not found.superseded:  # its training may be recorded under another run's id
             seen.add(str(found.record.get("training_key")))
         yield found
+    yield from begun(store, seen)
+
+
+def of_run(store: Store, run: Run) -> Standing:
+    """Where a run with a folder stands; a damaged one with the reason."""
+    try:
+        return standing(store, run)
+    except HarnessError as error:
+        return Standing(where=run.run_id, status="damaged", reason=str(error))
+
+
+def begun(store: Store, seen: Container[str]) -> Iterator[Standing]:
+    """The runs whose training alone has begun. `seen` are ids of runs that have a folder, and keys of their trainings."""
     for training in store.trainings():
         name = training.path.name
         if name in seen or "~" in name:

@@ -11,8 +11,8 @@ from harness.system.secrets import redact
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that act on a terminal, or on the order of others, instead of being seen: other people's names may hold them."""
-_WIDEST = 1_000_000
-"""Characters of a table's line where stdout is no terminal."""
+_MANY = 500
+"""Rows up to which a table is fitted to a terminal's width: that takes a millisecond a row."""
 
 
 def visible(text: str) -> str:
@@ -48,21 +48,41 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     On a terminal it fits the width; elsewhere it has plain columns without lines or colours, one line a row, which paste well.
     """
+    terminal = sys.stdout.isatty() and len(rows) <= _MANY
+    rows = [[visible(cell).replace("\n", "\\n").replace("\t", " ") for cell in row] for row in rows]
+    columns = [[row[index] for row in rows] for index in range(len(header))]
+    right = [any(column) and all(map(_FIGURE.fullmatch, filter(None, column))) for column in columns]
+    if not terminal:
+        _print_plain(list(map(visible, header)), rows, columns, right)
+        return
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    terminal = sys.stdout.isatty()
-    table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, padding=(0, 2, 0, 0))
-    rows = [[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]
-    for index, name in enumerate(header):
-        column = [row[index] for row in rows if row[index]]
-        figures = bool(column) and all(map(_FIGURE.fullmatch, column))
-        table.add_column(Text(visible(name)), justify="right" if figures else "left", no_wrap=not terminal)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, figures in zip(header, right, strict=True):
+        table.add_column(Text(visible(name)), justify="right" if figures else "left")
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console(file=sys.stdout, force_terminal=terminal, width=None if terminal else _WIDEST)
+    console = Console(file=sys.stdout, force_terminal=True)
     with console.capture() as drawn:
         console.print(table)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines() if line.strip()))
+
+
+def _print_plain(
+    header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[Sequence[str]], right: Sequence[bool]
+) -> None:
+    from rich.cells import cell_len
+
+    def width(text: str) -> int:
+        return len(text) if text.isascii() else cell_len(text)
+
+    widths = [max(map(width, (name, *column))) for name, column in zip(header, columns, strict=True)]
+    for row in (header, *rows):
+        padded = [
+            " " * (wide - width(cell)) + cell if figures else cell + " " * (wide - width(cell))
+            for cell, wide, figures in zip(row, widths, right, strict=True)
+        ]
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
