@@ -73,6 +73,14 @@ def run(
             print_result(outcome.result | record)
 
 
+BASELINE_WORDS = {
+    "flow": "optical flow",
+    "climatology": "climatology",
+    "repeat_last": "repeat last frame",
+    "blank": "blank frame",
+}
+
+
 def print_dry_run(record: dict[str, Any]) -> None:
     """What would run: its cost and every setting."""
     say(f"{record['variant']} · preset {record['preset']} · seed {record['seed']} · run {record['run_id']}")
@@ -89,14 +97,12 @@ def print_settings(experiment: dict[str, Any]) -> None:
 def print_result(record: dict[str, Any]) -> None:
     """A run's metrics beside the baselines, and its cost."""
     training = record["training"]
-    rows = [
-        (record["variant"], record["metrics"]),
-        ("repeat last frame", record["baselines"]["repeat_last"]),
-        ("blank frame", record["baselines"]["blank"]),
-    ]
+    baselines = record["baselines"]
+    rows = [(record["variant"], record["metrics"])]
+    rows += [(words, baselines[name]) for name, words in BASELINE_WORDS.items() if name in baselines]
     names = list(record["metrics"])
     coarse = ("mse", "mae", "psnr")
-    cells = [[label, *(figure(metrics[name], 2 if name in coarse else 3) for name in names)] for label, metrics in rows]
+    cells = [[label, *(figure(metrics.get(name), 2 if name in coarse else 3) for name in names)] for label, metrics in rows]
     print_table(["test", *names], cells)
     say(describe_blank(record))
     if "predictions" in record:

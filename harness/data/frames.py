@@ -139,6 +139,10 @@ class FrameFile:
         found = array.read(*(parts.get(letter, slice(None)) for letter in self.layout.letters))
         return np.asarray(self._ordered(found)[0])
 
+    def array_of(self, recording: int) -> Array:
+        """The array that a recording lies in."""
+        return self._places[recording][0]
+
     @cached_property
     def _places(self) -> list[tuple[Array, int]]:
         return [(one, index) for one in self.arrays for index in range(self.layout.size(one.shape, "N"))]

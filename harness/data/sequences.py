@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.component import CONTENT, EVALUATION, Component, setting, slot_field
+from harness.data.climatology import Climatology
 from harness.data.draws import generator
 from harness.data.frames import FrameFile, open_frames
 from harness.data.source import Source
@@ -234,6 +235,24 @@ class _Content:
         limited = self.limited
         found = means(self.file, self._training, limited.scaling) if limited.masked else ()
         return Values(**vars(limited) | {"means": found})
+
+    @cached_property
+    def _climatology(self) -> Climatology:
+        return Climatology(self.file, self._training, self.values)
+
+    def expected(self, start: int, stop: int, device: torch.device | str) -> torch.Tensor:
+        """What the training part alone expects of the frames to be predicted of test sequences start..stop - 1."""
+        import torch
+
+        shown, total, windows = self.data.input_frames, self.data.total_frames, self.test.windows
+        return torch.stack(
+            [
+                self._climatology.expected(self.test_file, number, np.arange(first + shown, first + total), device)
+                for number, first in zip(
+                    windows.recordings[start:stop].tolist(), windows.starts[start:stop].tolist(), strict=True
+                )
+            ]
+        )
 
     def check_unchanged(self) -> None:
         """Raises HarnessError when a file changed since it was opened."""

@@ -137,6 +137,19 @@ class Source:
         """The test sequences, in the same manner."""
         return _batches(self._test, batch_size, device)
 
+    def climatology(self, batch_size: int, device: torch.device | str) -> Iterator[torch.Tensor]:
+        """For each test sequence of a file, in order: what the training part expects of the frames to be predicted, then those
+        frames, (batch_size, 2 horizon, C, H, W). Nothing for generated sequences. See `harness.data.climatology`."""
+        if self.content is None:
+            return
+        import torch
+
+        start = 0
+        for frames in self.test(batch_size, device):
+            expected = self.content.expected(start, start + len(frames), device)
+            yield torch.cat((expected, frames[:, self.data.input_frames :]), dim=1)
+            start += len(frames)
+
     def test_digest(self) -> str:
         """The name of the test set: a SHA-256 of its type, its shape (N, T, C, H, W) and its frames in order.
 
@@ -183,6 +196,10 @@ class Content(Protocol):
     @property
     def text(self) -> str:
         """What was understood, to be printed."""
+        ...
+
+    def expected(self, start: int, stop: int, device: torch.device | str) -> torch.Tensor:
+        """What the training part alone expects of the frames to be predicted of test sequences start..stop - 1."""
         ...
 
     def check_unchanged(self) -> None:

@@ -9,10 +9,12 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.formats import Array
 from harness.data.frames import FrameFile
 from harness.errors import RequestError
 
@@ -56,15 +58,41 @@ def segments(file: FrameFile) -> list[list[Segment]]:
     found: list[list[Segment]] = []
     for array in file.arrays:
         count, frames = file.layout.size(array.shape, "N"), file.layout.size(array.shape, "T")
-        cuts = [0, *_gaps(array.coordinates, array.dims, file), frames]
+        cuts = [0, *_gaps(array, file), frames]
         for _ in range(count):
             found.append([(len(found), start, stop) for start, stop in itertools.pairwise(cuts)])
     return found
 
 
-def _gaps(coordinates: object, dims: Sequence[str], file: FrameFile) -> list[int]:
-    name = dict(zip(file.layout.letters, dims, strict=False)).get("T", "")
-    times = coordinates.get(name) if isinstance(coordinates, dict) else None
+@dataclass(frozen=True, eq=False)
+class Calendar:
+    """When frames are: hours since some moment, month 0..11 and hour of the day 0..23, each (T,)."""
+
+    hours: NDArray[np.float64]
+    month: NDArray[np.int64]
+    hour: NDArray[np.int64]
+
+
+def calendar(file: FrameFile, recording: int) -> Calendar | None:
+    """The dates of a recording's frames; None where the file has none."""
+    times = _times(file.array_of(recording), file)
+    if times is None or times.dtype.kind not in "MO" or not len(times):
+        return None
+    if times.dtype.kind == "O":  # calendars of models: cftime
+        since = np.array([(one - times[0]).total_seconds() / 3600 for one in times])
+        return Calendar(since, np.array([one.month - 1 for one in times]), np.array([one.hour for one in times]))
+    seconds = times.astype("datetime64[s]").astype(np.int64)
+    return Calendar(seconds / 3600, times.astype("datetime64[M]").astype(np.int64) % 12, seconds // 3600 % 24)
+
+
+def _times(array: Array, file: FrameFile) -> NDArray[Any] | None:
+    """The coordinate along the axis of time."""
+    name = dict(zip(file.layout.letters, array.dims, strict=False)).get("T", "")
+    return array.coordinates.get(name)
+
+
+def _gaps(array: Array, file: FrameFile) -> list[int]:
+    times = _times(array, file)
     if times is None or len(times) < 3:
         return []
     if times.dtype.kind == "O":  # calendars of models: cftime

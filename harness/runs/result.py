@@ -8,10 +8,9 @@ from typing import Any
 import torch
 
 from harness.data.source import Source
-from harness.evaluation.baselines import BASELINES
+from harness.evaluation.baselines import evaluate_beside_baselines
 from harness.evaluation.conventions import CONVENTIONS, HEADLINE, describe_metrics, outdated_metrics
 from harness.evaluation.cost import flops_per_sequence, frames_per_second
-from harness.evaluation.evaluate import evaluate
 from harness.evaluation.metrics import BUILT_IN
 from harness.evaluation.metrics.in_unit import unit_metrics
 from harness.evaluation.micro_batches import MicroBatcher
@@ -47,17 +46,17 @@ def evaluate_cell(
     model = use_reference(load_model(experiment, source.shape, training.check(summary), device), options.reference)
     network = graphed(model, device, not (options.no_graphs or options.deterministic), context.note)
     metrics = (*BUILT_IN, *experiment.metrics, *unit_metrics(source.values))
-    scores = evaluate(
-        {"model": network, **BASELINES},
-        source.test(size, device),
+    scores = evaluate_beside_baselines(
+        network,
+        source,
         metrics,
-        shown=experiment.data.input_frames,
-        horizon=experiment.data.horizon,
+        size=size,
+        device=device,
+        micro_batches=micro_batches,
         views=experiment.inference.views,
         precision=experiment.training.precision,
-        micro_batches=micro_batches,
-        missing=source.missing,
     )
+    baselines = [name for name in scores if name != "model"]
     batch = next(iter(source.test(size, device)))
     batch = batch if source.fill is None else source.fill(batch)
     # Of as many sequences at once as were tested; when that is too much, of fewer.
@@ -74,8 +73,8 @@ def evaluate_cell(
         "flops_per_sequence": flops_per_sequence(model, experiment, source.shape),
         "metrics": scores["model"].overall(),
         "metrics_per_frame": scores["model"].per_frame(),
-        "baselines": {name: scores[name].overall() for name in BASELINES},
-        "baselines_per_frame": {name: scores[name].per_frame() for name in BASELINES},
+        "baselines": {name: scores[name].overall() for name in baselines},
+        "baselines_per_frame": {name: scores[name].per_frame() for name in baselines},
         "training": {key: value for key, value in summary.items() if key not in ("memory", "checkpoint")},
         "inference": {
             "frames_per_second": speed,
@@ -112,5 +111,5 @@ def keep_metrics(earlier: Mapping[str, Any], result: dict[str, Any]) -> None:
         for field in ("metrics", "metrics_per_frame"):
             result[field][name] = earlier[field][name]
         for field in ("baselines", "baselines_per_frame"):
-            for baseline in result[field]:
+            for baseline in result[field].keys() & earlier[field].keys():
                 result[field][baseline][name] = earlier[field][baseline][name]

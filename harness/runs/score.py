@@ -21,9 +21,8 @@ from harness import REVISIONS
 from harness.data.frames import open_frames
 from harness.data.source import Source
 from harness.errors import HarnessError, RequestError
-from harness.evaluation.baselines import BASELINES
+from harness.evaluation.baselines import evaluate_beside_baselines
 from harness.evaluation.conventions import CONVENTIONS, HEADLINE, describe_metrics
-from harness.evaluation.evaluate import evaluate
 from harness.evaluation.metrics import BUILT_IN
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.evaluation.views import Predictor
@@ -216,17 +215,12 @@ def score(made: Made, cell: Cell, source: Source, store: Store, device: str) -> 
     torch.manual_seed(made.seed)
     size = min(experiment.training.batch_size, source.test_sequences)
     try:
-        scores = evaluate(
-            {"model": checked, **BASELINES},
-            source.test(size, device),
-            metrics,
-            shown=data.input_frames,
-            horizon=data.horizon,
-            micro_batches=MicroBatcher(size),
-            missing=source.missing,
+        scores = evaluate_beside_baselines(
+            checked, source, metrics, size=size, device=device, micro_batches=MicroBatcher(size)
         )
     except RuntimeError as error:
         raise HarnessError(f"{made.origin} cannot be tested: {_line(error)}") from error
+    baselines = [name for name in scores if name != "model"]
     digest, test = checked.hashed.hexdigest(), source.test_digest()
     key = key_of({"predictions": digest})
     frames = [data.input_frames, data.horizon]
@@ -253,8 +247,8 @@ def score(made: Made, cell: Cell, source: Source, store: Store, device: str) -> 
         "flops_per_sequence": None,
         "metrics": scores["model"].overall(),
         "metrics_per_frame": scores["model"].per_frame(),
-        "baselines": {name: scores[name].overall() for name in BASELINES},
-        "baselines_per_frame": {name: scores[name].per_frame() for name in BASELINES},
+        "baselines": {name: scores[name].overall() for name in baselines},
+        "baselines_per_frame": {name: scores[name].per_frame() for name in baselines},
         "training": dict.fromkeys(_UNKNOWN),
         "inference": {"frames_per_second": None},
         "memory": {},

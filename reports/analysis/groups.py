@@ -16,7 +16,7 @@ from harness.ablation.plan import REFERENCE
 from harness.evaluation.conventions import HEADLINE
 from reports.analysis import families, settings
 from reports.analysis.comparisons import MARGIN, Comparison, Estimate, compare_all, estimate
-from reports.analysis.records import MetricInfo, PlanRecord, RunRecord
+from reports.analysis.records import BASELINES, MetricInfo, PlanRecord, RunRecord
 from reports.analysis.settings import FILES, SEED
 from reports.analysis.words import compact, distinct, number, shorten
 
@@ -171,8 +171,13 @@ class Group:
         full = self.reference is not None and bool(self.others)
         return not full, -sum(len(method.runs) for method in self.methods), -len(self.methods), compact(self.context)
 
+    @property
+    def baselines(self) -> dict[str, str]:
+        """The baselines that this group was tested beside, and what they are called."""
+        return {name: words for name, words in BASELINES.items() if name in self.first.baselines}
+
     def baseline(self, name: str) -> dict[str, float]:
-        """The metrics of 'blank' or 'repeat_last' on this group's test set."""
+        """The metrics of a baseline on this group's test set."""
         return self.first.baselines[name]
 
     def compared(self) -> Group:

@@ -23,7 +23,7 @@ from harness.evaluation.conventions import METRICS
 from harness.store import DamagedRecord, Folder, Run, Store, Training
 from harness.store.status import Standing, scan
 from reports.analysis import records
-from reports.analysis.records import BASELINES, MetricInfo, PlannedCell, PlanRecord, Records, RunRecord, Trouble
+from reports.analysis.records import BASELINES, REQUIRED, MetricInfo, PlannedCell, PlanRecord, Records, RunRecord, Trouble
 from reports.analysis.words import real
 
 DATA_FILE = "data.json"
@@ -220,13 +220,14 @@ def _run_from_document(run: _Fields) -> RunRecord:
 def _common(made: _Fields, result: _Fields, per_frame: str) -> dict[str, Any]:
     """What a store's records and a report's data have in the same shape."""
     baselines, by_frame = result.part("baselines"), result.part("baselines_per_frame")
+    there = [name for name in BASELINES if name in REQUIRED or name in baselines.body]
     return {
         "seed": made.get("seed", int),
         "changes": tuple(str(path) for path in made.get("changes", list)),
         "metrics": result.part("metrics").numbers(),
         "per_frame": result.part(per_frame).series(),
-        "baselines": {name: baselines.part(name).numbers() for name in BASELINES},
-        "baselines_per_frame": {name: by_frame.part(name).series() for name in BASELINES},
+        "baselines": {name: baselines.part(name).numbers() for name in there},
+        "baselines_per_frame": {name: by_frame.part(name).series() for name in there},
     }
 
 

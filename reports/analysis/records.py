@@ -12,8 +12,14 @@ from harness.store import DamagedRecord
 
 FORMAT = 1
 KIND = "ablation-harness report data"
-BASELINES = {"blank": "blank frame", "repeat_last": "repeat last frame"}
-"""The predictions without a network that every run is tested beside, and what they are called."""
+BASELINES = {
+    "blank": "blank frame",
+    "repeat_last": "repeat last frame",
+    "climatology": "climatology",
+    "flow": "optical flow",
+}
+"""The predictions without a network that a run is tested beside, and what they are called; all runs have the first two."""
+REQUIRED = ("blank", "repeat_last")
 
 
 @dataclass(frozen=True, kw_only=True)

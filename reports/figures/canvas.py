@@ -24,6 +24,7 @@ MOST_LINES = 7
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)))
 GREY = "0.45"
+BASELINE_DASHES = (":", "-.", (0, (4, 1, 1, 1, 1, 1)), (0, (1, 3)))
 COLUMN = 3.4
 """Every plot is this wide, inches: a column of a paper, and the screen of a phone. Panels stand below each other."""
 SHORT = 22

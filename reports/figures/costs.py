@@ -12,10 +12,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports.analysis.comparisons import Estimate
 from reports.analysis.groups import Group
-from reports.analysis.records import BASELINES
 from reports.analysis.words import label
 from reports.figures import canvas
-from reports.figures.canvas import GREY, Style, styles
+from reports.figures.canvas import BASELINE_DASHES, GREY, Style, styles
 from reports.page import Figure
 
 MOST_PANELS = 3
@@ -98,7 +97,7 @@ def _baseline_lines(panels: Sequence[Axes], group: Group, values: Sequence[float
     low, high = min(values), max(values)
     reach = max(high - low, 0.02) * 1.5
     hidden = []
-    for (key, words), dash in zip(BASELINES.items(), (":", "-."), strict=True):
+    for (key, words), dash in zip(group.baselines.items(), BASELINE_DASHES, strict=False):
         ssim = group.baseline(key).get("ssim", math.nan)
         if not math.isfinite(ssim):
             continue

@@ -12,10 +12,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from harness.evaluation.conventions import METRICS
 from reports.analysis.groups import Group, Method
-from reports.analysis.records import BASELINES
 from reports.analysis.words import label
 from reports.figures import canvas
-from reports.figures.canvas import GREY, Style, chosen, styles
+from reports.figures.canvas import BASELINE_DASHES, GREY, Style, chosen, styles
 from reports.page import Figure
 
 Curves = Mapping[str, Mapping[int, Mapping[int, tuple[float, float]]]]
@@ -46,7 +45,7 @@ def by_frame(group: Group, metric: str = "ssim") -> Figure | None:
             common = sorted(set(values) & set(base or {}))
             if base is not None and common and method is not reference:
                 _line(panels[1], frames, np.array([values[seed] - base[seed] for seed in common]), style, "")
-        for (key, title), dash in zip(BASELINES.items(), (":", "-."), strict=True):
+        for (key, title), dash in zip(group.baselines.items(), BASELINE_DASHES, strict=False):
             row = methods[0].first.baselines_per_frame[key].get(metric, ())
             if len(row) == horizon:
                 panels[0].plot(frames, row, color=GREY, linestyle=dash, linewidth=1.2, label=title)

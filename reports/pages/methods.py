@@ -12,7 +12,7 @@ from reports import cells
 from reports.analysis.comparisons import Comparison, Estimate
 from reports.analysis.groups import Group, Method, difference_title
 from reports.analysis.power import MINIMUM_SEEDS
-from reports.analysis.records import BASELINES, MetricInfo, RunRecord
+from reports.analysis.records import MetricInfo, RunRecord
 from reports.analysis.settings import loss_kind
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import counted, shorten
@@ -122,7 +122,7 @@ def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
             "SSIM, mean": cells.figure(group.baseline(key).get("ssim"), 4),
             "verdict": Value("baseline"),
         }
-        for key, title_ in BASELINES.items()
+        for key, title_ in group.baselines.items()
     ]
     notes = [
         f"Test SSIM ({METRICS['ssim'].convention}). Baselines have no training and no seeds. "
@@ -141,7 +141,7 @@ def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
 def metrics(group: Group, id_: str, title: str) -> Table:
     """Every metric of every method: mean over seeds and interval."""
     columns = [METHOD]
-    baselines = {key: {"method": Value(words_)} for key, words_ in BASELINES.items()}
+    baselines = {key: {"method": Value(words_)} for key, words_ in group.baselines.items()}
     for info in _infos(group):
         mean, spread = _metric(info)
         columns += [mean, spread]

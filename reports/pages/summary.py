@@ -74,6 +74,9 @@ def _gain(comparison: Comparison) -> str:
 def _reference_sentence(group: Group) -> str:
     blank, repeat = (_plain(group.baseline(name).get("ssim", math.nan)) for name in ("blank", "repeat_last"))
     baselines = f"a blank frame scores {blank}, the last frame repeated {repeat}"
+    for name, words in group.baselines.items():
+        if name not in ("blank", "repeat_last"):
+            baselines += f", {words} {_plain(group.baseline(name).get('ssim', math.nan))}"
     if group.reference is None:
         return f"There is no finished run of {REFERENCE} with these settings, so nothing can be compared; {baselines}."
     estimate = group.reference.estimate()

@@ -33,6 +33,8 @@ def _open(xarray: Any, path: Path, variable: str, files: tuple[Path, ...], **opt
             warnings.simplefilter("ignore")
             data = xarray.open_dataset(path, cache=False, **options)
     except Exception as error:  # every engine has its own
+        if "cftime" in str(error):  # a model's calendar, of 360 days a year for example
+            extra("cftime", "netcdf", path)
         raise RequestError(
             f"{path} cannot be opened ({' '.join(str(error).split())[:160]}); copy or make it again"
         ) from None
