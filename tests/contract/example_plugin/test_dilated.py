@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import torch
 from harness_dilated import VARIANT, network, slots
 
@@ -22,6 +25,7 @@ from harness.testing import (
     OptimizerContract,
     ScheduleContract,
     SkipContract,
+    StartContract,
     VariantContract,
 )
 
@@ -85,6 +89,17 @@ class TestAverage(AverageContract):
 class TestFeeding(FeedingContract):
     component = slots.AlwaysTruth()
     settings = {"architecture": "predrnn(layers=2, hidden=4, kernel=3, patch=2)"}  # noqa: RUF012
+
+
+def _weights() -> Path:
+    """A file of weights of preset tiny's network."""
+    path = Path(tempfile.mkdtemp()) / "weights.pt"
+    torch.save(build_model(preset("tiny").architecture, SHAPE, seed=9).state_dict(), path)
+    return path
+
+
+class TestStart(StartContract):
+    component = slots.ScaledStart(path=_weights())
 
 
 class TestMetric(MetricContract):
