@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.library import ablate as ablate
     from harness.library import compare as compare
     from harness.library import export as export
+    from harness.library import judge as judge
     from harness.library import open_store as open_store
     from harness.library import report as report
     from harness.library import run as run
@@ -42,7 +43,7 @@ REVISIONS = {"training": 2, "prediction": 1}
 
 _PLACES = {
     **dict.fromkeys(("Component", "Shape", "setting", "slot_field"), "component"),
-    **dict.fromkeys(("ablate", "compare", "export", "open_store", "report", "run", "score", "study"), "library"),
+    **dict.fromkeys(("ablate", "compare", "export", "judge", "open_store", "report", "run", "score", "study"), "library"),
     **dict.fromkeys(("Result", "Results", "Tuned"), "results"),
     "Experiment": "experiment",
     "Variant": "variant",

@@ -20,8 +20,10 @@ from harness.results import Result, Results, Tuned
 from harness.variant import Variant, Variants
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from harness.executors.protocol import Executors
-    from harness.reports import Difference
+    from harness.reports import Difference, Judgement
     from harness.runs.request import Request
     from harness.store import Store
     from harness.system.progress import Progress
@@ -288,6 +290,52 @@ def compare(a: str | Path, b: str | Path, *, margin: float | None = None, name: 
     if chosen.compare is None:
         raise RequestError(f"report {name!r} cannot compare; choose another with name")
     return chosen.compare(Path(a), Path(b), Variants(), **chosen.options(chosen.compare, margin=margin))
+
+
+def judge(
+    results: str | Path | pd.DataFrame,
+    *,
+    arm: str | None = None,
+    seed: str | None = None,
+    metrics: str | Sequence[str] = (),
+    higher_is_better: bool | None = None,
+    reference: str | None = None,
+    margin: float | None = None,
+    costs: str | Sequence[str] = (),
+    out: str | Path | None = None,
+    name: str = "ablation",
+) -> Judgement:
+    """Verdicts over a table that others made; `harness judge`. `.document["comparisons"]` has a row for each arm.
+
+    Args:
+        results: a file (CSV, Parquet, JSON lines), or a data frame, such as `mlflow.search_runs()`.
+        arm, seed: columns. What is not named is guessed from the columns' names; `.notes` say how.
+        metrics: columns to judge by; the first decides, the others are secondary.
+        higher_is_better: the direction of the first metric.
+        reference: the arm that the others are compared with.
+        margin: the smallest difference of interest, in the first metric's unit.
+        costs: columns that are shown as ratios to the reference's.
+        out: a folder to write the page to; without it nothing is written.
+    """
+    from harness.registry import Plugins
+    from harness.reports import Report
+
+    chosen: Report = Plugins("harness.reports", Report).get(name)
+    if chosen.judge is None:
+        raise RequestError(f"report {name!r} cannot judge; choose another with name")
+    judged = chosen.judge(
+        Path(results) if isinstance(results, str) else results,
+        arm=arm,
+        seed=seed,
+        metrics=(metrics,) if isinstance(metrics, str) else tuple(metrics),
+        higher_is_better=higher_is_better,
+        reference=reference,
+        costs=(costs,) if isinstance(costs, str) else tuple(costs),
+        **chosen.options(chosen.judge, margin=margin),
+    )
+    if out is not None:
+        judged.write(Path(out), False)
+    return judged
 
 
 def open_store(

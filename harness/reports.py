@@ -44,8 +44,8 @@ class Report:
     """A report: `build(store, variants, out)` writes its files into the folder `out` and returns their paths.
 
     `compare(a, b, variants)` sets two folders side by side, each a store or what `build` wrote, and returns a `Difference`; it
-    raises RequestError when nothing in them is comparable. `judge(path, arm=, seed=, metrics=, ...)` judges a table that others
-    made and returns a `Judgement`. All may take options by keyword, such as `margin`: see `options`.
+    raises RequestError when nothing in them is comparable. `judge(given, arm=, seed=, metrics=, ...)` judges a table that others
+    made (a file, or a data frame) and returns a `Judgement`. All may take options by keyword, such as `margin`: see `options`.
     """
 
     name: str

@@ -62,7 +62,7 @@ def test_every_public_name_is_there_and_others_are_answered_with_them() -> None:
 
 
 def test_the_words_are_plain_functions_and_no_module_has_their_name(store: Path, tmp_path: Path) -> None:
-    for name in ("run", "ablate", "study", "report", "compare", "open_store", "score", "export"):
+    for name in ("run", "ablate", "study", "report", "compare", "open_store", "score", "export", "judge"):
         assert inspect.isfunction(getattr(harness, name))
         assert importlib.util.find_spec(f"harness.{name}") is None
     page = harness.report(store, tmp_path / "report")

@@ -64,15 +64,15 @@ class Runs:
         return found
 
 
-def read_runs(path: Path, asked: Asked) -> Runs:
-    """The runs of a file. Raises RequestError where it cannot be read, or its columns cannot be told apart."""
-    frame, notes = tables.read(path)
-    return _Reader(path, frame, asked, notes).runs()
+def read_runs(given: Path | pd.DataFrame, asked: Asked) -> Runs:
+    """The runs of a file or data frame. Raises RequestError where it cannot be read, or its columns cannot be told apart."""
+    frame, notes = tables.read(given)
+    return _Reader(tables.name_of(given), frame, asked, notes).runs()
 
 
 @dataclass
 class _Reader:
-    path: Path
+    path: str
     frame: pd.DataFrame
     asked: Asked
     notes: list[str]

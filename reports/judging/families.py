@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.errors import RequestError
+from harness.experiment import canonical_json
 from reports.analysis.comparisons import MARGIN, Comparison, Estimate, as_float, estimate, regression, settle
 from reports.analysis.comparisons import compare_unpaired as unpaired
 from reports.judging.columns import Runs
@@ -23,6 +26,7 @@ class Judged:
     metric: str
     higher_is_better: bool
     margin: float
+    margin_from: str
     comparisons: tuple[Comparison, ...]
 
 
@@ -30,24 +34,47 @@ def compared(runs: Runs, metric: str, margin: float | None) -> Judged:
     """All arms against the reference by one metric, in one Holm family. Failed arms stay in it."""
     values = runs.values(metric)
     base, better = values[runs.reference], runs.higher_is_better[metric]
-    used = _margin(metric, base, runs.reference) if margin is None else margin
+    used, source = _margin(metric, base, runs.reference) if margin is None else (margin, "given")
     test = regression if runs.paired else unpaired  # paired where seeds are common
     drafts = [test(base, values[arm], name=arm, margin=used, alpha=ALPHA, higher_is_better=better) for arm in runs.arms[1:]]
-    return Judged(metric, better, used, tuple(settle(drafts, ALPHA, better)))
+    return Judged(metric, better, used, source, tuple(settle(drafts, ALPHA, better)))
 
 
-def _margin(metric: str, base: Mapping[int, float], reference: str) -> float:
+def plan(runs: Runs, judged: Sequence[Judged]) -> dict[str, Any]:
+    """What the verdicts answer, with its digest. No result is in it but a margin that was derived from the reference's mean."""
+    first, *others = judged
+    arms = runs.arms[1:]
+    way = "higher" if first.higher_is_better else "lower"
+    asked = {
+        "question": f"Which of {', '.join(arms)} makes {first.metric} ({way} is better) better than {runs.reference} by "
+        f"{first.margin:g}?",
+        "contrasts": [{"name": arm, "treated": arm, "reference": runs.reference} for arm in arms],
+        "metric": first.metric,
+        "higher_is_better": first.higher_is_better,
+        "margin": first.margin,
+        "margin_from": first.margin_from,
+        "secondary": [one.metric for one in others],
+        "seeds": int(runs.frame["seed"].nunique()),
+        "alpha": ALPHA,
+        "adjustment": "Holm",
+        "test": "paired t over seeds" if runs.paired else "Welch's t",
+    }
+    return asked | {"digest": hashlib.sha256(canonical_json(asked).encode()).hexdigest()[:16]}
+
+
+def _margin(metric: str, base: Mapping[int, float], reference: str) -> tuple[float, str]:
+    """The default margin, and what it rests on."""
     mean = estimate(base).mean
     if mean is None:
         raise RequestError(f"{reference!r} has no finite {metric!r} in any run, so nothing can be compared with it")
     if "ssim" in metric.lower():
-        return MARGIN
+        return MARGIN, "default for SSIM"
     share = float(f"{abs(mean) * SHARE:.2g}")
     if not share > 0:
         raise RequestError(
             f"the mean {metric!r} of {reference!r} is 0, so no margin can be derived from it; name one with --margin"
         )
-    return share
+    return share, f"default: {SHARE:.0%} of the reference's mean"
 
 
 def cost_ratios(runs: Runs, cost: str) -> dict[str, Estimate]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.reports import Judgement
 from reports import cells
 from reports.analysis.comparisons import Comparison, Estimate, check
 from reports.analysis.words import counted, listed, shorten
 from reports.judging.columns import Asked, Runs, read_runs
-from reports.judging.families import ALPHA, Judged, compared, cost_ratios
+from reports.judging.families import ALPHA, Judged, compared, cost_ratios, plan
+from reports.judging.tables import name_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def judge(
-    path: Path,
+    given: Path | pd.DataFrame,
     *,
     arm: str | None = None,
     seed: str | None = None,
@@ -29,7 +33,7 @@ def judge(
     """Judges the arms of a table of results against one of them.
 
     Args:
-        path: CSV, Parquet or JSON lines; see `tables.read` for the shapes.
+        given: a data frame, or a file: CSV, Parquet or JSON lines; see `tables.read` for the shapes.
         arm: the column that names what is compared; several with commas between. Guessed from its name otherwise, as are the
             seed, the metric, its direction and the reference; the answer says what was guessed.
         seed: the column that pairs runs of different arms.
@@ -45,20 +49,20 @@ def judge(
     if margin is not None:
         check(margin)
     asked = Asked(arm=arm, seed=seed, metrics=metrics, higher_is_better=higher_is_better, reference=reference, costs=costs)
-    runs = read_runs(path, asked)
+    runs = read_runs(given, asked)
     judged = [compared(runs, name, margin if index == 0 else None) for index, name in enumerate(runs.metrics)]
     ratios = {cost: cost_ratios(runs, cost) for cost in runs.costs}
-
-    notes = tuple(_notes(runs, judged[0], margin))
+    asks = plan(runs, judged)
+    notes = tuple(_notes(runs, judged[0]))
 
     def write(out: Path, pdf: bool = False) -> list[Path]:
         from reports.judging.page import make_page
         from reports.pages.folder import write as write_page
 
-        return write_page(make_page(path, runs, judged, ratios, notes), out, pdf=pdf)
+        return write_page(make_page(given, runs, judged, ratios, asks, notes), out, pdf=pdf)
 
     return Judgement(
-        document=_document(path, runs, judged, ratios),
+        document=_document(name_of(given), runs, judged, ratios) | {"plan": asks},
         lines=tuple(_lines(runs, judged, ratios)),
         notes=notes,
         write=write,
@@ -66,7 +70,7 @@ def judge(
 
 
 def _document(
-    path: Path, runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Estimate]]
+    name: str, runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Estimate]]
 ) -> dict[str, Any]:
     first, *others = judged
     rows = [
@@ -74,7 +78,7 @@ def _document(
         for one in first.comparisons
     ]
     return {
-        "file": str(path),
+        "file": name,
         "reference": runs.reference,
         **_family(first),
         "alpha": ALPHA,
@@ -107,7 +111,7 @@ def _ratio(one: Estimate) -> dict[str, float | None]:
     }
 
 
-def _notes(runs: Runs, first: Judged, margin: float | None) -> list[str]:
+def _notes(runs: Runs, first: Judged) -> list[str]:
     """What the columns were taken for, and what happened to rows."""
     flags = {"arm": "--arm", "seed": "--seed", "metric": "--metric", "reference": "--reference", "costs": "--cost"}
     flags["better"] = "--higher-is-better or --lower-is-better"
@@ -115,7 +119,7 @@ def _notes(runs: Runs, first: Judged, margin: float | None) -> list[str]:
         f"{name}: {shorten(str(value), 80)}{f' (guessed; {flags[name]})' if name in runs.guessed else ''}"
         for name, value in runs.understood.items()
     ]
-    parts.append(f"margin: {first.margin:g}{'' if margin is not None else ' (default; --margin)'}")
+    parts.append(f"margin: {first.margin:g}{'' if first.margin_from == 'given' else f' ({first.margin_from}; --margin)'}")
     return [*parts, *runs.notes]
 
 

@@ -22,6 +22,8 @@ from reports.pages.paper import COMPARISON, Arm, column_table, comparison_rows, 
 from reports.pages.paper import statistics as methods_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from reports.judging.columns import Runs
     from reports.judging.families import Judged
 
@@ -30,38 +32,50 @@ MOST_RUNS = 2000
 
 
 def make_page(
-    path: Path, runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Estimate]], notes: Sequence[str]
+    given: Path | pd.DataFrame,
+    runs: Runs,
+    judged: Sequence[Judged],
+    ratios: Mapping[str, Mapping[str, Estimate]],
+    asks: Mapping[str, Any],
+    notes: Sequence[str],
 ) -> Page:
-    """The page of a file's verdicts; `ratios` are the logarithms of cost ratios by cost and arm."""
+    """The page of a table's verdicts; `ratios` are the logarithms of cost ratios by cost and arm, `asks` is the plan."""
     first = judged[0]
+    name = given.name if isinstance(given, Path) else "a data frame"
+    content = given.read_bytes() if isinstance(given, Path) else given.to_csv(index=False).encode()
     drawn = forest(first.comparisons, runs.reference, "differences", "as they were given", shorten(first.metric, 40))
     tables = [_statistics(one, runs.reference, index) for index, one in enumerate(judged)]
     if ratios:
         tables.append(_costs(runs, ratios))
     tables += [_means(runs, judged), _runs(runs)]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    facts = {"File": f"{path.name}, SHA-256 {digest[:16]}", "Rows": f"{len(runs.frame):,}"}
+    facts = {"Table": f"{name}, SHA-256 {hashlib.sha256(content).hexdigest()[:16]}", "Rows": f"{len(runs.frame):,}"}
     facts |= {name.capitalize(): shorten(str(value), 200) for name, value in runs.understood.items()}
     how = (
         f"Judged by harness {__version__} from results that were made elsewhere: budgets, data and seeds are as their authors say.",
         *notes,
     )
     ns = sorted({one.n for one in first.comparisons})
+    others = ", ".join(asks["secondary"]) or "none"
+    planned = (
+        f"Plan {asks['digest']}: {shorten(asks['question'], 600)} Margin: {asks['margin_from']}. Secondary metrics: {others}. "
+        "Judged after the runs were made, so exploratory unless this digest was written down before: arms, reference, metrics, "
+        "margin and number of seeds give it, and no result does but a margin derived from the reference's mean."
+    )
     sections = [
         *([Section("seeds", "Every seed", figures=(drawn,))] if drawn else []),
         Section("tables", "Tables", tables=tuple(tables)),
-        Section("statistics", "How sure", (METHOD, *(promise(n) for n in ns[:6]))),
+        Section("statistics", "How sure", (planned, METHOD, *(promise(n) for n in ns[:6]))),
         Section("method", "How the table was read", how),
     ]
-    answer = _answer(runs, judged, ratios)
+    answer = _answer(runs, judged, ratios, asks["digest"])
     return Page(
-        title=f"Verdicts on {shorten(path.name, 80)}",
+        title=f"Verdicts on {shorten(name, 80)}",
         summary=(answer.headline, answer.setting, *(_sentence(one) for one in answer.effects)),
         sections=tuple(sections),
         facts=facts,
         answer=answer,
         data=_data(runs, judged),
-        paper=_paper(path, runs, first, ratios),
+        paper=_paper(name, runs, first, ratios),
     )
 
 
@@ -83,7 +97,7 @@ def _data(runs: Runs, judged: Sequence[Judged]) -> tuple[Data, Data]:
     return Data("runs", columns, tuple(rows)), Data("comparisons", COMPARISON, tuple(comparisons))
 
 
-def _paper(path: Path, runs: Runs, first: Judged, ratios: Mapping[str, Mapping[str, Estimate]]) -> Paper:
+def _paper(name: str, runs: Runs, first: Judged, ratios: Mapping[str, Mapping[str, Estimate]]) -> Paper:
     values = runs.values(first.metric)
     cost = next(iter(ratios), None)
     arms = [Arm(shorten(runs.reference, 60), "1.00x" if cost else "", estimate(values[runs.reference]))]
@@ -97,7 +111,7 @@ def _paper(path: Path, runs: Runs, first: Judged, ratios: Mapping[str, Mapping[s
     )
     text = (
         f"We compared {', '.join(shorten(one.name, 60) for one in first.comparisons)} with {shorten(runs.reference, 60)} by "
-        f"{first.metric} ({better.lower()[:-1]}), from {len(runs.frame):,} runs in {path.name}. "
+        f"{first.metric} ({better.lower()[:-1]}), from {len(runs.frame):,} runs in {name}. "
         f"{methods_of(first.comparisons, first.margin)} Computed with ablation-harness {__version__}."
     )
     return Paper(table, (text, "\n".join(references(first.comparisons))))
@@ -107,7 +121,7 @@ def _sentence(one: Effect) -> str:
     return f"{one.name}: {', '.join(part for part in (one.verdict or 'reference', one.text, one.cost, one.sure) if part)}."
 
 
-def _answer(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Estimate]]) -> Answer:
+def _answer(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Estimate]], digest: str) -> Answer:
     first, *others = judged
     digits = cells.decimals_of(first.margin)
     better = "higher" if first.higher_is_better else "lower"
@@ -133,7 +147,8 @@ def _answer(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[s
     return Answer(
         headline=headline({one.name: one.verdict.kind.value for one in first.comparisons}, first.margin),
         setting=f"{shorten(first.metric, 60)}, {better} is better; {counted(len(first.comparisons), 'comparison')}, {pairing}, "
-        f"Holm-adjusted at 5%, margin {first.margin:g}." + (f" {more} more arms are in the tables." if more > 0 else ""),
+        f"Holm-adjusted at 5%, margin {first.margin:g} ({first.margin_from}); plan {digest}."
+        + (f" {more} more arms are in the tables." if more > 0 else ""),
         gain=f"{shorten(first.metric, 40)} minus that of {shorten(runs.reference, 40)}",
         margin=first.margin,
         effects=tuple(rows),

@@ -29,15 +29,15 @@ _METRIC_SEED = re.compile(rf"(.+?)[ _./-]+(?:{_WORDS})[ _.=:#-]*(\d+)", re.IGNOR
 _CHART = re.compile(r"(.+) - (.+?)")
 
 
-def read(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The runs of a file, a row each, and what its shape was understood to be.
+def read(given: Path | pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The runs of a file or data frame, a row each, and what its shape was understood to be.
 
     Understood are a row for each run; a row for each run and metric (columns 'metric' and 'value'); a column for each seed
     ('0', 'seed 0', 'ssim_seed0'); and a chart of W&B (a column for each run and metric, of which the last row counts).
 
     Raises RequestError for a file that is not there, is no table, is empty, or holds no single runs.
     """
-    frame = _read(path)
+    path, frame = name_of(given), _read(given) if isinstance(given, Path) else given.reset_index(drop=True)
     frame.columns = [str(name).strip() for name in frame.columns]
     frame = frame.loc[:, [bool(name) for name in frame.columns]]  # an index without a name
     if not len(frame.columns) or not len(frame):
@@ -51,6 +51,11 @@ def read(path: Path) -> tuple[pd.DataFrame, list[str]]:
     if METRIC in names and VALUE in names:
         return _long(path, frame)
     return _wide(frame)
+
+
+def name_of(given: Path | pd.DataFrame) -> str:
+    """What messages call it."""
+    return str(given) if isinstance(given, Path) else "the data frame"
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -109,7 +114,7 @@ def _json(path: Path, text: str) -> pd.DataFrame:
     return pd.json_normalize(records)
 
 
-def _chart(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def _chart(path: str, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """A chart of W&B: 'RUN - METRIC' with '__MIN' and '__MAX' beside it, by step. A run's last value counts."""
     import pandas as pd
 
@@ -134,7 +139,7 @@ def _chart(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     ]
 
 
-def _long(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def _long(path: str, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """A row for each run and metric. Which way a metric is better is kept as the attribute `directions`."""
     runs = [name for name in frame.columns if name not in (METRIC, VALUE, *PER_METRIC)]
     metrics = frame[METRIC].astype(str).str.strip()

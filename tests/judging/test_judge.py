@@ -17,6 +17,7 @@ from commands import Command
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+import harness as api
 from harness.errors import RequestError
 from reports.judging.judge import judge
 
@@ -75,6 +76,31 @@ def test_without_seeds_rows_are_runs_and_the_test_is_welch_s(tmp_path: Path) -> 
         assert row["method"] == "unpaired"
         assert (row["low_alone"], row["high_alone"]) == pytest.approx(tuple(test.confidence_interval(0.95)), rel=1e-9)
         assert row["p_alone"] == pytest.approx(test.pvalue, rel=1e-9)
+
+
+def test_the_library_judges_files_and_data_frames_as_the_command_does(harness: Command, tmp_path: Path) -> None:
+    path = save(tidy(), tmp_path / "results.csv")
+    command = harness("judge", path, "--metric", "ssim", "--reference", "base", "--json").document
+    called = api.judge(str(path), metrics="ssim", reference="base", out=tmp_path / "page")
+    assert called.document == command
+    assert "Plan " + command["plan"]["digest"] in (tmp_path / "page" / "report.md").read_text()
+    mine = tidy().assign(start=pd.Timestamp("2026-01-05"))
+    framed = api.judge(mine, metrics=["ssim"], reference="base").document
+    assert framed["comparisons"] == command["comparisons"]
+    assert list(mine.columns) == ["arm", "seed", "ssim", "start"], "the caller's frame stays as it was"
+    with pytest.raises(RequestError, match="the data frame has no rows"):
+        api.judge(mine.head(0))
+
+
+def test_the_plan_s_digest_rests_on_the_question_not_on_results(tmp_path: Path) -> None:
+    def digest(frame: pd.DataFrame, **asked: Any) -> str:
+        return str(judge(frame, **asked).document["plan"]["digest"])
+
+    other = tidy().assign(ssim=RANDOM.random(len(tidy())))
+    assert digest(tidy()) == digest(other)
+    changed = [digest(tidy(), margin=0.01), digest(tidy(), reference="same"), digest(tidy()[tidy()["seed"] > 0])]
+    changed += [digest(tidy()[tidy()["arm"] != "worse"]), digest(tidy(), higher_is_better=False)]
+    assert len({digest(tidy()), *changed}) == 6
 
 
 def test_a_lower_is_better_metric_turns_the_verdicts(tmp_path: Path) -> None:
