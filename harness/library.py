@@ -86,6 +86,7 @@ def ablate(
     margin: float | None = None,
     equal: str = "steps",
     metric: str = "ssim",
+    test: str = "t",
     sweep: Mapping[str, Sequence[object]] | None = None,
     tune: int = 0,
     controls: bool = False,
@@ -110,6 +111,7 @@ def ablate(
         max_seeds: with "auto", the most seeds of an arm; 30 if not given.
         equal: steps, seconds, flops or parameters; see `harness ablate --help`.
         metric: the one that is judged, with `margin`, the smallest difference of interest in its unit; both stand in the plan.
+        test: t, or signed-rank; see docs/seeds.md.
         sweep: config path -> values: arms are every variant with every value.
         tune: trials of its learning rate that every arm gets first, on validation and on a seed of their own.
         controls: add arms whose verdict is known, which show whether the regime can tell arms apart.
@@ -143,6 +145,7 @@ def ablate(
         match=equal,
         metric=metric,
         margin=margin,
+        test=test,
         tune=tune,
         controls=controls,
         plugins=_files(plugins),

@@ -28,6 +28,8 @@ PLANS = {
 REFERENCE = "base"
 COPY = "base-copy"
 MAX_FACTORS = 8
+TESTS = {"t": "paired t over seeds", "signed-rank": "exact Wilcoxon signed-rank over seeds"}
+"""By what a plan's comparisons are tested: the option, and what the plan's record says."""
 MATCHES = ("steps", "seconds", "flops", "parameters")
 PARAMETERS_WITHIN = 0.1
 """With `--equal parameters`, the largest share by which an arm's parameters may differ from base's."""
@@ -55,6 +57,7 @@ class Ablation(Jobs):
         max_hours: after this time the cells under way save their state and stop; None for no limit.
         metric: the one that is judged; the others are secondary.
         margin: the smallest difference of interest, in the metric's unit; None for the default of the preset.
+        test: a name of `TESTS`: t, or signed-rank where seeds may collapse or the noise has heavy tails.
         rule: which of the seeds each arm needs, with `--seeds auto`; None: all of them.
         controls: also run arms whose verdict is known (see `harness.ablation.controls`).
     """
@@ -72,8 +75,15 @@ class Ablation(Jobs):
     controls: bool = False
     metric: str = HEADLINE
     margin: float | None = None
+    test: str = "t"
 
     def __post_init__(self) -> None:
+        if self.test not in TESTS:
+            raise RequestError(f"--test {self.test}; choose {', '.join(TESTS)}")
+        if self.rule is not None and self.test != "t":
+            raise RequestError(
+                f"--seeds auto has boundaries for the t test alone: give a number of seeds with --test {self.test}"
+            )
         if self.controls and self.plan == "a-a":
             raise RequestError("plan a-a is a control itself; leave --controls out")
         if self.rule is not None and self.plan == "a-a":

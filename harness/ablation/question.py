@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.ablation.noise import Reach, default_margin, noise, reach
-from harness.ablation.plan import REFERENCE, Ablation
+from harness.ablation.plan import REFERENCE, TESTS, Ablation
 from harness.errors import RequestError
 from harness.evaluation.conventions import metric_named
 from harness.experiment import BUDGETS, Experiment, canonical_json
@@ -54,7 +54,7 @@ class Question:
     seeds: tuple[int, ...]
     alpha: float = ALPHA
     adjustment: str = "Holm"
-    test: str = "paired t over seeds"
+    test: str = TESTS["t"]
     seed_rule: str | Mapping[str, Any] = "fixed"
     differs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     controls: Mapping[str, str] = field(default_factory=dict)
@@ -147,6 +147,7 @@ def ask(
         budget=_budget(ablation.match, base),
         seeds=ablation.seeds,
         seed_rule="fixed" if rule is None else rule.record(),
+        test=TESTS[ablation.test],
         differs={name: one for name, one in differs.items() if one},
         controls=dict(controls),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,10 @@ def ablate(
     metric: str = option("ssim", "The metric that is judged; the others are secondary."),
     margin: float | None = option(
         None, "The smallest difference of interest, in the metric's unit. Default: one sd of differences at the preset."
+    ),
+    test: str = option(
+        "t",
+        "t, or signed-rank: exact whatever the noise, for seeds that may collapse; of 5 arms it asks for 8 seeds or more.",
     ),
     match: str = option(
         "steps",
@@ -86,6 +91,7 @@ def ablate(
         rule=rule,
         metric=metric,
         margin=margin,
+        test=test,
         request=request,
         match=match,
         tune=tune,
@@ -177,7 +183,15 @@ def _duration(seconds: float) -> str:
 
 def describe_power(power: dict[str, Any] | None, question: dict[str, Any]) -> Iterator[str]:
     """What the plan can find, before anything runs."""
-    metric, margin = question["metric"], question["margin"]
+    from harness.ablation.plan import TESTS
+
+    metric, margin, count = question["metric"], question["margin"], len(question["seeds"])
+    if question["test"] != TESTS["t"]:
+        level = question["alpha"] / max(1, len(question["contrasts"]))
+        yield f"{count} seeds: the least p of the signed-rank test is {2.0 ** (1 - count):.2g}; Holm's first level is {level:.2g}"
+        if 2.0 ** (1 - count) > level:
+            yield f"warning: so no arm alone can be found; give {1 + math.ceil(-math.log2(level))} seeds or more"
+        yield "by the t test under normal noise, which is the better of the two there by little:"
     if power is None:
         yield (
             f"what {len(question['seeds'])} seeds can find in {metric} is not known: no noise was measured at this preset, "

@@ -17,11 +17,12 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.errors import RequestError
-from reports.analysis import verdicts
+from reports.analysis import signed_rank, verdicts
 from reports.analysis.power import MINIMUM_SEEDS
 from reports.analysis.ttests import (
-    HUGE,
+    CONFIDENCE,
     TTest,
+    as_float,
     holm,
     holm_levels,
     is_flat,
@@ -106,6 +107,10 @@ class Comparison:
     error: float | None = None
     df: float | None = None
     """Standard error of `mean`, and its degrees of freedom."""
+    low_joint: float | None = None
+    high_joint: float | None = None
+    test: str = "t"
+    """t (Student's; Welch's where unpaired) or signed-rank, in which `mean` is the Hodges-Lehmann estimate."""
 
     def document(self, reference: str = "base") -> dict[str, Any]:
         """One entry of `comparisons` in JSON: arm, reference, difference, adjusted interval, adjusted p, verdict."""
@@ -169,6 +174,7 @@ def compare_all(
     margin: float = MARGIN,
     alpha: float = 0.05,
     higher_is_better: bool = True,
+    test: str = "t",
 ) -> list[Comparison]:
     """Each treated sample against the baseline, paired by seed, with Holm's adjustment over all of them.
 
@@ -183,7 +189,7 @@ def compare_all(
     Raises RequestError where the margin is not a positive number, alpha is outside (0, 1), or a value is no number.
     """
     check(margin, alpha)
-    drafts = [draft(name, baseline, values, margin, higher_is_better) for name, values in treated.items()]
+    drafts = [draft(name, baseline, values, margin, higher_is_better, test) for name, values in treated.items()]
     return settle(drafts, alpha, higher_is_better)
 
 
@@ -248,7 +254,9 @@ def regression(
     return compare_unpaired(a, b, name=name, margin=margin, alpha=alpha, higher_is_better=higher_is_better)
 
 
-def draft(name: str, baseline: Values, treated: Values, margin: float, higher_is_better: bool) -> Comparison:
+def draft(
+    name: str, baseline: Values, treated: Values, margin: float, higher_is_better: bool, test: str = "t"
+) -> Comparison:
     """A paired comparison before its family is known: see `settle`."""
     common = sorted(set(baseline) & set(treated))
     pairs = {seed: (as_float(baseline[seed]), as_float(treated[seed])) for seed in common}
@@ -265,6 +273,7 @@ def draft(name: str, baseline: Values, treated: Values, margin: float, higher_is
         excluded=tuple(seed for seed in common if seed not in seeds),
         baseline=estimate({seed: pairs[seed][0] for seed in common}),
         treated=estimate({seed: pairs[seed][1] for seed in common}),
+        test=test,
     )
     reach = [max(map(abs, pairs[seed])) for seed in seeds]
     return paired(blank, reach, mean_of([pairs[seed][0] for seed in seeds]), higher_is_better)
@@ -286,11 +295,12 @@ def paired(blank: Comparison, reach: Sequence[float], baseline_mean: float | Non
         verdict = verdicts.too_few(n)
     elif flat:
         verdict = verdicts.no_spread(mean)
-    draft = replace(blank, mean=mean, relative=_relative(mean, baseline_mean), verdict=verdict)
+    draft = replace(blank, mean=mean, verdict=verdict)
     if n >= 2:
         draft = replace(draft, sd=0.0) if flat or nil else _with_test(draft, paired_t(differences, blank.margin))
     if n == 0:
         return draft
+    draft = replace(draft, relative=_relative(draft.mean, baseline_mean))
     up, down = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
     low, high = median_interval(differences)
     return replace(
@@ -308,8 +318,15 @@ def _with_test(draft: Comparison, test: TTest) -> Comparison:
     low, high = float(test.low), float(test.high)
     draft = replace(draft, sd=float(test.sd), low=low, high=high, low_alone=low, high_alone=high)
     draft = replace(draft, error=float(test.error), df=float(test.df))
+    if draft.test == "signed-rank":
+        given = draft.differences
+        start, end = signed_rank.interval(given, 1 - CONFIDENCE)
+        draft = replace(draft, mean=signed_rank.centre(given), low=start, high=end, low_alone=start, high_alone=end)
     if draft.verdict is not PENDING:  # a table must not show a test of the seeds that survived, or of two of them
         return draft
+    if draft.test == "signed-rank":
+        equivalence = signed_rank.equivalence(draft.differences, draft.margin)
+        return replace(draft, p=signed_rank.two_sided(draft.differences), p_equivalence=equivalence)
     return replace(draft, p=float(test.p), p_equivalence=float(test.p_equivalence))
 
 
@@ -330,19 +347,34 @@ def settle(
         if draft.mean is None or draft.error is None or draft.df is None:
             settled.append(draft)
             continue
-        low, high = t_interval(draft.mean, draft.error, draft.df, level)
-        draft = replace(draft, low=low, high=high)
+        low, high = _interval(draft, level)
+        low_joint, high_joint = _interval(draft, alpha / len(drafts))
+        draft = replace(draft, low=low, high=high, low_joint=low_joint, high_joint=high_joint)
         if draft.p is None or draft.sd is None or draft.mean is None:
             settled.append(draft)
             continue
         words = verdicts.INTERACTION_WORDS if draft.name in interactions else verdicts.DIRECTION_WORDS
         arms: Literal[1, 2] = 1 if draft.method == "paired" else 2
+        beyond = (
+            low_joint is not None and high_joint is not None and (low_joint > draft.margin or high_joint < -draft.margin)
+        )
+        fewest = signed_rank.fewest_seeds(alpha / len(drafts)) if draft.test == "signed-rank" else MINIMUM_SEEDS
         verdict = verdicts.decide(
-            draft.mean, draft.sd, p, q, low=low, high=high, n=draft.n, margin=draft.margin, arms=arms,
-            alpha=alpha, table=len(drafts), higher_is_better=higher_is_better, words=words,
+            draft.mean, draft.sd, p, q, beyond=beyond, n=draft.n, margin=draft.margin, arms=arms,
+            alpha=alpha, table=len(drafts), higher_is_better=higher_is_better, words=words, fewest=fewest,
         )  # fmt: skip
         settled.append(replace(draft, p_adjusted=p, p_equivalence_adjusted=q, verdict=verdict))
     return settled
+
+
+def _interval(draft: Comparison, level: float) -> tuple[float | None, float | None]:
+    """The interval that misses the truth with the chance `level`, by the comparison's own test."""
+    if draft.test == "signed-rank":
+        return signed_rank.interval(draft.differences, level)
+    assert draft.mean is not None
+    assert draft.error is not None
+    assert draft.df is not None
+    return t_interval(draft.mean, draft.error, draft.df, level)
 
 
 def check(margin: float, alpha: float = 0.05) -> None:
@@ -353,19 +385,6 @@ def check(margin: float, alpha: float = 0.05) -> None:
         )
     if not 0 < alpha < 1:
         raise RequestError(f"alpha must lie between 0 and 1, such as 0.05; given: {alpha}")
-
-
-def as_float(value: float | None) -> float:
-    """A float; NaN for None, and infinite beyond HUGE."""
-    if value is None:
-        return math.nan
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise RequestError(f"a metric must be one number for each seed; given: {value!r}") from None
-    except OverflowError:
-        return math.inf
-    return math.copysign(math.inf, number) if abs(number) > HUGE else number
 
 
 def _relative(mean: float | None, baseline: float | None) -> float | None:

@@ -10,9 +10,9 @@ from itertools import combinations
 import numpy as np
 
 from harness.errors import RequestError
-from reports.analysis.comparisons import MARGIN, PENDING, Comparison, Values, as_float, check, paired, settle
+from reports.analysis.comparisons import MARGIN, PENDING, Comparison, Values, check, paired, settle
 from reports.analysis.groups import Group, Method
-from reports.analysis.ttests import mean_of
+from reports.analysis.ttests import as_float, mean_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,12 @@ class Effect:
 
 
 def factorial_effects(
-    cells: Mapping[frozenset[str], Values], *, margin: float = MARGIN, alpha: float = 0.05, higher_is_better: bool = True
+    cells: Mapping[frozenset[str], Values],
+    *,
+    margin: float = MARGIN,
+    alpha: float = 0.05,
+    higher_is_better: bool = True,
+    test: str = "t",
 ) -> list[Effect]:
     """Main effects and pairwise interactions of a two-level factorial plan, with seeds as blocks.
 
@@ -77,7 +82,7 @@ def factorial_effects(
         )
         reach = [max(abs(value) for value in numbers[seed]) for seed in seeds]
         blank = Comparison(" x ".join(name), "paired", len(seeds), margin, PENDING, seeds, contrasts)
-        blank = replace(blank, unpaired=unpaired, excluded=excluded)
+        blank = replace(blank, unpaired=unpaired, excluded=excluded, test=test)
         drafts.append(paired(blank, reach, off, higher_is_better))
     settled = settle(drafts, alpha, higher_is_better, interactions={d.name for d in drafts[len(factors) :]})
     return [Effect(name, comparison) for name, comparison in zip(names, settled, strict=True)]
@@ -105,6 +110,8 @@ def factorial(group: Group) -> Factorial | None:
         for factors in combinations(single, size):
             wanted = [frozenset(part) for count in range(size + 1) for part in combinations(factors, count)]
             if all(cell in cells for cell in wanted):
-                values = {cell: cells[cell].values() for cell in wanted}
-                return Factorial(factors, tuple(factorial_effects(values, margin=group.margin)))
+                values = {cell: cells[cell].values(group.metric) for cell in wanted}
+                better, margin = group.higher_is_better, group.margin
+                found = factorial_effects(values, margin=margin, higher_is_better=better, test=group.test)
+                return Factorial(factors, tuple(found))
     return None

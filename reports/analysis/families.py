@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.ablation.plan import TESTS
 from reports.analysis.comparisons import Comparison, Values, compare_all, draft, settle
 from reports.analysis.records import PlanRecord, RunRecord
 
@@ -41,6 +42,11 @@ def planned_values(runs: Sequence[RunRecord], plan: PlanRecord, metric: str) -> 
     return found
 
 
+def test_of(plan: PlanRecord) -> str:
+    """The plan's test: a name of `harness.ablation.plan.TESTS`."""
+    return next((name for name, words in TESTS.items() if words == plan.question.get("test")), "t")
+
+
 def contrasts(runs: Sequence[RunRecord], plan: PlanRecord, metric: str, margin: float, better: bool) -> list[Comparison]:
     """The family of a plan: its contrasts, Holm-adjusted together. A rule of seeds decides afterwards.
 
@@ -54,7 +60,9 @@ def contrasts(runs: Sequence[RunRecord], plan: PlanRecord, metric: str, margin: 
     ]
     pairs = [(one["name"], values.get(one["reference"], {}), values.get(one["treated"], {})) for one in asked]
     return settle(
-        [draft(name, a, b, margin, better) for name, a, b in pairs], float(plan.question.get("alpha", 0.05)), better
+        [draft(name, a, b, margin, better, test_of(plan)) for name, a, b in pairs],
+        float(plan.question.get("alpha", 0.05)),
+        better,
     )
 
 
@@ -63,4 +71,5 @@ def controls(runs: Sequence[RunRecord], plan: PlanRecord, metric: str, margin: f
     values = planned_values(runs, plan, metric)
     wanted: Mapping[str, Any] = plan.question.get("controls") or {}
     treated: dict[str, Values] = {name: values.get(name, {}) for name in wanted}
-    return compare_all(values.get(plan.reference, {}), treated, margin=margin, higher_is_better=better)
+    base = values.get(plan.reference, {})
+    return compare_all(base, treated, margin=margin, higher_is_better=better, test=test_of(plan))

@@ -106,6 +106,8 @@ class Group:
     controls: tuple[Comparison, ...] = ()
     exploratory: tuple[str, ...] = ()
     """Labels of the rows that are in no plan's family."""
+    test: str = "t"
+    """The plan's test; see `Comparison.test`."""
 
     @property
     def first(self) -> RunRecord:
@@ -186,7 +188,7 @@ class Group:
             return self
         treated = {method.label: method.values(self.metric) for method in self.others}
         base, better = self.reference.values(self.metric), self.higher_is_better
-        found = compare_all(base, treated, margin=self.margin, higher_is_better=better)
+        found = compare_all(base, treated, margin=self.margin, higher_is_better=better, test=self.test)
         return replace(self, comparisons={one.name: one for one in found}, exploratory=tuple(treated))
 
     def planned(self, plans: Iterable[PlanRecord], margin: float | None = None) -> Group:
@@ -197,7 +199,8 @@ class Group:
         asked = plan.question
         better, metric = bool(asked.get("higher_is_better", True)), str(asked.get("metric", HEADLINE))
         limit = float(asked.get("margin", self.margin)) if margin is None else margin
-        whole = replace(self, metric=metric, higher_is_better=better, margin=limit).compared()
+        test = families.test_of(plan)
+        whole = replace(self, metric=metric, higher_is_better=better, margin=limit, test=test).compared()
         family = tuple(families.contrasts(self.runs, plan, metric, limit, better))
         controls = tuple(families.controls(self.runs, plan, metric, limit, better))
         rows = {one["name"] for one in asked.get("contrasts", ()) if one["reference"] != plan.reference}

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.ablation.rule import holm as holm  # one for the rule of seeds and for tables
+from harness.errors import RequestError
 
 Array = npt.NDArray[np.float64]
 
@@ -145,3 +146,16 @@ def rounding(reach: Sequence[float]) -> float:
 def is_flat(values: Sequence[float], reach: Sequence[float]) -> bool:
     """No spread, or none beyond rounding."""
     return not values or max(values) - min(values) <= rounding(reach)
+
+
+def as_float(value: float | None) -> float:
+    """A float; NaN for None, and infinite beyond HUGE."""
+    if value is None:
+        return math.nan
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise RequestError(f"a metric must be one number for each seed; given: {value!r}") from None
+    except OverflowError:
+        return math.inf
+    return math.copysign(math.inf, number) if abs(number) > HUGE else number

@@ -17,8 +17,8 @@ class Kind(StrEnum):
 
     FAILED: a seed of the arm, or of what it is compared with, gave no finite result. The others are not judged without it.
     EQUIVALENT: the difference lies within the margin (TOST, adjusted), whichever sign it has; identical runs are equivalent.
-    HELPS, HURTS: the adjusted interval lies above, or below, 0. `Verdict.beyond_margin` says whether all of it lies beyond the
-    margin as well; if not, the words say so.
+    HELPS, HURTS: the adjusted interval lies above, or below, 0. `Verdict.beyond_margin` says whether all of the joint interval
+    lies beyond the margin as well; if not, the words say so.
     UNDECIDED: anything else, with the seeds that it would take.
     """
 
@@ -45,7 +45,7 @@ class Verdict:
     seeds_more: int | None = None
     seeds_if_as_observed: int | None = None
     beyond_margin: bool = False
-    """For HELPS and HURTS: the whole adjusted interval lies beyond the margin."""
+    """For HELPS and HURTS: the whole joint interval lies beyond the margin."""
 
 
 DIRECTION_WORDS = {Kind.HELPS: "helps", Kind.HURTS: "hurts"}
@@ -58,8 +58,7 @@ def decide(
     p: float,
     q: float,
     *,
-    low: float,
-    high: float,
+    beyond: bool,
     n: int,
     margin: float,
     arms: Literal[1, 2],
@@ -67,27 +66,30 @@ def decide(
     table: int,
     higher_is_better: bool,
     words: Mapping[Kind, str],
+    fewest: int = MINIMUM_SEEDS,
 ) -> Verdict:
     """The verdict from a mean difference, its spread and the adjusted p values of a difference (p) and equivalence (q).
 
     Args:
-        low, high: the interval at the level at which p was tested: it excludes 0 where p <= alpha.
+        beyond: whether the joint interval lies beyond the margin.
         n: seeds; with two `arms`, those of the smaller one.
         table: comparisons in the table, over which p and q are Holm-adjusted.
         words: what HELPS and HURTS are called.
+        fewest: seeds below which the test can say nothing.
     """
     if q <= alpha:
         side = "" if p > alpha else (", better" if (mean > 0) == higher_is_better else ", worse") + " by less"
         return Verdict(Kind.EQUIVALENT, f"equivalent within {margin:g}{side}")
     if p <= alpha:
         kind = Kind.HELPS if (mean > 0) == higher_is_better else Kind.HURTS
-        beyond = low > margin or high < -margin
         size = f"by more than {margin:g}" if beyond else f"though by more than {margin:g} is not shown"
         return Verdict(kind, f"{words[kind]}{' ' if beyond else ', '}{size}", beyond_margin=beyond)
 
     step = alpha / table  # the strictest step of Holm: enough wherever the comparison falls in the order
-    total = seeds_needed(sd, margin, alpha=step, arms=arms)
-    observed = seeds_as_observed(mean, sd, margin, step, arms)
+    total, observed = (
+        None if found is None else max(found, fewest)
+        for found in (seeds_needed(sd, margin, alpha=step, arms=arms), seeds_as_observed(mean, sd, margin, step, arms))
+    )
     seen = f"undecided: {n} seeds{' in the smaller arm' if arms == 2 else ''} seen; "
     whole = "in each arm" if arms == 2 else "in all"
     guess = f"the effect is what it looks like ({mean:+.3g})"

@@ -54,6 +54,7 @@ def make_page(
         f"Judged by harness {__version__} from results that were made elsewhere: budgets, data and seeds are as their authors say.",
         *notes,
     )
+<<<<<<< HEAD
     ns = sorted({one.n for one in first.comparisons})
     others = ", ".join(asks["secondary"]) or "none"
     planned = (
@@ -65,6 +66,14 @@ def make_page(
         *([Section("seeds", "Every seed", figures=(drawn,))] if drawn else []),
         Section("tables", "Tables", tables=tuple(tables)),
         Section("statistics", "How sure", (planned, METHOD, *(promise(n) for n in ns[:6]))),
+=======
+    ns = sorted({one.n for one in first.comparisons if one.method == "paired"})
+    promised = [promise(n, len(first.comparisons)) for n in sorted({ns[0], ns[-1]} if ns else ())]
+    sections = [
+        *([Section("seeds", "Every seed", figures=(drawn,))] if drawn else []),
+        Section("tables", "Tables", tables=tuple(tables)),
+        Section("statistics", "How sure", (METHOD, *promised)),
+>>>>>>> 7ca2a39 (Promises are of the adjusted procedure at the plan's own size; --test signed-rank; joint intervals)
         Section("method", "How the table was read", how),
     ]
     answer = _answer(runs, judged, ratios, asks["digest"])

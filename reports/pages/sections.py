@@ -145,7 +145,9 @@ def _statistics(result: Analysis, copies: tuple[Table, int] | None, margin: floa
     rules = {group.decided.rule: None for group, _, _ in _by_match(result) if group.decided is not None}
     judged = {one.arm for one in main.decided.decisions} if main.decided is not None else set()
     fixed = sorted({one.n for name, one in main.comparisons.items() if name not in judged})
-    paragraphs = [*plan_words(main, margin), *map(auto.method, rules), METHOD, *map(promise, fixed)]
+    size = len(main.contrasts or main.comparisons)
+    promised = [promise(n, size, main.test) for n in sorted({fixed[0], fixed[-1]} if fixed else ())]
+    paragraphs = [*plan_words(main, margin), *map(auto.method, rules), METHOD, *promised]
     paragraphs.append(
         f"The margin of the verdicts is {main.margin:g} {main.metric}. `harness ablate --margin X` sets it before the first run; "
         "`harness report --margin X` afterwards, which is exploratory."

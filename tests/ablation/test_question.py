@@ -11,6 +11,7 @@ import pytest
 from commands import Command
 from scipy import stats
 
+from harness.ablation.auto import SeedRule
 from harness.ablation.noise import NOISE, Noise, default_margin, reach
 from harness.ablation.plan import Ablation
 from harness.ablation.runner import Runner
@@ -79,6 +80,30 @@ def test_the_first_question_stays_and_another_is_a_departure(tmp_path: Path) -> 
     (departure,) = record["departures"]
     assert departure.startswith("asked again with another margin (digest ")
     assert record["question"]["digest"] not in departure
+
+
+def test_the_test_is_chosen_before_and_another_is_a_departure(tmp_path: Path) -> None:
+    first, second = (asked(replace(PLAN, test=test), tmp_path) for test in ("t", "signed-rank"))
+    for runner in (first, second):
+        question = runner.question()
+        assert question is not None
+        runner._record.register(question, runner.rows)
+        runner._record.save(runner.rows)
+    (path,) = (tmp_path / "plans").iterdir()
+    record = Folder(path.parent).read(path.name)
+    assert record["question"]["test"] == "paired t over seeds"  # as in records from before there was a choice
+    assert record["departures"][0].startswith("asked again with another test (digest ")
+    with pytest.raises(RequestError, match="--test bayes; choose t, signed-rank"):
+        replace(PLAN, test="bayes")
+    with pytest.raises(RequestError, match="boundaries for the t test alone"):
+        replace(PLAN, seeds=tuple(range(4)), rule=SeedRule(most=4), test="signed-rank")
+
+
+def test_a_dry_run_says_that_few_seeds_can_never_reach_the_level(harness: Command, tmp_path: Path) -> None:
+    words = ("ablate", "--preset", "cpu", "--set", "training.steps=2", "--dry-run", "--store", tmp_path)
+    found = harness(*words, "--plan", "base,tta,curriculum", "--seeds", 3, "--test", "signed-rank")
+    assert "3 seeds: the least p of the signed-rank test is 0.25; Holm's first level is 0.025" in found.out
+    assert "no arm alone can be found; give 7 seeds or more" in found.out  # 2 / 2**7 = .016, 2 / 2**6 = .031
 
 
 def test_a_metric_without_measured_noise_needs_a_margin(tmp_path: Path) -> None:

@@ -102,6 +102,20 @@ def test_another_metric_is_judged_in_its_direction(filled: tuple[Path, dict[tupl
     assert (group.metric, group.margin) == ("mse", 0.5)
 
 
+def test_a_plan_is_judged_by_the_test_that_it_names(filled: tuple[Path, dict[tuple[str, int], str]]) -> None:
+    root, ids = filled
+    plan(root, ids, test="exact Wilcoxon signed-rank over seeds")
+    main = analyse(read_store(Store(root))).groups[0]
+    for one in main.contrasts:
+        d = [round(ssim(one.name, seed) - ssim("base", seed), 6) for seed in SEEDS]
+        pairs = sorted((a + b) / 2 for i, a in enumerate(d) for b in d[i:])
+        assert (one.test, one.mean) == ("signed-rank", pytest.approx(pairs[len(pairs) // 2]))
+        assert one.verdict.kind in (Kind.EQUIVALENT, Kind.UNDECIDED)  # five seeds reach .0625 at best
+    text = " ".join(next(one for one in make_page(Store(root), read_store(Store(root)), Variants()).sections
+                         if one.id == "statistics").paragraphs)  # fmt: skip
+    assert "5 seeds, 2 comparisons: the least p of the signed-rank test is 0.062" in text
+
+
 def test_a_margin_set_afterwards_is_exploratory(filled: tuple[Path, dict[tuple[str, int], str]]) -> None:
     root, ids = filled
     plan(root, ids)
