@@ -9,12 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import RequestError
-<<<<<<< HEAD
 from harness.experiment import canonical_json
-from reports.analysis.comparisons import MARGIN, Comparison, Estimate, as_float, estimate, regression, settle
-=======
 from reports.analysis.comparisons import MARGIN, Comparison, Estimate, estimate, regression, settle
->>>>>>> 7ca2a39 (Promises are of the adjusted procedure at the plan's own size; --test signed-rank; joint intervals)
 from reports.analysis.comparisons import compare_unpaired as unpaired
 from reports.analysis.ttests import as_float
 from reports.judging.columns import Runs

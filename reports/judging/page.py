@@ -54,26 +54,18 @@ def make_page(
         f"Judged by harness {__version__} from results that were made elsewhere: budgets, data and seeds are as their authors say.",
         *notes,
     )
-<<<<<<< HEAD
-    ns = sorted({one.n for one in first.comparisons})
     others = ", ".join(asks["secondary"]) or "none"
     planned = (
         f"Plan {asks['digest']}: {shorten(asks['question'], 600)} Margin: {asks['margin_from']}. Secondary metrics: {others}. "
         "Judged after the runs were made, so exploratory unless this digest was written down before: arms, reference, metrics, "
         "margin and number of seeds give it, and no result does but a margin derived from the reference's mean."
     )
-    sections = [
-        *([Section("seeds", "Every seed", figures=(drawn,))] if drawn else []),
-        Section("tables", "Tables", tables=tuple(tables)),
-        Section("statistics", "How sure", (planned, METHOD, *(promise(n) for n in ns[:6]))),
-=======
     ns = sorted({one.n for one in first.comparisons if one.method == "paired"})
     promised = [promise(n, len(first.comparisons)) for n in sorted({ns[0], ns[-1]} if ns else ())]
     sections = [
         *([Section("seeds", "Every seed", figures=(drawn,))] if drawn else []),
         Section("tables", "Tables", tables=tuple(tables)),
-        Section("statistics", "How sure", (METHOD, *promised)),
->>>>>>> 7ca2a39 (Promises are of the adjusted procedure at the plan's own size; --test signed-rank; joint intervals)
+        Section("statistics", "How sure", (planned, METHOD, *promised)),
         Section("method", "How the table was read", how),
     ]
     answer = _answer(runs, judged, ratios, asks["digest"])
