@@ -30,6 +30,7 @@ from harness.cli import (
     score,
     show,
     start,
+    store,
     study,
 )
 from harness.cli import list as listed
@@ -75,6 +76,12 @@ data_app.command()(data.fetch)
 data_app.command()(data.verify)
 data_app.command()(data.export)
 app.add_typer(data_app, name="data")
+
+store_app = typer.Typer(help="Merge stores; export a plan's results as one file, and import it.", no_args_is_help=True)
+store_app.command()(store.merge)
+store_app.command()(store.export)
+store_app.command("import")(store.import_)
+app.add_typer(store_app, name="store")
 
 # Newer typer brings its own copy of click, so that click's own classes would match nothing.
 _USAGE_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")

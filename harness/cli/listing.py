@@ -142,9 +142,11 @@ def _differences(rows: Iterable[Row]) -> list[str]:
     found: set[str] = set()
     for row in rows:
         start = first.setdefault((row["variant"], row["preset"]), row)
-        if start is not row:
-            found |= {path for path in row.keys() | start.keys() if "." in path and row.get(path) != start.get(path)}
-    return sorted(found - {"training.seed"})
+        if start is not row and row.keys() == start.keys():
+            found.update(path for path, value in row.items() if value != start[path])
+        else:
+            found |= {path for path in row.keys() | start.keys() if row.get(path) != start.get(path)}
+    return sorted(path for path in found if "." in path and path != "training.seed")
 
 
 def table(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:

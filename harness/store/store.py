@@ -150,15 +150,14 @@ class Store:
     def _folders(self, kind: str) -> Iterator[Path]:
         folder = self.part(kind)
         try:
-            names = sorted(os.listdir(folder))
+            with os.scandir(folder) as there:
+                names = sorted(one.name for one in there if _KEY.fullmatch(one.name) and one.is_dir(follow_symlinks=False))
         except FileNotFoundError:
             return
         except OSError as error:
             raise HarnessError(f"cannot read the store {self.root}: {error.strerror or error}") from error
         for name in names:
-            path = folder / name
-            if _KEY.fullmatch(name) and path.is_dir() and not path.is_symlink():
-                yield path
+            yield folder / name
 
     def find(self, prefix: str) -> Run:
         """The run whose id starts with `prefix`; one whose training has begun has no folder of its own yet.
