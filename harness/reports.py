@@ -6,9 +6,13 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import RequestError
+from harness.registry import Plugins
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,8 @@ class Report:
     build: Callable[..., list[Path]]
     compare: Callable[..., Difference] | None = None
     judge: Callable[..., Judgement] | None = None
+    comparisons: Callable[[Path, set[str]], DataFrame] | None = None
+    site: Callable[..., list[Path]] | None = None
 
     def options(self, function: Callable[..., Any], **given: object) -> dict[str, object]:
         """The options that the user gave (not None). Raises RequestError for one that the report's function does not take."""
@@ -61,3 +67,17 @@ class Report:
             if name not in inspect.signature(function).parameters:
                 raise RequestError(f"report {self.name!r} takes no --{name}; leave it out")
         return wanted
+
+
+def comparisons(runs: set[Path]) -> DataFrame:
+    """The comparisons that the report makes among runs of one store, given by their folders; none without runs.
+
+    Raises RequestError when no report that compares is installed.
+    """
+    import pandas as pd
+
+    report: Report = Plugins("harness.reports", Report).get("ablation")
+    if report.comparisons is None:
+        raise RequestError("the report 'ablation' that is installed gives no comparisons")
+    roots = {path.parent.parent for path in runs}
+    return report.comparisons(roots.pop(), {path.name for path in runs}) if len(roots) == 1 else pd.DataFrame()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.errors import RequestError
+from harness.errors import RequestError, unknown
 from harness.experiment import Experiment, canonical_json
 from harness.notation import flatten
 
@@ -69,17 +70,25 @@ class Results(Sequence["Result"]):
         runs = [one for one in self.runs if all(one.record.get(name) == value for name, value in wanted.items())]
         return Results(runs, one_table=self.one_table)
 
-    def frame(self) -> pd.DataFrame:
-        """A row for each run and metric: run_id, variant, preset, seed, metric, value, parameters, seconds, steps."""
-        import pandas as pd
+    def frame(self, what: str = "metrics") -> pd.DataFrame:
+        """The runs as a tidy frame.
 
-        rows = [
-            (one.run_id, one.variant, one.preset, one.seed, metric, value, one.parameters, one.seconds, one.steps)
-            for one in self.runs
-            for metric, value in one.metrics.items()
-        ]
-        columns = ["run_id", "variant", "preset", "seed", "metric", "value", "parameters", "seconds", "steps"]
-        return pd.DataFrame(rows, columns=columns).astype({"value": float})
+        Args:
+            what: "metrics": a row for each run and metric: run_id, variant, preset, seed, metric, value, parameters, seconds,
+                steps. "runs", "by-frame", "validations": see `harness.store.frames`. "comparisons": those of the store's report.
+
+        Raises RequestError for another name.
+        """
+        from harness.reports import comparisons
+        from harness.store import frames
+
+        if what == "comparisons":
+            return comparisons({one.path for one in self.runs})
+        if what == "validations":
+            return frames.validations((one.record, one.curve()) for one in self.runs)
+        if what not in frames.OF_RECORDS:
+            raise unknown("frame", what, frames.WHAT, label="choices")
+        return frames.OF_RECORDS[what](one.record for one in self.runs)
 
     def verdicts(self, metric: str = "ssim", margin: float | None = None, reference: str = REFERENCE) -> pd.DataFrame:
         """Each variant against the reference, paired by seed and Holm-adjusted over a table.
@@ -257,8 +266,15 @@ class Result:
         """The validation curve: step, seconds of training, and a column for each metric. Empty for predictions made elsewhere."""
         import pandas as pd
 
-        rows = [] if self.scored else self._training().validations()
-        return pd.DataFrame(rows)
+        return pd.DataFrame(self.curve())
+
+    def curve(self) -> list[dict[str, Any]]:
+        """The rows of `validations`; none where the store has no log of the training."""
+        from harness.store import DamagedRecord
+
+        with suppress(DamagedRecord):  # imported without its training
+            return [] if self.scored else self._training().validations()
+        return []
 
     def _training(self) -> Training:
         from harness.store import Store
@@ -280,7 +296,7 @@ class Result:
         return Results([self]).frame()
 
     def verdicts(self, metric: str = "ssim", margin: float | None = None) -> pd.DataFrame:
-        """Always empty: one run alone decides nothing. `harness.ablate` makes runs that can be compared."""
+        """Always empty: one run alone decides nothing."""
         return Results([]).verdicts(metric, margin)
 
     def plot(self, metric: str = "ssim", axes: Axes | None = None) -> Axes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, RequestError
 from harness.reports import Report
@@ -11,6 +13,7 @@ from harness.store import Store
 from harness.system import files
 from harness.variant import Variants
 from reports.analysis.comparisons import MARGIN, check
+from reports.analysis.overview import analyse
 from reports.analysis.reading import DATA_FILE, read_store
 from reports.analysis.records import KIND, Records
 from reports.analysis.stores import compare
@@ -18,7 +21,11 @@ from reports.analysis.words import shorten
 from reports.judging.judge import judge
 from reports.page import Page
 from reports.pages import studies
+from reports.pages.paper import data
 from reports.pages.sections import TITLE, make_page
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def build(store: Store, variants: Variants, out: Path, *, margin: float | None = None, pdf: bool = False) -> list[Path]:
@@ -47,6 +54,18 @@ def build(store: Store, variants: Variants, out: Path, *, margin: float | None =
     page = make_page(store, found, variants, margin) if found.runs else Page(TITLE, ("No run was tested yet.",), searched)
     paths = write(page, out, pdf=pdf)
     return [*paths, _write_data(out / DATA_FILE, found, margin)]
+
+
+def comparisons(root: Path, run_ids: set[str]) -> DataFrame:
+    """A row for each comparison among these runs of a store: columns as in the report's data/comparisons."""
+    import pandas as pd
+
+    found = read_store(Store(root))
+    found = replace(found, runs=tuple(run for run in found.runs if run.run_id in run_ids))
+    result = analyse(found) if found.runs else None
+    groups = {} if result is None else {"steps": result.groups[0], **{id_: group for group, id_ in result.matched_by_id}}
+    table = data(groups)[1]
+    return pd.DataFrame(list(table.rows), columns=list(table.columns))
 
 
 def _nothing(store: Store, found: Records) -> str:
@@ -90,4 +109,5 @@ REPORT = Report(
     build=build,
     compare=compare,
     judge=judge,
+    comparisons=comparisons,
 )

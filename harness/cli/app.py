@@ -23,6 +23,7 @@ from harness.cli import (
     doctor,
     export,
     forecast,
+    frame,
     judge,
     predict,
     report,
@@ -66,6 +67,7 @@ app.command()(export.export)
 app.command()(score.score)
 app.command()(report.report)
 app.command()(compare.compare)
+app.command()(frame.frame)
 app.command()(judge.judge)
 app.command()(bench.bench)
 app.command()(study.study)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import io
-from importlib.util import find_spec
-
+from harness.store.frames import available, parquet
 from reports.exports.text import clean
 from reports.page import Data
 
-
-def available() -> bool:
-    """Whether pyarrow is installed (the extra 'parquet')."""
-    return find_spec("pyarrow") is not None
+__all__ = ["available", "data_to_parquet"]
 
 
 def data_to_parquet(data: Data) -> bytes:
@@ -19,6 +14,4 @@ def data_to_parquet(data: Data) -> bytes:
     import pandas as pd
 
     rows = [[clean(cell) if isinstance(cell, str) else cell for cell in row] for row in data.rows]
-    file = io.BytesIO()
-    pd.DataFrame(rows, columns=list(data.columns)).convert_dtypes(dtype_backend="pyarrow").to_parquet(file, index=False)
-    return file.getvalue()
+    return parquet(pd.DataFrame(rows, columns=list(data.columns)))
