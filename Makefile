@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-lowest lint bench bench-check torture audit ablation setup clean
+.PHONY: demo test test-lowest lint docs bench bench-check torture audit ablation setup clean
 
 setup: $(READY)
 
@@ -43,6 +43,10 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
+
 torture: $(READY)
 	$(BIN)/python tests/torture/everything.py
 
@@ -69,4 +73,4 @@ ablation: $(READY)
 	$(BIN)/harness report
 
 clean:
-	rm -rf .venv .venv-lowest .venv-audit build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-lowest .venv-audit build docs/_build docs/generated *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

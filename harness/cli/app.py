@@ -28,6 +28,7 @@ from harness.cli import (
     predict,
     report,
     run,
+    schema,
     score,
     show,
     start,
@@ -52,7 +53,6 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="harness",
     cls=Commands,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
@@ -72,6 +72,7 @@ app.command()(judge.judge)
 app.command()(bench.bench)
 app.command()(study.study)
 app.command()(doctor.doctor)
+app.command()(schema.schema)
 
 data_app = typer.Typer(help="Fetch and verify the digits; export sequences.", no_args_is_help=True)
 data_app.command()(data.fetch)

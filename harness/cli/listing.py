@@ -61,7 +61,12 @@ def settings(preset_name: str = "paper") -> list[Row]:
 
 
 def _about(f: dataclasses.Field[Any]) -> Row:
-    return {"range": limits_text(f), "meaning": f.metadata.get("doc", "")}
+    neutral = f.metadata.get("neutral", dataclasses.MISSING)
+    return {"range": limits_text(f)} | _if_given("neutral", neutral) | {"meaning": f.metadata.get("doc", "")}
+
+
+def _if_given(name: str, value: object) -> Row:
+    return {} if value is dataclasses.MISSING else {name: record_of(value)}
 
 
 def components(registry: Components) -> list[Row]:
