@@ -43,6 +43,7 @@ def run(
     plugins: Iterable[str | Path] = (),
     device: str = "auto",
     digits: str | Path | None = None,
+    extend: str | None = None,
     force: bool = False,
     progress: bool = True,
     options: RunOptions | None = None,
@@ -57,6 +58,7 @@ def run(
         components: classes that `settings` and `variant` name and no package provides.
         plugins: Python files with variants and components.
         digits: folder of MNIST's files; by default HARNESS_DIGITS, or what `harness data fetch` downloaded, or generated digits.
+        extend: continue the finished training to a larger budget, such as "steps=5000", as a run of its own.
         force: train again; the old run is kept.
         progress: report progress on stderr.
     """
@@ -66,6 +68,8 @@ def run(
     variants = _variants([variant], components, settings, plugins)
     request = _request(preset, device, digits, settings, store)
     cell, source = request.cell(variants, _text(variant), seed)
+    if extend is not None:
+        cell, source = request.extended(cell.run_id, extend).cell(variants, _text(variant), seed, source)
     context = Context(
         device=request.device,
         force=force,

@@ -25,6 +25,9 @@ def run(
     where: DeviceOptions,
     stored: StoreOptions,
     plugins: PluginOptions,
+    extend: str | None = option(
+        None, "Continue the finished training to a larger budget, steps=5000, epochs=50 or seconds=600, as a run of its own."
+    ),
     force: bool = option(False, "Train again; keep the old run."),
     dry_run: bool = option(False, "Show settings, parameters and operations; train nothing."),
     as_json: JsonOption = False,
@@ -40,7 +43,10 @@ def run(
     from harness.training.distributed import from_environment, local_device
 
     request = asked.request(choose_device(local_device(where.device)), where.digits, stored.root)
-    cell, source = request.cell(plugins.variants(), variant, seed)
+    known = plugins.variants()
+    cell, source = request.cell(known, variant, seed)
+    if extend is not None:
+        cell, source = request.extended(cell.run_id, extend).cell(known, variant, seed, source)
     if dry_run:
         from harness.evaluation.cost import cost
 

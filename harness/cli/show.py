@@ -41,6 +41,9 @@ def print_run(record: dict[str, Any]) -> None:
                 f"{describe_steps(training)} · best validation SSIM {figure(training['validation_ssim'], 4)}"
                 f" at step {training['best_step']}{describe_skipped(training)}"
             )
+    start = ((record["experiment"] or {}).get("training") or {}).get("start") or {}
+    if start.get("name") == "extension":
+        say(f"continues run {start['run']} (training {start['parent']}) from step {start['step']}")
     for line in record["validation"]:
         say(
             f"  step {line['step']:>7} · {line['seconds']:7.0f} s · "

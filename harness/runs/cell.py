@@ -75,7 +75,9 @@ def train_cell(
 
     from harness.runs.smoke_test import smoke_test
     from harness.system.environment import environment
+    from harness.training.extension import begin_extension
     from harness.training.loop import fit
+    from harness.training.start import ExtensionStart
 
     summary = _whole_training(cell, folder, context)
     if summary is not None:
@@ -87,6 +89,9 @@ def train_cell(
             smoke_test(cell.experiment, source)
             folder.write("experiment.json", cell.record())
             folder.write("environment.json", environment(context.device))
+            start = cell.experiment.training.start
+            if isinstance(start, ExtensionStart):
+                begin_extension(folder, start, cell.experiment.training.patience)
         with context.progress(f"{cell.variant} seed {cell.seed}") as progress:
             if resumed:
                 progress.note(f"resuming the training in {folder.path}")

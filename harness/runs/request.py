@@ -18,9 +18,9 @@ from harness.evaluation.conventions import metric_named
 from harness.experiment import BUDGETS, Experiment
 from harness.notation import differences, flatten, shown, unflatten
 from harness.presets import preset
-from harness.store import Cell, DamagedRecord, Store
+from harness.store import Cell, DamagedRecord, Store, validated
 from harness.system.devices import resolve_precision
-from harness.training.start import RunStart
+from harness.training.start import ExtensionStart, RunStart
 from harness.variant import Variants
 
 SEED = "training.seed"
@@ -100,7 +100,7 @@ class Request:
     def _located(self, experiment: Experiment) -> Experiment:
         """The experiment with the checkpoint of the run that it starts from. Raises RequestError when the run has none."""
         start = experiment.training.start
-        if not isinstance(start, RunStart) or not start.run or self.store is None:
+        if not isinstance(start, RunStart | ExtensionStart) or not start.run or self.store is None:
             return experiment
         store = Store(self.store.absolute())
         run = store.find(start.run)
@@ -109,10 +109,46 @@ class Request:
             summary = training.read_or_none("training.json")
             if summary is None:
                 raise RequestError(f"training.start: run {run.run_id} has not finished its training; run it first")
-            start = replace(start, run=run.run_id, path=training.check(summary))
+            checkpoint = training.check(summary)
+            if isinstance(start, RunStart):
+                start = replace(start, run=run.run_id, path=checkpoint)
+            else:
+                start = replace(
+                    start,
+                    run=run.run_id,
+                    parent=training.key,
+                    step=int(summary["steps"]),
+                    path=checkpoint.with_name("last.safetensors"),
+                )
         except DamagedRecord as error:
             raise RequestError(f"training.start: {error}") from None
         return replace(experiment, training=replace(experiment.training, start=start))
+
+    def _check_extension(self, experiment: Experiment, variants: Variants) -> None:
+        start = experiment.training.start
+        if not isinstance(start, ExtensionStart) or not start.run or self.store is None:
+            return
+        from harness.training.extension import check_extension
+
+        store = Store(self.store.absolute())
+        run = store.find(start.run)
+        summary = store.training_of(run).read("training.json")
+        with validated(run.path):
+            parent = Experiment.from_dict(store.record_of(run)["experiment"], variants.components.find)
+            spent = {"steps": summary["steps"], "seconds": summary["seconds"] + summary["warm_up_seconds"]}
+        check_extension(experiment, parent, spent)
+
+    def extended(self, run_id: str, text: str) -> Request:
+        """The request for a training that continues that run to a budget, `text` such as 'steps=5000'. Raises RequestError."""
+        name, _, value = text.partition("=")
+        if name.strip() not in BUDGETS or not value.strip():
+            raise RequestError(f"--extend {shown(text)}; name the whole budget: steps=5000, epochs=50 or seconds=600")
+        if self.store is not None and not (Store(self.store).part("runs") / run_id / "result.json").exists():
+            raise RequestError(
+                f"--extend continues a finished run, and {self.store} has none with these settings ({run_id}); run the same "
+                "command without --extend first"
+            )
+        return self.with_settings({f"training.{name.strip()}": value.strip(), "training.start": f"extension(run={run_id})"})
 
     def with_settings(self, settings: Mapping[str, object]) -> Request:
         """The request with these settings on top; a budget among them takes the place of every other."""
@@ -130,6 +166,7 @@ class Request:
         if source is None or source.data != experiment.data:
             source = open_source(experiment.data, self.digits)
         experiment = resolve(experiment, self.device, source.epoch_sequences)
+        self._check_extension(experiment, variants)
         cell = Cell(
             composition.name,
             self.preset,

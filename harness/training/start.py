@@ -105,6 +105,40 @@ class OpenSTLStart(FileStart):
         return lambda name: translate(name.removeprefix("model."))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExtensionStart(WeightsStart):
+    """All that a finished training ended with: weights, optimizer, average, the place in the data, the best checkpoint so far.
+
+    The rule: what follows is the longer training from there on. Step s of N takes the sequences, the learning rate, the curriculum
+    and the loss weights of step s in a training of N steps. With a schedule that is constant in both it ends as the longer training
+    does; where the parent's rate had fallen it rises again to the longer one's. `harness run --extend` makes it.
+    """
+
+    name: ClassVar[str] = "extension"
+    run: str = setting("", "the parent's run id, or its beginning", decides=EVALUATION)
+    parent: str = setting("", "the key of the parent's training; found in the store by the id")
+    step: int = setting(0, "the step that the parent ended at; found as well", at_least=0, decides=EVALUATION)
+    path: Path | None = setting(None, "the parent's last state; found as well", decides=EVALUATION)
+
+    def file(self) -> Path:
+        """The parent's last state. Raises RequestError when it has not been found yet."""
+        if self.path is None:
+            raise RequestError(
+                "training.start names no parent; continue a finished run: harness run ... --extend steps=5000"
+            )
+        return self.path
+
+    def names(self, architecture: Component) -> Callable[[str], str | None]:
+        """The network's weights; the rest of the state is taken over by `harness.training.extension`."""
+        del architecture
+        return lambda name: name.removeprefix("model.") if name.startswith("model.") else None
+
+    def load(self, model: nn.Module, architecture: Component) -> str:
+        """As of any file of weights; says which run is continued."""
+        super().load(model, architecture)
+        return f"continues run {self.run} (training {self.parent}) from step {self.step}"
+
+
 def start_from(experiment: Experiment, model: nn.Module, note: Callable[[str], None]) -> None:
     """Puts the initial weights into the model and freezes what is not trained.
 

@@ -70,6 +70,10 @@ def _weights(name: str, architecture: Component, rename: Any = lambda name: name
     return path
 
 
+def _state() -> Path:
+    return _weights("last.safetensors", preset("tiny").architecture, lambda name: f"model.{name}")
+
+
 def _openstl(name: str) -> str:
     """The name that OpenSTL has for a weight of our stack of ConvLSTM layers."""
     name = name.replace("head.", "conv_last.").replace("cells.", "cell_list.")
@@ -97,6 +101,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "architecture.predrnn-pp": STACK,
     "architecture.predrnn-v2": STACK,
     "training.start.file": {"path": _weights("base.safetensors", preset("tiny").architecture)},
+    "training.start.extension": {"run": "0" * 16, "parent": "0" * 16, "path": _state()},
     "training.start.run": {"run": "0" * 16, "path": _weights("base.safetensors", preset("tiny").architecture)},
     "training.start.openstl": {"path": _weights("openstl.safetensors", _stack(), _openstl)},
 }

@@ -1,0 +1,332 @@
+"""Everything that waits for a GPU, in the order of its worth, in the time that there is: `make gpu`.
+
+    python benchmarks/gpu.py --budget 28m --out gpu
+    python benchmarks/gpu.py --rehearsal --kills 2
+
+Stages: tests (tests/test_cuda.py), speed (kernels and `harness bench`, batch 1 to 64), quality (base at preset paper, and when it
+reached which SSIM), table (the article's add-one plan with controls), networks (at equal seconds), report. Each has a share of
+the time; what it does not use goes to those after it. A command whose output file is there is not run again, and harness commands
+resume by themselves, so the same call after an end of any kind goes on. Plans run whole blocks of seeds: an early end leaves a
+balanced table. Before they start, the time of a step is measured and printed with what it lets the table be.
+
+`--rehearsal` does all of it on the CPU at preset tiny; with `--kills`, in a process group that is killed that many times first.
+The folder that comes out has no checkpoints and is ready for docs/results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+HARNESS = (sys.executable, "-m", "harness")
+LEVELS = (0.82, 0.87, 0.93)
+"""Validation SSIM whose times are stated."""
+TRAININGS = 8.5
+"""What a block of the table trains: base, three ideas, all of them, and controls of one, half and two budgets; tta trains nothing."""
+NETWORKS = 11
+OVERHEAD = 1.3
+"""Of a cell beside its steps: start, validation, test."""
+LAST_SECONDS = 60
+"""Kept for the report."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What differs between a GPU and its rehearsal."""
+
+    device: str
+    presets: tuple[str, ...]
+    """Those that the table may have, best first: the first whose own budget fits is taken."""
+    quality: str
+    batches: tuple[int, ...]
+    seeds: int
+    kernels: tuple[str, ...] = ()
+
+
+GPU = Setup("cuda", ("paper", "evening", "cpu"), "paper", (1, 8, 32, 64), seeds=3)
+REHEARSAL = Setup("cpu", ("tiny",), "tiny", (1, 2), seeds=2, kernels=("--seconds", "0.001"))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A name, its share of the whole time, and its commands: output file -> words."""
+
+    name: str
+    share: float
+    commands: Callable[[float], dict[str, Sequence[str]]]
+    """Given the seconds that the stage has."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--budget", type=seconds_of, default=None, help="time of this call: 28m, 1700s, 2h (default 28m)")
+    parser.add_argument("--out", type=Path, default=None, help="the folder (default gpu, or gpu-rehearsal)")
+    parser.add_argument("--rehearsal", action="store_true", help="on the CPU at preset tiny")
+    parser.add_argument("--kills", type=int, default=0, help="with --rehearsal: how often to be killed first")
+    arguments = parser.parse_args()
+    setup = REHEARSAL if arguments.rehearsal else GPU
+    out = (arguments.out or Path("gpu-rehearsal" if arguments.rehearsal else "gpu")).resolve()
+    budget = arguments.budget or 28 * 60
+    if arguments.kills:
+        if not arguments.rehearsal:
+            parser.error("--kills belongs to --rehearsal")
+        killed(out, budget, arguments.kills)
+    return Call(setup, out, budget).run()
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of '28m', '1700s', '2h' or '90'."""
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    seconds = float(text[:-1]) * unit if unit else float(text)
+    if not seconds > 0:
+        raise ValueError(text)
+    return seconds
+
+
+def table_of(step_seconds: dict[str, float], own_steps: dict[str, int], setup: Setup, seconds: float) -> tuple[str, int]:
+    """The preset and steps of the table: the first whose own steps fit the time, else the cheapest with as many as fit.
+
+    Paper's may be a quarter of its own: what is cut is a budget that all arms share.
+    """
+    for name in setup.presets:
+        fits = int(seconds / (setup.seeds * TRAININGS * OVERHEAD * step_seconds[name]))
+        if fits >= own_steps[name] / (4 if name == "paper" else 1):
+            return name, min(fits, own_steps[name])
+    return name, max(2, fits)
+
+
+class Call:
+    """One call of the script."""
+
+    def __init__(self, setup: Setup, out: Path, budget: float) -> None:
+        self.setup, self.out, self.budget = setup, out, budget
+        self.ends = time.monotonic() + budget
+        self.store, self.quality_store = out / "store", out / "quality-store"
+        self.chosen: tuple[str, int] | None = None
+        self.log: list[dict[str, Any]] = []
+
+    def run(self) -> int:
+        self.out.mkdir(parents=True, exist_ok=True)
+        stages = (
+            Stage("tests", 0.08, self.tests),
+            Stage("speed", 0.15, self.speed),
+            Stage("quality", 0.35, self.quality),
+            Stage("table", 0.28, self.table),
+            Stage("networks", 0.14, self.networks),
+        )
+        for number, stage in enumerate(stages):
+            shares = sum(one.share for one in stages[number:])
+            self.stage(stage, (self.left - LAST_SECONDS) * stage.share / shares)
+        self.levels()
+        for store in (self.store, self.quality_store):
+            if store.is_dir():
+                self.command(
+                    "report",
+                    f"report-{store.name}.txt",
+                    self.harness("report", "--out", str(self.out / f"report-{store.name}"), store=store),
+                    max(self.left, 30),
+                )
+        self.publish()
+        missing = [one["file"] for one in self.log if one["exit"] != 0]
+        print(f"{self.out}: {'complete' if not missing else 'missing: ' + ', '.join(missing) + '; the same call goes on'}")
+        return int(bool(missing))
+
+    @property
+    def left(self) -> float:
+        return self.ends - time.monotonic()
+
+    def stage(self, stage: Stage, seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        commands = stage.commands(seconds)
+        print(
+            f"{stage.name}: {max(0, seconds):.0f} s of {max(0, self.left):.0f} s left, {len(commands)} commands", flush=True
+        )
+        for file, words in commands.items():
+            self.command(stage.name, file, words, ends - time.monotonic())
+
+    def command(self, stage: str, file: str, words: Sequence[str], limit: float) -> None:
+        """Runs a command whose output is not there. At the limit it is told to save and stop."""
+        path = self.out / file
+        if path.exists():
+            return
+        started = time.monotonic()
+        code = 124
+        if limit > 1:
+            with tempfile.NamedTemporaryFile(dir=self.out, delete=False) as output:
+                process = subprocess.Popen(words, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=_environment())
+                try:
+                    code = process.wait(limit)
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signal.SIGTERM)
+                    try:
+                        process.wait(30)
+                    except subprocess.TimeoutExpired:
+                        process.kill()
+                        process.wait()
+            os.replace(output.name, path if code == 0 else path.with_suffix(".unfinished"))
+        seconds = time.monotonic() - started
+        self.log.append({"stage": stage, "file": file, "seconds": round(seconds, 1), "exit": code, "words": list(words[1:])})
+        with (self.out / "calls.jsonl").open("a") as lines:
+            lines.write(json.dumps(self.log[-1]) + "\n")
+        print(f"  {file}: {'done' if code == 0 else f'exit {code}'} in {seconds:.0f} s", flush=True)
+
+    def harness(self, *words: str, store: Path | None = None) -> list[str]:
+        return [*HARNESS, *words, *(("--store", str(store)) if store else ())]
+
+    # --- the stages
+
+    def tests(self, seconds: float) -> dict[str, Sequence[str]]:
+        return {"tests.txt": (sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/test_cuda.py")}
+
+    def speed(self, seconds: float) -> dict[str, Sequence[str]]:
+        """A step of each preset first, on which the table's size rests; then kernels, with and without graphs, by batch."""
+        device = ("--device", self.setup.device)
+        found: dict[str, Sequence[str]] = {
+            f"step-{name}.json": self.harness(
+                "bench", "--preset", name, "--rounds", "2", "--contenders", "fast", "--json", *device
+            )
+            for name in self.setup.presets
+        }
+        for batch in self.setup.batches:
+            words = ("--preset", self.setup.quality, "--batch", str(batch), "--json", *device)
+            found[f"bench-{batch}.json"] = self.harness("bench", "--rounds", "3", *words)
+            found[f"kernels-{batch}.json"] = (sys.executable, "benchmarks/kernels.py", *words, *self.setup.kernels)
+        return found
+
+    def quality(self, seconds: float) -> dict[str, Sequence[str]]:
+        self.choose()
+        words = ("run", "--variant", "base", "--preset", self.setup.quality, "--device", self.setup.device, "--json")
+        return {"quality.json": self.harness(*words, store=self.quality_store)}
+
+    def choose(self) -> None:
+        """What the table can be in its share of what is left, printed before it starts; fixed once chosen."""
+        path = self.out / "table-size.json"
+        if not path.exists() and all((self.out / f"step-{name}.json").exists() for name in self.setup.presets):
+            from harness.presets import preset
+
+            steps = {name: _step_seconds(self.out / f"step-{name}.json") for name in self.setup.presets}
+            own = {name: preset(name).training.steps or _steps_of_epochs(name) for name in self.setup.presets}
+            name, count = table_of(steps, own, self.setup, self.budget * 0.28)
+            record = {"preset": name, "steps": count, "own_steps": own, "step_seconds": steps, "seeds": self.setup.seeds}
+            path.write_text(json.dumps(record, indent=2))
+        if path.exists():
+            record = json.loads(path.read_text())
+            self.chosen = record["preset"], record["steps"]
+            own = record["own_steps"][record["preset"]]
+            print(
+                f"table: preset {self.chosen[0]}, {self.chosen[1]:,} of its {own:,} steps, {self.setup.seeds} blocks of seeds"
+            )
+
+    def table(self, seconds: float) -> dict[str, Sequence[str]]:
+        if self.chosen is None:
+            return {}
+        name, steps = self.chosen
+        words = ("ablate", "--plan", "add-one", "--controls", "--seeds", str(self.setup.seeds), "--margin", "0.005")
+        settings = ("--preset", name, "--set", f"training.steps={steps}", "--device", self.setup.device, "--workers", "1")
+        return {"table.json": self.harness(*words, *settings, "--json", store=self.store)}
+
+    def networks(self, seconds: float) -> dict[str, Sequence[str]]:
+        if self.chosen is None:
+            return {}
+        path = self.out / "network-seconds.json"
+        if not path.exists():
+            path.write_text(json.dumps(round(max(0.05, seconds / (self.setup.seeds * NETWORKS * OVERHEAD)), 2)))
+        budget = ("--set", f"training.seconds={json.loads(path.read_text())}", "--margin", "0.005")
+        words = ("ablate", "--plan", "networks", "--preset", self.chosen[0], *budget, "--seeds", str(self.setup.seeds))
+        return {
+            "networks.json": self.harness(
+                *words, "--device", self.setup.device, "--workers", "1", "--json", store=self.store
+            )
+        }
+
+    # --- what comes out
+
+    def levels(self) -> None:
+        """When base's validation first reached each level, in seconds of training; also of a training that has not finished."""
+        from harness.store import Store
+
+        rows = (
+            [
+                row
+                for training in sorted(Store(self.quality_store).part("trainings").glob("*"))
+                for row in Store(self.quality_store).training_at(training.name).validations()
+            ]
+            if self.quality_store.is_dir()
+            else []
+        )
+        first = {level: next((row["seconds"] for row in rows if row["ssim"] >= level), None) for level in LEVELS}
+        best = max((row["ssim"] for row in rows), default=None)
+        record = {
+            "seconds_to_ssim": {str(level): seconds for level, seconds in first.items()},
+            "best": best,
+            "validations": len(rows),
+        }
+        (self.out / "levels.json").write_text(json.dumps(record, indent=2))
+
+    def publish(self) -> None:
+        """Records without checkpoints, and a page about what was run."""
+        names = ("experiment.json", "environment.json", "result.json", "training.json", "metrics.jsonl", "failure.json")
+        for store in (self.store, self.quality_store):
+            shutil.rmtree(self.out / f"records-{store.name}", ignore_errors=True)
+            for path in sorted(store.rglob("*")):
+                kept = path.name in names or path.parent.name == "plans"
+                if path.is_file() and kept and "report" not in path.relative_to(store).parts:
+                    target = self.out / f"records-{store.name}" / path.relative_to(store)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, target)
+        from harness.system.environment import describe_device
+
+        lines = [json.loads(line) for line in (self.out / "calls.jsonl").read_text().splitlines()]
+        table = "".join(f"| {one['stage']} | {one['file']} | {one['seconds']:.1f} | {one['exit']} |\n" for one in lines)
+        (self.out / "README.md").write_text(
+            f"# {'Rehearsal' if self.setup is REHEARSAL else 'What a GPU gave'}\n\n"
+            f"Device: {describe_device(self.setup.device)}. Made by `python benchmarks/gpu.py`; `records-*` hold the raw records, "
+            "`report-*` what `harness report` makes of them, `levels.json` when base reached which validation SSIM.\n\n"
+            f"| stage | output | seconds | exit code |\n| --- | --- | ---: | ---: |\n{table}\n"
+            "Exit code 124 means that no time was left, 143 that a command was told to save and stop.\n"
+        )
+
+
+def killed(out: Path, budget: float, kills: int) -> None:
+    """The rehearsal in a process group of its own, killed after 10, 20, ... seconds of work."""
+    words = [sys.executable, __file__, "--rehearsal", "--out", str(out), "--budget", f"{budget}s"]
+    for number in range(kills):
+        process = subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL)
+        time.sleep(10 * (number + 1))
+        ended = process.poll() is not None
+        os.killpg(process.pid, signal.SIGKILL) if not ended else None
+        process.wait()
+        print(f"killed after {10 * (number + 1)} s" if not ended else "had ended before it was killed", flush=True)
+
+
+def _step_seconds(path: Path) -> float:
+    text = path.read_text()
+    return float(json.loads(text[text.index("{") :])["training"][0]["ms_per_step"]) / 1000
+
+
+def _steps_of_epochs(name: str) -> int:
+    from harness.presets import preset
+
+    training = preset(name).training
+    return round((training.epochs or 1) * preset(name).get("data.epoch_sequences") / training.batch_size)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONUNBUFFERED": "1"}
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    raise SystemExit(main())
