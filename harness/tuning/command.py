@@ -15,7 +15,7 @@ from harness.store import Store
 from harness.studies import Study
 from harness.tuning.cells import StoreCells
 from harness.tuning.confirm import confirm, statistics
-from harness.tuning.database import FOLDER, ensure_whole
+from harness.tuning.database import FOLDER, NAME, ensure_whole
 from harness.tuning.request import StudyRequest
 from harness.tuning.search import Search
 from harness.tuning.storage import Storage, open_storage
@@ -53,8 +53,7 @@ def run_study(
     documents = []
     if asked.storage is None:
         ensure_whole(store, note)
-    folder = store.part(FOLDER)
-    with closing(open_storage(asked.storage, folder)) as storage, closing(executors(asked.workers)) as executor:
+    with closing(_opened(asked.storage, store)) as storage, closing(executors(asked.workers)) as executor:
         searches = [
             Search(replace(asked, variant=name), study, store, storage, cells[name], starts[name], note) for name in names
         ]
@@ -66,6 +65,12 @@ def run_study(
                 search.written.confirmed = confirm(search, asked.confirm, executor, compare)
             documents.append(document(search.save(newest=not asked.each)))
     return {"name": study.name, "each": documents} if asked.each else documents[0]
+
+
+def _opened(url: str | None, store: Store) -> Storage:
+    """The storage. Optuna makes the tables of a new one without a lock, so of a store's processes one at a time opens it."""
+    with store.lock(NAME):
+        return open_storage(url, store.part(FOLDER))
 
 
 def document(record: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +85,7 @@ def serve_dashboard(store: Store, url: str | None, port: int, note: Callable[[st
         from optuna_dashboard import run_server
     except ImportError:
         raise RequestError("--dashboard needs optuna-dashboard; pip install 'ablation-harness[dashboard]'") from None
-    storage: Storage = open_storage(url, store.part(FOLDER))
+    storage: Storage = _opened(url, store)
     note(f"dashboard of {storage.shown} on http://127.0.0.1:{port}/ (Ctrl-C ends it)")
     try:
         run_server(storage.optuna, host="127.0.0.1", port=port)

@@ -5,11 +5,13 @@ Of a storage's own methods only `remove_session` is called, which is for users; 
 
 from __future__ import annotations
 
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -79,7 +81,6 @@ def open_storage(url: str | None, folder: Path) -> Storage:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    local = url is None
     if url is None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +89,7 @@ def open_storage(url: str | None, folder: Path) -> Storage:
                 f"cannot write {folder}: {error.strerror or error}; choose a writable store (--store, HARNESS_STORE)"
             ) from error
         url = f"sqlite:///{folder / NAME}"
+        return Storage(_open_database("sqlite:///optuna", url, folder / NAME), url, url, True)
     shown = public_url(url)
     if url.startswith(JOURNAL):
         from optuna.storages import JournalStorage
@@ -102,10 +104,11 @@ def open_storage(url: str | None, folder: Path) -> Storage:
             raise HarnessError(f"cannot open the storage {shown}: {error.strerror or error}") from None
         except _FOREIGN as error:
             raise _foreign(error, shown, url) from error
-    return Storage(_open_database(url, shown), shown, url, local)
+    return Storage(_open_database(url, shown), shown, url, False)
 
 
-def _open_database(url: str, shown: str) -> RDBStorage:
+def _open_database(url: str, shown: str, path: Path | None = None) -> RDBStorage:
+    """A database. With `path` that file of SQLite: a path may hold any character, a URL may not."""
     import optuna
     import sqlalchemy
     from sqlalchemy import event
@@ -118,6 +121,8 @@ def _open_database(url: str, shown: str) -> RDBStorage:
     # No ping before every use: a connection that was lost fails at once, before it did anything, and is tried again.
     timeout = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
     engine: dict[str, object] = {"connect_args": timeout.get(kind, {})}
+    if path is not None:
+        engine = {"creator": partial(sqlite3.connect, path.absolute(), timeout=60, check_same_thread=False)}
     try:
         with experiments():
             storage = optuna.storages.RDBStorage(url, engine_kwargs=engine)
