@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from harness.component import setting as setting
     from harness.component import slot_field as slot_field
     from harness.experiment import Experiment as Experiment
+    from harness.hooks import Hook as Hook
+    from harness.hooks import RunInfo as RunInfo
     from harness.library import ablate as ablate
     from harness.library import compare as compare
     from harness.library import export as export
@@ -46,6 +48,7 @@ _PLACES = {
     **dict.fromkeys(("ablate", "compare", "export", "judge", "open_store", "report", "run", "score", "study"), "library"),
     **dict.fromkeys(("Result", "Results", "Tuned"), "results"),
     "Experiment": "experiment",
+    **dict.fromkeys(("Hook", "RunInfo"), "hooks"),
     "Variant": "variant",
 }
 

@@ -10,6 +10,7 @@ Longer than other files because half of it is what users read of each argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.executors.protocol import Executors
+    from harness.hooks import Given
     from harness.reports import Difference, Judgement
     from harness.runs.request import Request
     from harness.store import Store
@@ -47,6 +49,7 @@ def run(
     force: bool = False,
     progress: bool = True,
     options: RunOptions | None = None,
+    hooks: Iterable[Given] = (),
 ) -> Result:
     """Trains and tests one variant, or answers from the store when it is finished; `harness run`.
 
@@ -61,6 +64,7 @@ def run(
         extend: continue the finished training to a larger budget, such as "steps=5000", as a run of its own.
         force: train again; the old run is kept.
         progress: report progress on stderr.
+        hooks: who follows the run: names of trackers, classes derived from `harness.Hook`, or objects; see docs/trackers.md.
     """
     from harness.runs.cell import run_cell
     from harness.runs.context import Context
@@ -76,7 +80,7 @@ def run(
         progress=_shown(progress),
         note=_note(progress),
     )
-    outcome = run_cell(cell, _store(store), source, options or RunOptions(), context)
+    outcome = run_cell(cell, _store(store), source, _hooked(options, hooks), context)
     record = outcome.result | {"changes": list(cell.changes), "experiment": cell.experiment.to_dict()}
     return Result(record, outcome.path, outcome.cached, outcome.resumed, variants)
 
@@ -104,6 +108,7 @@ def ablate(
     workers: int = 1,
     progress: bool = True,
     options: RunOptions | None = None,
+    hooks: Iterable[Given] = (),
 ) -> Results:
     """Runs a plan of variants and seeds; `harness ablate`.
 
@@ -153,7 +158,7 @@ def ablate(
         tune=tune,
         controls=controls,
         plugins=_files(plugins),
-        options=options or RunOptions(),
+        options=_hooked(options, hooks),
         workers=workers,
     )
     opened = _store(store)
@@ -413,6 +418,16 @@ def _request(
         settings=dict(settings or {}),
         store=_store(store).root,
     )
+
+
+def _hooked(options: RunOptions | None, hooks: Iterable[Given]) -> RunOptions:
+    """The options with the hooks, which the command line gives as text and a program as classes or objects too."""
+    from harness.hooks import find_hooks
+
+    options = options or RunOptions()
+    given: list[Any] = [*(options.hooks or ()), *hooks]
+    find_hooks(given)  # what is wrong is refused before anything runs
+    return replace(options, hooks=given or None)
 
 
 def _files(plugins: Iterable[str | Path]) -> tuple[Path, ...]:

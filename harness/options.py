@@ -39,6 +39,12 @@ class RunOptions:
     no_graphs: bool = option(False, "On a GPU, launch every kernel by itself instead of replaying CUDA graphs.")
     reference: bool = option(False, "Train with the plain reference implementation, to check the fast one (slow).")
     save_every: float = option(SAVE_SECONDS, "Seconds between checkpoints: what a crash may cost.", at_least=0)
+    hooks: list[str] | None = option(
+        None,
+        "Who follows the runs: tensorboard, mlflow, wandb, trackio, or a hook of your own, module:Class; may be repeated. See "
+        "docs/trackers.md.",
+        flag="--track --hook",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,8 +71,10 @@ def ablate(
     from harness.ablation.tune import Tuner
     from harness.bench.sharing import share_machine
     from harness.executors.resources import executors, resolve_resources
+    from harness.hooks import find_hooks
     from harness.system.secrets import redact
 
+    find_hooks(options.hooks or ())  # what is wrong is refused before anything runs
     resources = resolve_resources(executor, where.device)
     request = asked.request(resources.device, where.digits, stored.root)
     known = plugins.variants()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
+from harness.hooks import NO_HOOKS, Hook
 from harness.options import RunOptions
 from harness.runs.context import DEFAULTS, HERE, Context
+from harness.runs.hooked import hooked, picture
 from harness.runs.outcome import Outcome, finished, note_sources
 from harness.store import Cell, DamagedRecord, Folder, Run, Store, Training
 from harness.system.progress import Silent
@@ -31,24 +33,32 @@ def run_cell(cell: Cell, store: Store, source: Source, options: RunOptions = DEF
         HarnessError: the training diverged, memory ran out, or the store cannot be written or is damaged.
     """
     run, training = store.run(cell), store.training(cell)
-    with store.own(training, lambda: context.note(f"{cell.variant} seed {cell.seed}: another process trains it; waiting")):
-        if context.force:
-            store.set_aside(run)
-            store.set_aside(training)
-        else:
-            with suppress(DamagedRecord):
-                if (outcome := finished(store, cell, context.note)) is not None:
-                    context.distributed.broadcast(NOTHING_TO_TRAIN)
-                    return outcome
-        summary, resumed = train_cell(cell, training, source, options, context)
-        note_sources(cell, {}, training.read_or_none("experiment.json") or {}, context.note)
-    with store.own(run):
-        if (outcome := _finished_or_set_aside(store, cell, run, context)) is not None:
-            return outcome
-        with _memory_errors(cell, options, context, "testing"):
-            from harness.runs.result import evaluate_cell
+    with ExitStack() as stack:  # nobody waits for a lock while hooks are waited for
+        with store.own(
+            training, lambda: context.note(f"{cell.variant} seed {cell.seed}: another process trains it; waiting")
+        ):
+            if context.force:
+                store.set_aside(run)
+                store.set_aside(training)
+            else:
+                with suppress(DamagedRecord):
+                    if (outcome := finished(store, cell, context.note)) is not None:
+                        context.distributed.broadcast(NOTHING_TO_TRAIN)
+                        return outcome
+            hooks = stack.enter_context(hooked(cell, store, options, context.note))
+            summary, resumed = train_cell(cell, training, source, options, context, hooks)
+            note_sources(cell, {}, training.read_or_none("experiment.json") or {}, context.note)
+        with store.own(run):
+            if (outcome := _finished_or_set_aside(store, cell, run, context)) is not None:
+                hooks.end(outcome.result)
+                return outcome
+            with _memory_errors(cell, options, context, "testing"):
+                from harness.runs.result import evaluate_cell
 
-            result = evaluate_cell(cell, training, summary, run, source, options, context)
+                result = evaluate_cell(cell, training, summary, run, source, options, context)
+        if options.hooks:
+            picture(cell, training, summary, source, context, hooks)
+        hooks.end(result)
     return Outcome(result, run.path, resumed=resumed)
 
 
@@ -65,11 +75,17 @@ def _finished_or_set_aside(store: Store, cell: Cell, run: Run, context: Context)
 
 
 def train_cell(
-    cell: Cell, folder: Training, source: Source, options: RunOptions = DEFAULTS, context: Context = HERE
+    cell: Cell,
+    folder: Training,
+    source: Source,
+    options: RunOptions = DEFAULTS,
+    context: Context = HERE,
+    hooks: Hook = NO_HOOKS,
 ) -> tuple[dict[str, Any], bool]:
     """Trains the cell unless the store has its training; returns the summary and whether an earlier one was resumed.
 
     What is damaged is put into quarantine, and what depended on it is trained again. For the holder of the training's lock.
+    `hooks` hears of steps and validations; of a training that the store has, of the validations.
     """
     import torch
 
@@ -82,6 +98,8 @@ def train_cell(
     summary = _whole_training(cell, folder, context)
     if summary is not None:
         context.distributed.broadcast(NOTHING_TO_TRAIN)
+        for one in folder.validations() if options.hooks else ():
+            hooks.validation(one["step"], {name: value for name, value in one.items() if name not in ("step", "seconds")})
         return summary, False
     resumed = (folder.path / "last.safetensors").exists()
     with _memory_errors(cell, options, context, "training"):
@@ -98,13 +116,15 @@ def train_cell(
             context.distributed.broadcast("train")
             try:
                 device, distributed = torch.device(context.device), context.distributed
-                summary = fit(cell.experiment, source, folder, device, progress, options, distributed=distributed)
+                summary = fit(
+                    cell.experiment, source, folder, device, progress, options, distributed=distributed, hooks=hooks
+                )
             except DamagedRecord as error:
                 if not resumed or context.distributed.count > 1:
                     raise
                 _set_aside(folder, DamagedRecord(str(error)), context)
     if summary is None:  # from the start, in a folder that is empty now
-        return train_cell(cell, folder, source, options, context)
+        return train_cell(cell, folder, source, options, context, hooks)
     folder.sync("metrics.jsonl")
     folder.write("training.json", summary)
     return summary, resumed

@@ -75,6 +75,7 @@ def run_job(job: Job, variants: Variants | None = None, shown: Callable[[str], P
 def _run(job: Job, variants: Variants | None, shown: Callable[[str], Progress] | None, note: Callable[[str], None]) -> Done:
     from harness.runs.cell import run_cell, train_cell
     from harness.runs.context import Context
+    from harness.runs.hooked import hooked
     from harness.store import Store
     from harness.system.progress import PlainLines, progress
     from harness.variant import Variants
@@ -93,8 +94,9 @@ def _run(job: Job, variants: Variants | None, shown: Callable[[str], Progress] |
         if not job.evaluate:
             training = store.training(cell)
             cached = training.path.joinpath("training.json").exists()
-            with store.own(training):
-                _, resumed = train_cell(cell, training, source, job.options, context)
+            with hooked(cell, store, job.options, note) as hooks, store.own(training):
+                summary, resumed = train_cell(cell, training, source, job.options, context, hooks)
+                hooks.end(summary)
             if not (run := store.run(cell)).path.joinpath("experiment.json").exists():
                 run.write("experiment.json", cell.record())  # so that the run is found by its id, and tested later
             return Done(run_id, cached=cached, resumed=resumed)

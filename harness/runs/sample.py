@@ -14,6 +14,7 @@ from harness.errors import HarnessError, RequestError
 from harness.evaluation import pictures
 from harness.evaluation.mean import MetricMean, frame_counts
 from harness.evaluation.views import predict
+from harness.experiment import Experiment
 from harness.runs.outcome import stored_experiment
 from harness.store import Run, Store, validated
 from harness.system import files
@@ -134,6 +135,20 @@ def draw_run(
     except OSError as error:
         raise HarnessError(f"cannot write {out}: {error.strerror or error}") from error
     return float(mean.overall()["ssim"])
+
+
+def draw_first(experiment: Experiment, source: Source, checkpoint: Path, device: str) -> bytes:
+    """A strip of the first test sequence (PNG): input, truth, prediction, difference."""
+    at = torch.device(device)
+    whole = next(iter(source.test(1, at)))
+    shown, missing = experiment.data.input_frames, source.missing
+    inputs = whole[:, :shown] if missing is None else missing.filled(whole[:, :shown])
+    model = load_model(experiment, source.shape, checkpoint, at)
+    predicted = predict(model, inputs, experiment.data.horizon, experiment.inference.views, experiment.training.precision)
+    if missing is not None:
+        whole, predicted = missing.area(whole), missing.area(predicted)
+    frames = as_array(whole[0])
+    return pictures.strip(frames[:shown], frames[shown:], {"prediction": as_array(predicted[0])})
 
 
 def as_array(frames: torch.Tensor) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ from harness.evaluation.evaluate import evaluate
 from harness.evaluation.metrics import BUILT_IN
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.experiment import Experiment
+from harness.hooks import NO_HOOKS, Hook
 from harness.model.build import build_model, use_reference
 from harness.model.graphs import Graphed, graphed
 from harness.options import RunOptions
@@ -54,6 +55,7 @@ def fit(
     options: RunOptions,
     *,
     distributed: Distributed = SINGLE_PROCESS,
+    hooks: Hook = NO_HOOKS,
 ) -> dict[str, Any]:
     """Trains to the end of the budget, from where an earlier process stopped; returns the training's summary.
 
@@ -67,6 +69,7 @@ def fit(
         options: how to train. A checkpoint is also written at every validation and when the process is told to stop; graphs
             are never used in deterministic mode.
         distributed: the processes that train together. The others follow rank 0, which alone writes; their summary is empty.
+        hooks: hears of steps and validations.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the state is saved.
@@ -145,6 +148,7 @@ def fit(
             if state.step % LOG_EVERY == 0 and distributed.is_main:
                 said = {"loss": taken.loss, "learning_rate": taken.values.get("lr"), "horizon": horizon}
                 folder.append("metrics.jsonl", {"step": state.step, "seconds": _spent(state), **said})
+                hooks.step(state.step, said)
             return taken.loss
 
         while True:
@@ -157,7 +161,9 @@ def fit(
             if (due or finished) and state.step > state.validated and not stopping:
                 if distributed.is_main:
                     with nullcontext() if average is None else average.applied():
-                        validate(model, experiment, source, folder, device, state, stop, micro_batches, at_blank)
+                        found = validate(model, experiment, source, folder, device, state, stop, micro_batches, at_blank)
+                    if found is not None:
+                        hooks.validation(state.step, found)
                     at_blank.warn(done, state.step)
                 state.follow(distributed)
                 saved_at = keep()
@@ -261,10 +267,10 @@ def validate(
     stop: threading.Event,
     micro_batches: MicroBatcher,
     at_blank: Blank,
-) -> None:
+) -> dict[str, float] | None:
     """Measures the model on the validation sequences, logs it, and keeps the weights when the selecting metric is the best so far.
 
-    When `stop` is set meanwhile nothing is kept, so that the caller has time to save.
+    Returns the metrics. When `stop` is set meanwhile nothing is kept, so that the caller has time to save.
     """
     size = experiment.training.batch_size
     select = metric_named(experiment.training.select, experiment.metrics)
@@ -279,7 +285,7 @@ def validate(
         missing=source.missing,
     )
     if stop.is_set():
-        return
+        return None
     metrics = scores["model"].overall()
     at_blank.compare(metrics, scores)
     value, ssim = metrics[select.name], metrics[HEADLINE] if math.isfinite(metrics[HEADLINE]) else None
@@ -290,6 +296,7 @@ def validate(
         write_best(folder, model, state.step)
     else:
         state.validations_without_gain += 1
+    return metrics
 
 
 def _status(state: State, done: float, loss: float | None, validation: float | None, blank_ssim: float | None) -> Status:
