@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-lowest lint docs bench bench-check torture audit ablation setup clean
+.PHONY: demo test test-lowest lint docs bench bench-check gpu gpu-rehearsal torture audit ablation setup clean
 
 setup: $(READY)
 
@@ -67,6 +67,15 @@ bench: $(READY)
 # One thread: two that wait for each other on a busy machine measure the others.
 bench-check: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/harness bench --preset cpu --rounds 15 --contenders fast,article-float32 --check benchmarks/recorded.json
+
+# Everything that waits for a GPU, in the time that there is: make gpu BUDGET=2h. Call it again to go on.
+BUDGET ?= 28m
+gpu: $(READY)
+	$(BIN)/python benchmarks/gpu.py --budget $(BUDGET)
+
+gpu-rehearsal: $(READY)
+	rm -rf gpu-rehearsal
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/gpu.py --rehearsal --kills 2
 
 ablation: $(READY)
 	$(BIN)/harness ablate --plan add-one --seeds 5 --preset cpu

@@ -34,7 +34,7 @@ HARNESS = (sys.executable, "-m", "harness")
 LEVELS = (0.82, 0.87, 0.93)
 """Validation SSIM whose times are stated."""
 TRAININGS = 8.5
-"""What a block of the table trains: base, three ideas, all of them, and controls of one, half and two budgets; tta trains nothing."""
+"""Trainings of a block of the table: base, three ideas, all of them, controls of 1, 0.5 and 2 budgets; tta needs none."""
 NETWORKS = 11
 OVERHEAD = 1.3
 """Of a cell beside its steps: start, validation, test."""
@@ -118,45 +118,42 @@ class Call:
         self.log: list[dict[str, Any]] = []
 
     def run(self) -> int:
+        """All stages; 1 when something is missing."""
         self.out.mkdir(parents=True, exist_ok=True)
         stages = (
-            Stage("tests", 0.08, self.tests),
-            Stage("speed", 0.15, self.speed),
-            Stage("quality", 0.35, self.quality),
-            Stage("table", 0.28, self.table),
-            Stage("networks", 0.14, self.networks),
+            Stage("tests", 0.08, self._tests),
+            Stage("speed", 0.15, self._speed),
+            Stage("quality", 0.35, self._quality),
+            Stage("table", 0.28, self._table),
+            Stage("networks", 0.14, self._networks),
         )
         for number, stage in enumerate(stages):
             shares = sum(one.share for one in stages[number:])
-            self.stage(stage, (self.left - LAST_SECONDS) * stage.share / shares)
-        self.levels()
+            self._stage(stage, (self._left - LAST_SECONDS) * stage.share / shares)
+        self._levels()
         for store in (self.store, self.quality_store):
             if store.is_dir():
-                self.command(
-                    "report",
-                    f"report-{store.name}.txt",
-                    self.harness("report", "--out", str(self.out / f"report-{store.name}"), store=store),
-                    max(self.left, 30),
-                )
-        self.publish()
+                words = self._harness("report", "--out", str(self.out / f"report-{store.name}"), store=store)
+                self._command("report", f"report-{store.name}.txt", words, max(self._left, 30))
+        self._publish()
         missing = [one["file"] for one in self.log if one["exit"] != 0]
         print(f"{self.out}: {'complete' if not missing else 'missing: ' + ', '.join(missing) + '; the same call goes on'}")
         return int(bool(missing))
 
     @property
-    def left(self) -> float:
+    def _left(self) -> float:
         return self.ends - time.monotonic()
 
-    def stage(self, stage: Stage, seconds: float) -> None:
+    def _stage(self, stage: Stage, seconds: float) -> None:
         ends = time.monotonic() + seconds
         commands = stage.commands(seconds)
         print(
-            f"{stage.name}: {max(0, seconds):.0f} s of {max(0, self.left):.0f} s left, {len(commands)} commands", flush=True
+            f"{stage.name}: {max(0, seconds):.0f} s of {max(0, self._left):.0f} s left, {len(commands)} commands", flush=True
         )
         for file, words in commands.items():
-            self.command(stage.name, file, words, ends - time.monotonic())
+            self._command(stage.name, file, words, ends - time.monotonic())
 
-    def command(self, stage: str, file: str, words: Sequence[str], limit: float) -> None:
+    def _command(self, stage: str, file: str, words: Sequence[str], limit: float) -> None:
         """Runs a command whose output is not there. At the limit it is told to save and stop."""
         path = self.out / file
         if path.exists():
@@ -182,35 +179,35 @@ class Call:
             lines.write(json.dumps(self.log[-1]) + "\n")
         print(f"  {file}: {'done' if code == 0 else f'exit {code}'} in {seconds:.0f} s", flush=True)
 
-    def harness(self, *words: str, store: Path | None = None) -> list[str]:
+    def _harness(self, *words: str, store: Path | None = None) -> list[str]:
         return [*HARNESS, *words, *(("--store", str(store)) if store else ())]
 
     # --- the stages
 
-    def tests(self, seconds: float) -> dict[str, Sequence[str]]:
+    def _tests(self, seconds: float) -> dict[str, Sequence[str]]:
         return {"tests.txt": (sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/test_cuda.py")}
 
-    def speed(self, seconds: float) -> dict[str, Sequence[str]]:
+    def _speed(self, seconds: float) -> dict[str, Sequence[str]]:
         """A step of each preset first, on which the table's size rests; then kernels, with and without graphs, by batch."""
         device = ("--device", self.setup.device)
         found: dict[str, Sequence[str]] = {
-            f"step-{name}.json": self.harness(
+            f"step-{name}.json": self._harness(
                 "bench", "--preset", name, "--rounds", "2", "--contenders", "fast", "--json", *device
             )
             for name in self.setup.presets
         }
         for batch in self.setup.batches:
             words = ("--preset", self.setup.quality, "--batch", str(batch), "--json", *device)
-            found[f"bench-{batch}.json"] = self.harness("bench", "--rounds", "3", *words)
+            found[f"bench-{batch}.json"] = self._harness("bench", "--rounds", "3", *words)
             found[f"kernels-{batch}.json"] = (sys.executable, "benchmarks/kernels.py", *words, *self.setup.kernels)
         return found
 
-    def quality(self, seconds: float) -> dict[str, Sequence[str]]:
-        self.choose()
+    def _quality(self, seconds: float) -> dict[str, Sequence[str]]:
+        self._choose()
         words = ("run", "--variant", "base", "--preset", self.setup.quality, "--device", self.setup.device, "--json")
-        return {"quality.json": self.harness(*words, store=self.quality_store)}
+        return {"quality.json": self._harness(*words, store=self.quality_store)}
 
-    def choose(self) -> None:
+    def _choose(self) -> None:
         """What the table can be in its share of what is left, printed before it starts; fixed once chosen."""
         path = self.out / "table-size.json"
         if not path.exists() and all((self.out / f"step-{name}.json").exists() for name in self.setup.presets):
@@ -229,15 +226,15 @@ class Call:
                 f"table: preset {self.chosen[0]}, {self.chosen[1]:,} of its {own:,} steps, {self.setup.seeds} blocks of seeds"
             )
 
-    def table(self, seconds: float) -> dict[str, Sequence[str]]:
+    def _table(self, seconds: float) -> dict[str, Sequence[str]]:
         if self.chosen is None:
             return {}
         name, steps = self.chosen
         words = ("ablate", "--plan", "add-one", "--controls", "--seeds", str(self.setup.seeds), "--margin", "0.005")
         settings = ("--preset", name, "--set", f"training.steps={steps}", "--device", self.setup.device, "--workers", "1")
-        return {"table.json": self.harness(*words, *settings, "--json", store=self.store)}
+        return {"table.json": self._harness(*words, *settings, "--json", store=self.store)}
 
-    def networks(self, seconds: float) -> dict[str, Sequence[str]]:
+    def _networks(self, seconds: float) -> dict[str, Sequence[str]]:
         if self.chosen is None:
             return {}
         path = self.out / "network-seconds.json"
@@ -246,36 +243,26 @@ class Call:
         budget = ("--set", f"training.seconds={json.loads(path.read_text())}", "--margin", "0.005")
         words = ("ablate", "--plan", "networks", "--preset", self.chosen[0], *budget, "--seeds", str(self.setup.seeds))
         return {
-            "networks.json": self.harness(
+            "networks.json": self._harness(
                 *words, "--device", self.setup.device, "--workers", "1", "--json", store=self.store
             )
         }
 
     # --- what comes out
 
-    def levels(self) -> None:
+    def _levels(self) -> None:
         """When base's validation first reached each level, in seconds of training; also of a training that has not finished."""
         from harness.store import Store
 
-        rows = (
-            [
-                row
-                for training in sorted(Store(self.quality_store).part("trainings").glob("*"))
-                for row in Store(self.quality_store).training_at(training.name).validations()
-            ]
-            if self.quality_store.is_dir()
-            else []
-        )
+        trainings = Store(self.quality_store).trainings() if self.quality_store.is_dir() else ()
+        rows = [row for training in trainings for row in training.validations()]
         first = {level: next((row["seconds"] for row in rows if row["ssim"] >= level), None) for level in LEVELS}
         best = max((row["ssim"] for row in rows), default=None)
-        record = {
-            "seconds_to_ssim": {str(level): seconds for level, seconds in first.items()},
-            "best": best,
-            "validations": len(rows),
-        }
+        reached = {str(level): seconds for level, seconds in first.items()}
+        record = {"seconds_to_ssim": reached, "best": best, "validations": len(rows)}
         (self.out / "levels.json").write_text(json.dumps(record, indent=2))
 
-    def publish(self) -> None:
+    def _publish(self) -> None:
         """Records without checkpoints, and a page about what was run."""
         names = ("experiment.json", "environment.json", "result.json", "training.json", "metrics.jsonl", "failure.json")
         for store in (self.store, self.quality_store):
@@ -319,8 +306,9 @@ def _step_seconds(path: Path) -> float:
 def _steps_of_epochs(name: str) -> int:
     from harness.presets import preset
 
-    training = preset(name).training
-    return round((training.epochs or 1) * preset(name).get("data.epoch_sequences") / training.batch_size)
+    experiment = preset(name)
+    sequences: Any = experiment.get("data.epoch_sequences")
+    return round((experiment.training.epochs or 1) * int(sequences) / experiment.training.batch_size)
 
 
 def _environment() -> dict[str, str]:

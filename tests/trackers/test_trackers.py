@@ -105,9 +105,11 @@ def test_wandb(tracked: Any) -> None:
     root, result, curve = tracked
     (file,) = root.glob(f"trackers/wandb/offline-run-*-{result['run_id']}/*.wandb")
     ends = time.monotonic() + 60  # a process of W&B's own writes the file
-    while not any(one.WhichOneof("record_type") == "exit" for one in (records := wandb_records(file.read_bytes()))):
+    records = wandb_records(file.read_bytes())
+    while "exit" not in [one.WhichOneof("record_type") for one in records]:
         assert time.monotonic() < ends, "the file is not whole"
         time.sleep(0.1)
+        records = wandb_records(file.read_bytes())
     (run,) = [one.run for one in records if one.WhichOneof("record_type") == "run"][:1]
     assert (run.run_id, run.run_group, run.display_name) == (result["run_id"], "attention", "attention seed 0")
     assert result["run_id"] in run.tags
