@@ -97,6 +97,11 @@ class PlanRecord:
             self._spec["seed_rule"] = ablation.rule.record()
         self._name = f"{key_of(self._spec)}.json"
 
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self._name
+
     def set_aside_damaged(self, note: Callable[[str], None]) -> None:
         """Moves an earlier record that is damaged to quarantine. Raises NewerFormat for one of a newer version."""
         try:

@@ -63,6 +63,11 @@ class Runner:
         for name, reason in self.left_out.items():
             note(f"left out: {name}: {reason}")
 
+    @property
+    def record_name(self) -> str:
+        """The name of the plan's file under plans/."""
+        return self._record.name
+
     def _controls(self) -> dict[str, str]:
         """The rows of the controls, by what they are for."""
         base = self.ablation.request.experiment(self.variants, REFERENCE)

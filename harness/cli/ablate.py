@@ -6,7 +6,8 @@ import math
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
@@ -73,6 +74,8 @@ def ablate(
     from harness.executors.resources import executors, resolve_resources
     from harness.hooks import find_hooks
     from harness.system.secrets import redact
+    from harness.watching.board import Reader
+    from harness.watching.follow import shown
 
     find_hooks(options.hooks or ())  # what is wrong is refused before anything runs
     resources = resolve_resources(executor, where.device)
@@ -105,18 +108,22 @@ def ablate(
         threads=share.threads if share else resources.threads,
         retries=retries,
         max_hours=max_hours,
+        live=sys.stderr.isatty(),
         command=redact(shlex.join(["harness", *sys.argv[1:]])),
     )
     store = stored.open()
     cluster = executors(resources, store.root, note)
-    tuner = Tuner(ablation, store, note, cluster) if tune else None
+    tuner = Tuner(replace(ablation, live=False), store, note, cluster) if tune else None
     tuned = {} if tuner is None or dry_run else tuner.tune()
     runner = Runner(ablation, store, note, cluster, tuned=tuned)
     if dry_run:
         runner.prepare()
         runner.grow()
     else:
-        runner.run()
+        out = store.part("watch") / f"{Path(runner.record_name).stem}.html"
+        note(f"watch it: {out}, or `harness watch`")
+        with shown(Reader(store, runner.record_name), out):
+            runner.run()
     rows = runner.rows
     document: dict[str, Any] = {
         "plan": ablation.plan,

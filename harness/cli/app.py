@@ -34,6 +34,7 @@ from harness.cli import (
     start,
     store,
     study,
+    watch,
 )
 from harness.cli import list as listed
 from harness.errors import HarnessError, Interrupted, RequestError
@@ -59,6 +60,7 @@ app = typer.Typer(
 app.callback(invoke_without_command=True)(start.start)
 app.command()(run.run)
 app.command()(ablate.ablate)
+app.command()(watch.watch)
 app.command("list")(listed.list_)
 app.command()(show.show)
 app.command()(predict.predict)

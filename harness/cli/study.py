@@ -56,6 +56,7 @@ def study(
     """Search a study's settings by validation SSIM; continues where it was interrupted."""
     from harness.bench.sharing import share_machine
     from harness.executors.resources import executors, resolve_resources
+    from harness.hooks import find_hooks
     from harness.tuning.command import run_study, serve_dashboard
     from harness.tuning.request import StudyRequest
 
@@ -87,6 +88,7 @@ def study(
         threads=share.threads if share else resources.threads,
         words=("harness", *sys.argv[1:]),
     )
+    find_hooks(options.hooks or ())  # what is wrong is refused before anything runs
     document = run_study(request, store, note, executors(resources, store.root, note))
     if as_json:
         emit(document)

@@ -18,6 +18,7 @@ class Jobs:
     Args:
         options: how cells are trained and tested.
         workers: cells at once; 0: as many as the executor has room for. Several show their progress in plain lines.
+        live: the plan shows its cells itself, so that they print nothing.
         threads: threads of a cell; 0: torch's own choice with one worker, an equal share of the cores with more.
     """
 
@@ -26,6 +27,7 @@ class Jobs:
     options: RunOptions = RunOptions()
     workers: int = 1
     threads: int = 0
+    live: bool = False
 
     def job(self, store: Path, request: Request, variant: str, seed: int, *, evaluate: bool = True) -> Job:
         """The job of one cell; without `evaluate` it trains and leaves the test data alone."""
@@ -39,5 +41,6 @@ class Jobs:
             options=self.options,
             threads=self.threads or share_of_cores(self.workers),
             quiet=self.workers != 1,
+            silent=self.live,
             evaluate=evaluate,
         )

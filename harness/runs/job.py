@@ -42,6 +42,7 @@ class Job:
     Args:
         threads: threads for torch; 0 for torch's own choice.
         quiet: report progress every half minute only.
+        silent: report no progress; what the user should know is part of the answer.
         evaluate: False trains the cell and leaves the test data alone.
     """
 
@@ -54,6 +55,7 @@ class Job:
     options: RunOptions = RunOptions()
     threads: int = 0
     quiet: bool = False
+    silent: bool = False
     evaluate: bool = True
 
     def run(self) -> Done:
@@ -77,7 +79,6 @@ def _run(job: Job, variants: Variants | None, shown: Callable[[str], Progress] |
     from harness.runs.context import Context
     from harness.runs.hooked import hooked
     from harness.store import Store
-    from harness.system.progress import PlainLines, progress
     from harness.variant import Variants
 
     run_id = ""
@@ -87,7 +88,7 @@ def _run(job: Job, variants: Variants | None, shown: Callable[[str], Progress] |
         run_id = cell.run_id
         context = Context(
             device=job.request.device,
-            progress=shown or ((lambda title: PlainLines(title, every=30.0)) if job.quiet else progress),
+            progress=shown or _display(job, note),
             note=note,
         )
         store = Store(job.store)
@@ -108,3 +109,12 @@ def _run(job: Job, variants: Variants | None, shown: Callable[[str], Progress] |
     except Exception as error:  # a variant's own code may raise anything; the plan continues and the record says what
         return Done(run_id, error=f"{type(error).__name__}: {error}")
     return Done(run_id, cached=outcome.cached, resumed=outcome.resumed)
+
+
+def _display(job: Job, note: Callable[[str], None]) -> Callable[[str], Progress]:
+    """What makes the display of a training in the process that runs the job."""
+    from harness.system.progress import NotesOnly, PlainLines, progress
+
+    if job.silent:
+        return lambda title: NotesOnly(note)
+    return (lambda title: PlainLines(title, every=30.0)) if job.quiet else progress

@@ -112,15 +112,19 @@ class Folder:
         with self._access("write", name):
             files.sync(self.path / name)
 
-    def lines(self, name: str) -> list[dict[str, Any]]:
-        """The whole lines of an append-only file. After a resume it may hold a step twice; the later line counts."""
-        return [line for _, line in self.walk(name) if line is not None]
+    def lines(self, name: str, *, last: int | None = None) -> list[dict[str, Any]]:
+        """The whole lines of an append-only file. After a resume it may hold a step twice; the later line counts.
 
-    def walk(self, name: str) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
+        Args:
+            last: reads so many bytes at the end only.
+        """
+        return [line for _, line in self.walk(name, last) if line is not None]
+
+    def walk(self, name: str, last: int | None = None) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
         """All lines of an append-only file as bytes, each with its value, or None when it is torn, changed or another's."""
         digests = False  # lines of format 1 have none, and come before all others
         try:
-            lines = self._content(name, MAX_LINES_BYTES).split(b"\n")
+            lines = self._content(name, MAX_LINES_BYTES, last).split(b"\n")
         except FileNotFoundError:
             return
         for text in filter(bytes.strip, lines):
@@ -200,9 +204,11 @@ class Folder:
         """Where a record belongs, so that a copy in another folder is not taken for that folder's own."""
         return f"{self.key}/{name}"
 
-    def _content(self, name: str, limit: int) -> bytes:
+    def _content(self, name: str, limit: int, last: int | None = None) -> bytes:
         with self._access("read", name), self.opened(name) as file:
-            if os.fstat(file.fileno()).st_size > limit:
+            if last is not None:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - last))
+            elif os.fstat(file.fileno()).st_size > limit:
                 path = self.path / name
                 raise DamagedRecord(f"{path} is larger than {limit >> 20} MiB, the most that it may have; {REDO}", path)
             return file.read(limit)
