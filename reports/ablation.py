@@ -68,6 +68,14 @@ def comparisons(root: Path, run_ids: set[str]) -> DataFrame:
     return pd.DataFrame(list(table.rows), columns=list(table.columns))
 
 
+def site(store: Store, variants: Variants, out: Path, *, margin: float | None = None) -> list[Path]:
+    """Writes a page for each plan, and an index; see `reports.pages.site.build`."""
+    from reports.pages.site import build as build_site
+
+    check(MARGIN if margin is None else margin)
+    return build_site(store, variants, out, margin=margin)
+
+
 def _nothing(store: Store, found: Records) -> str:
     words = f"the store {store.root} has no finished run to report on"
     if found.troubles:
@@ -110,4 +118,5 @@ REPORT = Report(
     compare=compare,
     judge=judge,
     comparisons=comparisons,
+    site=site,
 )

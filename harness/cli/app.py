@@ -27,6 +27,7 @@ from harness.cli import (
     judge,
     predict,
     report,
+    reproduce,
     run,
     schema,
     score,
@@ -71,6 +72,7 @@ app.command()(report.report)
 app.command()(compare.compare)
 app.command()(frame.frame)
 app.command()(judge.judge)
+app.command()(reproduce.reproduce)
 app.command()(bench.bench)
 app.command()(study.study)
 app.command()(doctor.doctor)

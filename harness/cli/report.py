@@ -17,11 +17,25 @@ def report(
     pdf: bool = option(
         False, "Print the page to report.pdf: needs Chromium, or WeasyPrint (the extra 'pdf').", flag="--pdf"
     ),
+    site: Path | None = option(None, "Instead: a static site in this folder, a page for each plan and an index."),
     stored: StoreOptions,
     asked: ReportOptions,
 ) -> None:
     """Rebuild the tables from the store's records; train nothing."""
     chosen = asked.load()
+    if site is not None:
+        if out is not None or pdf:
+            raise RequestError("--site writes pages of its own; leave out --out and --pdf")
+        if chosen.site is None:
+            raise RequestError(f"report {asked.report!r} makes no site; choose another with --report")
+        index, *others = chosen.site(
+            stored.open(), asked.variants(), site, **chosen.options(chosen.site, margin=asked.margin)
+        )
+        say(str(index))
+        note(
+            f"and {len(others)} more files in {site}; its links are relative, so any web server or GitHub Pages can serve it"
+        )
+        return
     options = chosen.options(chosen.build, margin=asked.margin, pdf=pdf or None)
     store = stored.open()
     if out is None and (out := store.root / "report").is_symlink():

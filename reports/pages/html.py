@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -99,6 +100,11 @@ def _render(page: Page, images: dict[str, _Image]) -> str:
     template = _environment().get_template("page.html.j2")
     title = one_line(page.title)[:200] or "Report"
     return template.render(page=page, images=images, axis=axis(page.answer) if page.answer else None, plain_title=title)
+
+
+def site_html(title: str, generator: str, entries: Sequence[object]) -> str:
+    """The index of a site (see `reports.pages.site`)."""
+    return _environment().get_template("site.html.j2").render(title=title, generator=generator, entries=entries)
 
 
 @cache
