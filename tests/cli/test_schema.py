@@ -80,12 +80,17 @@ def test_real_documents_satisfy_their_schemas(
         "study": [("study", "loss-weights", "--trials", 2, "--workers", 1, *tiny)],
         "bench": [("bench", "--rounds", 1, "--contenders", "fast,reference-float32", *tiny)],
         "bench-quality": [("bench", "--quality", "--seconds", 0.3, "--seeds", 1, *tiny)],
+        "frame": [("frame", "--json")],
+        "store-merge": [("store", "merge", tmp_path / "merged", store, "--json")],
+        "store-export": [("store", "export", "--plan", "FIRST", "--out", "plan.zip", "--json")],
+        "store-import": [("store", "import", "plan.zip", "--store", tmp_path / "other", "--json")],
         "schema": [("schema", "--json")],
     }
     assert asked.keys() == BY_NAME.keys()
     for name, calls in asked.items():
         for words in calls:
-            answer = harness(*words)
+            plans = sorted(path.stem for path in store.glob("plans/*.json"))
+            answer = harness(*(plans[0] if word == "FIRST" else word for word in words))
             assert answer.out, f"{words}: {answer.err}"
             jsonschema.validate(answer.document, BY_NAME[name], jsonschema.Draft202012Validator)
 
