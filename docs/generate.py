@@ -47,8 +47,9 @@ def site_links(text: str, folder: Path) -> str:
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[str]:
-    """A Markdown table's lines."""
-    head = tuple(head)
+    """A Markdown table's lines, without columns that have nothing in them."""
+    columns = [column for column in zip(head, *rows, strict=True) if any(column[1:])]
+    head, *rows = zip(*columns, strict=True)
     yield f"| {' | '.join(head)} |"
     yield f"|{' --- |' * len(head)}"
     for row in rows:
@@ -146,6 +147,8 @@ PICTURES = ("pictures/sequence-median.png", "figures/differences.png")
 
 def gallery() -> str:
     """The folders of docs/results, the newest first, each with a picture or figure where it has one."""
+    asked = re.findall(r"(?m)^\| \[([^]]+)\]\([^)]+\) \| (.+) \| (.+) \|$", (DOCS / "results" / "README.md").read_text())
+    about = {name: f"{question[0].upper()}{question[1:]} · {preset}" for name, preset, question in asked}
     lines = ["# Results\n", "::::{grid} 1 1 2 2", ":gutter: 3\n"]
     folders = sorted((path.parent for path in (DOCS / "results").glob("*/README.md")), reverse=True)
     for folder in folders:
@@ -153,7 +156,7 @@ def gallery() -> str:
         lines += [f":::{{grid-item-card}} {title}", f":link: /results/{folder.name}/README", ":link-type: doc"]
         found = [f"/results/{folder.name}/{one}" for one in PICTURES if (folder / one).is_file()]
         lines += [f":img-bottom: {one}" for one in found[:1]]
-        lines += ["\n" + _first_words(folder / "README.md"), ":::\n"]
+        lines += ["\n" + about.get(folder.name, ""), ":::\n"]
     names = "\n".join(f"/results/{folder.name}/README" for folder in folders)
     return "\n".join((*lines, "::::\n", "```{toctree}", ":hidden:\n", "/results/README", names, "```\n"))
 
@@ -175,12 +178,13 @@ def schemas() -> str:
 
 def llms() -> str:
     """llms.txt: what the pages are, for a machine that looks for one (llmstxt.org)."""
-    order = re.findall(r":caption: (.+)\n+((?:[\w/.-]+\n)+)", (DOCS / "index.md").read_text())
+    order = re.findall(r":caption: (.+)\n+((?:[^\n`]+\n)+)", (DOCS / "index.md").read_text())
     sources = {page.stem: source for source, page in INCLUDED.items()}
     lines = ["# ablation-harness\n", f"> {_first_words(HOUSE / 'README.md')}\n"]
     for caption, names in order:
         found = []
-        for name in names.split():
+        for line in names.splitlines():
+            name = line.partition("<")[2].rstrip(">") or line
             source = sources.get(Path(name).name, DOCS / f"{name}.md")
             if not source.is_relative_to(GENERATED) and source.is_file():
                 title = source.read_text().splitlines()[0].removeprefix("# ")
