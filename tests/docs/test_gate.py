@@ -66,7 +66,7 @@ def bash(script: str, environment: dict[str, str]) -> int:
         text=True,
         check=False,
     )
-    print(done.stdout[-2000:], done.stderr[-2000:])
+    print(done.stdout, done.stderr)  # pytest shows it when the test fails
     return done.returncode
 
 

@@ -98,6 +98,8 @@ def parsed(words: list[str]) -> None:
     context = None
     while hasattr(command, "commands"):
         name, *words = words
+        if any(name in parameter.opts for parameter in command.params):
+            return
         command = command.commands[name]
     command.make_context(name, words, parent=context)
 
