@@ -168,10 +168,10 @@ class Call:
                 except subprocess.TimeoutExpired:
                     process.send_signal(signal.SIGTERM)
                     try:
-                        process.wait(30)
+                        code = process.wait(30)
                     except subprocess.TimeoutExpired:
                         process.kill()
-                        process.wait()
+                        code = process.wait()
             os.replace(output.name, path if code == 0 else path.with_suffix(".unfinished"))
         seconds = time.monotonic() - started
         self.log.append({"stage": stage, "file": file, "seconds": round(seconds, 1), "exit": code, "words": list(words[1:])})

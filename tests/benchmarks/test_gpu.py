@@ -1,0 +1,77 @@
+"""The script for the day a GPU is there: what fits the time, what is not run twice, and what is told to stop."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from harness.presets import PRESETS
+
+
+@pytest.fixture(scope="module")
+def gpu() -> ModuleType:
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu.py"
+    spec = importlib.util.spec_from_file_location("gpu_script", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["gpu_script"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+STEPS = {"paper": 0.06, "evening": 0.02, "cpu": 0.01}
+OWN = {"paper": 7800, "evening": 4000, "cpu": 1800}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        # Three blocks of 8.5 trainings at 1.3 times their steps: 33.15 s for every second of one training.
+        (33.15 * 0.06 * 7800, ("paper", 7800)),
+        (33.15 * 0.06 * 1950 + 1, ("paper", 1950)),  # a quarter of paper's own will do
+        (33.15 * 0.06 * 1949, ("evening", 4000)),
+        (33.15 * 0.01 * 1800 + 1, ("cpu", 1800)),
+        (33.15 * 0.01 * 500 + 0.1, ("cpu", 500)),  # no budget fits: as many steps of the cheapest as do
+    ],
+)
+def test_the_table_is_the_best_preset_that_fits(gpu: ModuleType, seconds: float, expected: tuple[str, int]) -> None:
+    assert gpu.table_of(STEPS, OWN, gpu.GPU, seconds) == expected
+
+
+def test_every_preset_that_it_names_exists_and_has_a_number_of_steps(gpu: ModuleType) -> None:
+    for setup in (gpu.GPU, gpu.REHEARSAL):
+        for name in {*setup.presets, setup.quality}:
+            assert (PRESETS[name][1].training.steps or gpu._steps_of_epochs(name)) > 0
+    assert gpu._steps_of_epochs("paper") == round(50 * 10_000 / 64)
+
+
+def test_times_are_read_and_nonsense_is_not(gpu: ModuleType) -> None:
+    assert [gpu.seconds_of(text) for text in ("28m", "90", "1.5h", "10s")] == [1680, 90, 5400, 10]
+    with pytest.raises(ValueError, match="-1m"):
+        gpu.seconds_of("-1m")
+
+
+def test_a_command_runs_once_and_stops_at_its_limit(gpu: ModuleType, tmp_path: Path) -> None:
+    call = gpu.Call(gpu.REHEARSAL, tmp_path, 60)
+    append = (sys.executable, "-c", "open(r'%s', 'a').write('x'); print('made')" % (tmp_path / "count"))
+    for _ in range(2):
+        call._command("speed", "once.txt", append, 30)
+    assert ((tmp_path / "once.txt").read_text(), (tmp_path / "count").read_text()) == ("made\n", "x")
+
+    started = time.monotonic()
+    call._command("table", "long.txt", (sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(60)"), 2)
+    assert time.monotonic() - started < 30, "it was told to stop"
+    assert not (tmp_path / "long.txt").exists()
+    assert (tmp_path / "long.unfinished").read_text() == "begun\n"
+
+    call._command("table", "never.txt", append, 0.5)  # too little time to begin
+    exits = [json.loads(line)["exit"] for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    assert exits == [0, -15, 124]
+    assert (tmp_path / "count").read_text() == "x"
