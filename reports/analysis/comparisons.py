@@ -162,9 +162,11 @@ def compare(
     margin: float = MARGIN,
     alpha: float = 0.05,
     higher_is_better: bool = True,
+    test: str = "t",
 ) -> Comparison:
     """One comparison paired by seed; see `compare_all`."""
-    return compare_all(baseline, {name: treated}, margin=margin, alpha=alpha, higher_is_better=higher_is_better)[0]
+    table = {name: treated}
+    return compare_all(baseline, table, margin=margin, alpha=alpha, higher_is_better=higher_is_better, test=test)[0]
 
 
 def compare_all(

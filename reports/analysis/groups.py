@@ -69,11 +69,11 @@ class Method:
         return self._estimates[name]
 
     def time_ratio(self, reference: Method | None) -> float | None:
-        """Training time relative to the reference: the mean over common seeds of the ratio of their seconds."""
+        """Training time relative to the reference: the geometric mean over common seeds, as `costs.ratios` has it with interval."""
         own, other = self.numbers("seconds"), reference.numbers("seconds") if reference else {}
-        ratios = [own[seed] / other[seed] for seed in own if seed in other and other[seed] > 0]
-        mean = math.fsum(ratios) / len(ratios) if ratios else math.nan
-        return mean if math.isfinite(mean) else None
+        logs = [math.log(own[seed] / other[seed]) for seed in own if seed in other and own[seed] > 0 and other[seed] > 0]
+        mean = math.fsum(logs) / len(logs) if logs else math.nan
+        return math.exp(mean) if math.isfinite(mean) else None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports.analysis.comparisons import Estimate
+from reports.analysis.costs import pareto
 from reports.analysis.groups import Group
 from reports.analysis.words import label
 from reports.figures import canvas
@@ -113,15 +114,3 @@ def _error(estimate: Estimate) -> tuple[float, float] | None:
     if estimate.low is None or estimate.high is None or estimate.mean is None:
         return None
     return estimate.mean - estimate.low, estimate.high - estimate.mean
-
-
-def pareto(points: Mapping[str, tuple[float, float]]) -> list[str]:
-    """The names on the front of (cost, gain): no other is as cheap and as good, and better in one. Cheapest first."""
-    usable = {name: point for name, point in points.items() if all(map(math.isfinite, point))}
-    front: list[str] = []
-    best = -math.inf
-    for name, (_, gain) in sorted(usable.items(), key=lambda item: (item[1][0], -item[1][1], item[0])):
-        if gain > best:
-            front.append(name)
-            best = gain
-    return front

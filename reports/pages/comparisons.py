@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.ablation.auto import Decision
 from reports import cells
-from reports.analysis.comparisons import Comparison, Estimate, Values, compare_unpaired
+from reports.analysis.comparisons import Comparison, Estimate
 from reports.analysis.contrasts import Effect, Factorial
 from reports.analysis.groups import Decided, Group
 from reports.analysis.verdicts import Kind
@@ -122,9 +122,8 @@ def effects(factorial: Factorial, id_: str, title: str) -> Table:
     return table(id_, title, columns, factorial.effects, note)
 
 
-def copies(arms: Mapping[str, tuple[Values, Values]], margin: float, id_: str, title: str) -> tuple[Table, int]:
-    """A/A plans: base against a renamed copy of itself with other seeds, by Welch's test; and how many raised an alarm."""
-    found = [compare_unpaired(base, copy, name=label, margin=margin) for label, (base, copy) in arms.items()]
+def copies(found: Sequence[Comparison], id_: str, title: str, metric: str = "SSIM") -> tuple[Table, int]:
+    """A/A plans: base against a renamed copy of itself with other seeds (`analysis.copies`); and how many raised an alarm."""
     alarm = (Kind.HELPS, Kind.HURTS)
 
     def arm(estimate: Estimate | None, what: Any) -> Any:
@@ -133,14 +132,16 @@ def copies(arms: Mapping[str, tuple[Values, Values]], margin: float, id_: str, t
 
     columns: list[Column[Comparison]] = [
         names("plan", lambda one: one.name),
-        counts("seeds, base", lambda one: arm(one.baseline, lambda side: len(side.seeds))),
-        counts("seeds, copy", lambda one: arm(one.treated, lambda side: len(side.seeds))),
-        Column("SSIM of base, mean", lambda one: arm(one.baseline, lambda side: cells.mean(side, 4))),
-        Column("SSIM of copy, mean", lambda one: arm(one.treated, lambda side: cells.mean(side, 4))),
+        counts("pairs", lambda one: one.n),
+        Column(f"{metric} of base, mean", lambda one: arm(one.baseline, lambda side: cells.mean(side, 4))),
+        Column(f"{metric} of copy, mean", lambda one: arm(one.treated, lambda side: cells.mean(side, 4))),
         Column("difference", cells.difference),
         Column("95% interval", cells.difference_interval),
         Column("p", cells.adjusted),
         words("verdict", lambda one: one.verdict.words + (" - a false alarm" if one.verdict.kind in alarm else "")),
     ]
-    note = "Both arms are base; their seeds differ. At 5%, one such table in twenty raises a false alarm."
+    note = (
+        "Both arms are base; their seeds differ. The test is the one that judges arms, over pairs made in the order of the seeds. "
+        "At 5%, one such plan in twenty raises a false alarm."
+    )
     return table(id_, title, columns, found, note), sum(one.verdict.kind in alarm for one in found)

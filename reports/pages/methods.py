@@ -128,7 +128,7 @@ def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
         f"Test SSIM ({METRICS['ssim'].convention}). Baselines have no training and no seeds. "
         f"Gain: mean over common seeds of {_title(group)} minus base's at the same seed; "
         f"margin of the verdicts: {group.margin:g} {_title(group)}.",
-        "Training time: mean over common seeds of the ratio of seconds of training, first steps and validation not counted.",
+        "Training time: geometric mean over common seeds of the ratio of seconds, first steps and validation not counted.",
         "Claimed columns are what the variants' sources state for their own setting; nothing in them was measured here.",
     ]
     if len(mixed := group.devices) > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from harness import __version__
@@ -10,14 +9,18 @@ from harness.evaluation.conventions import HEADLINE, METRICS
 from harness.store import Store
 from harness.variant import Variants
 from reports.analysis import auto, settings
+from reports.analysis import copies as aa
 from reports.analysis.commands import command, installable, one_line, plan_command
 from reports.analysis.contrasts import factorial
+from reports.analysis.costs import front, front_words
 from reports.analysis.doses import doses
-from reports.analysis.groups import MATCHES, Group, context_of, difference_title
+from reports.analysis.groups import MATCHES, Group, difference_title
 from reports.analysis.overview import Analysis, analyse
 from reports.analysis.promises import METHOD, promise
 from reports.analysis.reading import read_validations
 from reports.analysis.records import Records, Trouble
+from reports.analysis.secondary import above_blank, blank_words, flip_words, flips, secondary, title_of
+from reports.analysis.sequences import spread_words, spreads
 from reports.analysis.words import distinct, names_in, shorten
 from reports.page import Figure, Page, Section, Table
 from reports.pages import comparisons, methods, provenance, studies
@@ -36,8 +39,8 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float | 
     result = analyse(found, margin)
     main = result.groups[0]
     missing = _missing(found)
-    copies = _copies(found)
-    alarms = comparisons.copies(copies, main.margin, "a-a", "A/A: base against a copy of itself")
+    copies = aa.judged(aa.copies(found, main.metric), main)
+    alarms = comparisons.copies(copies, "a-a", "A/A: base against a copy of itself", title_of(main))
     sections = [
         _cost_figures(result),
         _frames(store, main),
@@ -50,7 +53,7 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float | 
         *studies.sections(store),
         _tables(result, found, variants),
         *_others(result, variants),
-        _statistics(result, alarms if copies else None, margin),
+        _statistics(store, result, alarms if copies else None, margin),
         _troubles(found, missing),
         _method(result, found, variants),
         _provenance(result, variants),
@@ -84,6 +87,8 @@ def _cost_figures(result: Analysis) -> Section | None:
     figures = _drawn(against_cost(main, result.matched, "seconds"), against_cost(main, (), "params"))
     paragraphs = [text for text in summary(main, result.matched) if text.startswith("At equal ")]
     commands: list[str] = []
+    if (stands := front(main)) is not None:
+        paragraphs.insert(0, front_words(stands))
     if not result.matched and main.others:
         paragraphs.append(
             f"Only {main.equal} were run. The same cost for everybody is the other fair comparison; these commands fill its tables."
@@ -140,7 +145,7 @@ def _tables(result: Analysis, found: Records, variants: Variants) -> Section:
     return Section("tables", "Tables", tables=tuple(one for one in made if one.rows))
 
 
-def _statistics(result: Analysis, copies: tuple[Table, int] | None, margin: float | None) -> Section:
+def _statistics(store: Store, result: Analysis, copies: tuple[Table, int] | None, margin: float | None) -> Section:
     main = result.groups[0]
     rules = {group.decided.rule: None for group, _, _ in _by_match(result) if group.decided is not None}
     judged = {one.arm for one in main.decided.decisions} if main.decided is not None else set()
@@ -148,6 +153,9 @@ def _statistics(result: Analysis, copies: tuple[Table, int] | None, margin: floa
     size = len(main.contrasts or main.comparisons)
     promised = [promise(n, size, main.test) for n in sorted({fixed[0], fixed[-1]} if fixed else ())]
     paragraphs = [*plan_words(main, margin), *map(auto.method, rules), METHOD, *promised]
+    others = secondary(main)
+    more = (flip_words(flips(main, others), others), blank_words(above_blank(main)), spread_words(spreads(store, main)))
+    paragraphs += [one for one in more if one]
     paragraphs.append(
         f"The margin of the verdicts is {main.margin:g} {main.metric}. `harness ablate --margin X` sets it before the first run; "
         "`harness report --margin X` afterwards, which is exploratory."
@@ -160,25 +168,6 @@ def _statistics(result: Analysis, copies: tuple[Table, int] | None, margin: floa
         f"A/A plans: {len(table.rows)} ran, {alarms} raised a false alarm. What differs there is noise, whatever its size."
     )
     return Section("statistics", "How sure", tuple(paragraphs), (table,))
-
-
-def _copies(found: Records) -> dict[str, tuple[dict[int, float], dict[int, float]]]:
-    """A/A plans: name -> (seed -> SSIM of base, seed -> SSIM of the copy)."""
-    by_id = found.by_id
-    arms = {}
-    for plan in found.plans:
-        if not any(cell.label != cell.variant for cell in plan.cells):
-            continue
-        sides: tuple[dict[int, float], dict[int, float]] = ({}, {})
-        contexts: set[str] = set()
-        for cell in plan.cells:
-            run = by_id.get(cell.run_id or "")
-            if run is not None:
-                sides[cell.label != cell.variant][cell.seed] = run.metric("ssim")
-                contexts.add(json.dumps(context_of(run), sort_keys=True))
-        if all(sides) and len(contexts) == 1:
-            arms[f"{plan.plan}, preset {shorten(plan.preset, 60)} ({plan.key[:8]})"] = sides
-    return arms
 
 
 def _interactions(main: Group) -> Section | None:

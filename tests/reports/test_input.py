@@ -16,9 +16,9 @@ from harness.evaluation.conventions import CONVENTIONS
 from harness.store import Folder, Store
 from harness.variant import Variants
 from reports import ablation
-from reports.analysis import commands, overview
+from reports.analysis import commands, costs, overview
 from reports.analysis.reading import DATA_FILE, read_document, read_store
-from reports.figures import canvas, costs, sequences
+from reports.figures import canvas, sequences
 from reports.page import Figure, Page, Table
 
 VARIANTS = Variants(third_party=False)
