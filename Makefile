@@ -3,11 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-<<<<<<< HEAD
-.PHONY: demo test test-lowest lint docs bench bench-check gpu gpu-rehearsal torture audit ablation setup clean
-=======
-.PHONY: demo test test-lowest lint docs lock bench bench-check torture audit ablation setup clean
->>>>>>> 59f3941 (Installing: the wheel in a clean environment, pins for uv, completion, a Containerfile whose steps are README's)
+.PHONY: demo test test-lowest lint docs lock bench bench-check gpu gpu-rehearsal torture audit ablation setup clean
 
 setup: $(READY)
 

@@ -34,17 +34,21 @@ def test_uv_takes_the_versions_of_the_constraints() -> None:
     assert uv == [f"{name}=={version}" for name, version in pins().items()], "run `make lock`"
 
 
-def test_every_extra_but_pdf_is_pinned_and_part_of_dev() -> None:
+APART = {"pdf", "wandb", "trackio"}
+"""Extras that tests do without: large, or in need of a service."""
+
+
+def test_the_other_extras_are_pinned_and_part_of_dev() -> None:
     pinned = {normal(name) for name in pins()}
     extras = PROJECT["project"]["optional-dependencies"]
     for extra, wanted in extras.items():
         for one in wanted:
             name = normal(re.split(r"[^\w.-]", one)[0])
-            assert extra == "pdf" or name in pinned | {"ablation-harness"}, f"{one} of {extra} is not in constraints.txt"
+            assert extra in APART or name in pinned | {"ablation-harness"}, f"{one} of {extra} is not in constraints.txt"
     in_dev = set(re.findall(r"[\w-]+", extras["dev"][0].partition("[")[2])) | set(
         re.findall(r"[\w-]+", extras["formats"][0])
     )
-    assert extras.keys() - in_dev - {"dev", "pdf"} == set()
+    assert extras.keys() - in_dev - {"dev"} == APART
 
 
 def test_the_container_does_what_readme_says() -> None:

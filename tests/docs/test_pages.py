@@ -44,6 +44,9 @@ ELSEWHERE = {
     "export": "tests/store",
     "import": "tests/store",
     "frame": "tests/store/test_frames.py",
+    "reproduce": "tests/runs/test_reproduce.py",
+    "--track": "tests/trackers",
+    "--site": "tests/reports",
 }
 """A word of a command that needs more than this machine, and the tests that execute it."""
 CODES = {"compare": {0, 1, 3}, "doctor": {0, 1}}
