@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 ALPHA = 0.05
 BUDGET = tuple(f"training.{name}" for name in BUDGETS)
-HELD = (*BUDGET, "training.batch_size", "data")
-"""What arms of equal steps have in common with the reference unless their idea changes it."""
+HELD = (*BUDGET, "training.batch_size", "training.patience", "training.start", "data")
+"""What arms have in common with the reference unless their idea changes it; a plan of equal cost sets their budgets itself."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,8 @@ def ask(
         margin, source = found
     if rule is not None:
         margin = rule.margin
-    differs = (
-        {} if ablation.match in ("seconds", "flops") else {name: _differs(base, one) for name, one in experiments.items()}
-    )
+    held = HELD[len(BUDGET) :] if ablation.match in ("seconds", "flops") else HELD
+    differs = {name: _differs(base, one, held) for name, one in experiments.items()}
     return Question(
         contrasts=family(ablation.plan, rows, controls),
         metric=metric.name,
@@ -160,7 +159,7 @@ def _budget(match: str, base: Experiment) -> str:
     return "steps" if base.training.seconds is None else "seconds"
 
 
-def _differs(base: Experiment, arm: Experiment) -> list[str]:
+def _differs(base: Experiment, arm: Experiment, held: Sequence[str]) -> list[str]:
     a, b = flatten(base.to_dict()), flatten(arm.to_dict())
-    paths = [path for path in a.keys() | b.keys() if any(path == one or path.startswith(f"{one}.") for one in HELD)]
+    paths = [path for path in a.keys() | b.keys() if any(path == one or path.startswith(f"{one}.") for one in held)]
     return [f"{path} {b.get(path)} (base: {a.get(path)})" for path in sorted(paths) if a.get(path) != b.get(path)]

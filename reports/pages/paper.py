@@ -15,6 +15,7 @@ from reports.analysis import settings
 from reports.analysis.comparisons import Comparison, Estimate
 from reports.analysis.groups import Group
 from reports.analysis.records import MetricInfo
+from reports.analysis.secondary import secondary
 from reports.analysis.words import counted, distinct, listed, names_in, number, shorten
 from reports.page import Data, Paper, Table, Value
 
@@ -27,8 +28,8 @@ REFERENCES = {
 }
 COMPARISON = (
     "table", "arm", "reference", "metric", "higher_is_better", "seeds", "failed_seeds", "method", "difference", "low", "high",
-    "low_alone", "high_alone", "p", "p_adjusted", "p_equivalence", "p_equivalence_adjusted", "sd", "margin", "verdict",
-    "seeds_needed",
+    "low_joint", "high_joint", "low_alone", "high_alone", "p", "p_adjusted", "p_equivalence", "p_equivalence_adjusted", "sd", "margin",
+    "verdict", "seeds_needed",
 )  # fmt: skip
 """The columns of data/comparisons; `low` and `high` as in `Comparison`."""
 
@@ -144,7 +145,7 @@ def comparison_rows(
     return [
         (
             table, one.name, reference, metric, higher_is_better, one.n, " ".join(map(str, one.excluded)), one.method, one.mean,
-            one.low, one.high, one.low_alone, one.high_alone,
+            one.low, one.high, one.low_joint, one.high_joint, one.low_alone, one.high_alone,
             one.p, one.p_adjusted, one.p_equivalence, one.p_equivalence_adjusted, one.sd, one.margin,
             one.verdict.kind.value, one.verdict.seeds_needed,
         )
@@ -179,5 +180,7 @@ def data(groups: Mapping[str, Group]) -> tuple[Data, Data]:
                     (*start, info.name, run.metric(info.name), info.higher_is_better, info.unit, *costs) for info in infos
                 ]
         base = group.reference.label if group.reference else ""
-        comparisons += comparison_rows(name, group.comparisons.values(), base, HEADLINE, METRICS[HEADLINE].higher_is_better)
+        comparisons += comparison_rows(name, group.comparisons.values(), base, group.metric, group.higher_is_better)
+        for other in secondary(group):
+            comparisons += comparison_rows(name, other.comparisons, base, other.metric, other.higher_is_better)
     return Data("runs", columns, tuple(runs)), Data("comparisons", COMPARISON, tuple(comparisons))

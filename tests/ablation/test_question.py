@@ -54,6 +54,17 @@ def test_a_budget_in_seconds_holds_seconds_equal(tmp_path: Path) -> None:
     assert question.held_equal == ["seconds", "data"]
 
 
+def test_what_differs_is_listed_whatever_is_held_equal(tmp_path: Path) -> None:
+    """At equal operations the plan itself sets the steps; batches, and how early a training may stop, are still the arm's own."""
+    arm = "base(training.batch_size=2, training.patience=3)"
+    runner = asked(replace(PLAN, plan=f"base,{arm}", match="flops"), tmp_path)
+    question = runner.question()
+    assert question is not None
+    (found,) = question.differs.values()
+    assert [one.split()[0] for one in found] == ["training.batch_size", "training.patience"]
+    assert question.held_equal == ["flops", "data"]
+
+
 def test_leave_one_out_compares_everything_with_everything_but_one(tmp_path: Path) -> None:
     plan = replace(PLAN, plan="leave-one-out", variants=("attention", "curriculum", "tta"))
     question = asked(plan, tmp_path).question()
