@@ -220,3 +220,51 @@ def test_20_what_comes_after_the_last_frames(here: Path, harness: Command) -> No
     made = np.load("f.npy")
     assert made.shape == (7, 16, 16)
     assert rain[:160].min() - 1e-4 <= made.min() <= made.max() <= rain[:160].max() + 1e-4
+
+
+def test_22_a_finished_run_of_some_steps_goes_on_to_more(here: Path, harness: Command) -> None:
+    recording("a.npy", height=16, width=16)
+    first = run(harness, "a.npy", "data.scaling=min-max")
+    words = (
+        "run",
+        *TINY,
+        "--store",
+        "s",
+        "--set",
+        "data=frames",
+        "--set",
+        "data.path=a.npy",
+        "--set",
+        "data.scaling=min-max",
+    )
+    longer = harness(*words, "--extend", "steps=5", "--json")
+    assert result(longer)["training"]["steps"] == 5
+    start = json.loads((Path(longer.document["path"]) / "experiment.json").read_text())["experiment"]["training"]["start"]
+    assert (start["name"], start["run"], start["step"]) == ("extension", first.document["run_id"], 2)
+
+
+def test_plans_and_studies_say_once_what_they_understood_and_runs_how_long_they_waited(here: Path, harness: Command) -> None:
+    recording("a.npy", height=16, width=16)
+    data = ("--set", "data=frames", "--set", "data.path=a.npy", "--set", "data.scaling=min-max", "--store", "s")
+    planned = harness("ablate", "--plan", "base", "--seeds", "2", "--workers", "1", *TINY, *data)
+    assert planned.code == 0, planned.err
+    searched = harness("study", "learning-rate", "--trials", "1", "--workers", "1", *TINY, *data)
+    assert searched.code == 0, searched.err
+    for answer in (planned, searched):
+        assert answer.err.count("a.npy: read as T H W; train 155 windows of 3+3 frames") == 1
+    shares = [json.loads(path.read_text())["training"]["waiting_share"] for path in Path("s/runs").glob("*/result.json")]
+    assert len(shares) >= 2
+    assert all(0 < share < 1 for share in shares)
+
+
+@pytest.mark.parametrize("name", ["with space", "50%", "a?b", "#1", "line\nbreak", "Zürich ☂", 'it\'s "quoted"'])
+def test_a_store_and_a_file_may_have_any_name(name: str, here: Path, harness: Command) -> None:
+    (here / name).mkdir()
+    recording(f"{name}/a.npy", height=16, width=16)
+    data = ("--set", "data=frames", "--set", f"data.path={name}/a.npy", "--set", "data.scaling=min-max")
+    made = harness("run", *TINY, *data, "--store", f"{name}/s", "--json")
+    assert made.code == 0, made.err
+    assert harness("run", *TINY, *data, "--store", f"{name}/s", "--json").document["cached"]
+    shown = harness("show", made.document["run_id"], "--store", f"{name}/s")
+    assert shown.code == 0, shown.err
+    assert "waiting for data)" in shown.out

@@ -205,6 +205,8 @@ class Runner:
             self._record.register(question, self.rows)
             self.note(f"plan {question.record()['digest']}: {question.text} Margin: {question.margin_from}")
         self._save()
+        if self.source is not None and self.source.text:
+            self.note(self.source.text)
         ends = math.inf if self.ablation.max_hours is None else time.monotonic() + self.ablation.max_hours * 3600
         todo = [row for row in self.rows if row.status != "finished"]
         stopping = False
@@ -267,6 +269,8 @@ class Runner:
         what = f"{row.planned.label} seed {row.planned.seed}"
         for text in done.notes:
             self.note(text)
+        if done.error is None and not self._finished(row.cell):  # a worker's word is not the store's
+            done = replace(done, error=f"it was called finished, but {self.store.root} has no whole result of it")
         if done.error is None:
             row.status, row.cached, row.error = "finished", done.cached, None
             finished_count = sum(one.status == "finished" for one in self.rows)

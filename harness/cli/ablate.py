@@ -118,6 +118,8 @@ def ablate(
     runner = Runner(ablation, store, note, cluster, tuned=tuned)
     if dry_run:
         runner.prepare()
+        if runner.source is not None and runner.source.text:
+            note(runner.source.text)
         runner.grow()
     else:
         out = store.part("watch") / f"{Path(runner.record_name).stem}.html"

@@ -76,7 +76,7 @@ def run(
         emit(record)
     else:
         with validated(outcome.path) if outcome.cached else nullcontext():
-            print_result(outcome.result | record)
+            print_result(outcome.result | record | {"training": outcome.result["training"]})
 
 
 BASELINE_WORDS = {
@@ -135,9 +135,12 @@ def describe_blank(record: dict[str, Any]) -> str:
 
 
 def describe_steps(training: dict[str, Any]) -> str:
-    """Steps, seconds and speed of a training."""
-    rate = training["sequences_per_second"]
-    return f"{training['steps']} steps in {training['seconds']:.0f} s" + (f" ({rate:.1f} sequences/s)" if rate else "")
+    """Steps, seconds and speed of a training, and how much of it was waiting for batches; older records do not say that."""
+    rate, waiting = training["sequences_per_second"], training.get("waiting_share")
+    found = ([f"{rate:.1f} sequences/s"] if rate else []) + (
+        [f"{waiting:.0%} waiting for data"] if waiting is not None else []
+    )
+    return f"{training['steps']} steps in {training['seconds']:.0f} s" + (f" ({', '.join(found)})" if found else "")
 
 
 def describe_skipped(training: dict[str, Any]) -> str:

@@ -48,9 +48,9 @@ class Stateful(Protocol):
 class State:
     """Where a training stands, besides what its parts keep. Times in seconds.
 
-    `scale` is the loss scale of float16; `validated` and `last_ssim` are the last validation's step and SSIM; `best_ssim` and
-    `best_selected` are the SSIM and the selecting metric (`training.select`) at `best_step`; `steps_here` counts the steps of this
-    process.
+    `waited` is the part of all seconds in which a step waited for its batch; `scale` is the loss scale of float16; `validated` and
+    `last_ssim` are the last validation's step and SSIM; `best_ssim` and `best_selected` are the SSIM and the selecting metric
+    (`training.select`) at `best_step`; `steps_here` counts the steps of this process.
     """
 
     step: int = 0
@@ -59,6 +59,7 @@ class State:
     seconds: float = 0.0
     sequences_timed: int = 0
     warm_up_seconds: float = 0.0
+    waited: float = 0.0
     best_step: int | None = None
     best_ssim: float | None = None
     best_selected: float | None = None
@@ -75,7 +76,7 @@ class State:
         for name, value in vars(state).items():
             if value is None and name in ("best_step", "best_ssim", "best_selected", "last_ssim"):
                 continue
-            real = name in ("seconds", "warm_up_seconds", "best_ssim", "best_selected", "last_ssim", "scale")
+            real = name in ("seconds", "warm_up_seconds", "waited", "best_ssim", "best_selected", "last_ssim", "scale")
             if isinstance(value, bool) or not isinstance(value, int | float if real else int):
                 raise TypeError(f"its {name} is not a number")
             lowest = {"best_ssim": -1, "last_ssim": -1, "best_selected": -(2**62)}.get(name, 0)

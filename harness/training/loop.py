@@ -117,7 +117,9 @@ def fit(
             torch.manual_seed(derived_seed(training.seed, state.step))  # for components that draw as they run
             horizon = horizon_at(experiment, done)
             wanted = (training.batch_size, horizon, device)
+            asked = time.perf_counter()
             frames = feed(sequences, state.step, *wanted)
+            state.waited += time.perf_counter() - asked
             use_truth = None
             if training.feeding is not None:
                 generator = torch.Generator().manual_seed(derived_seed(training.seed, f"feeding/{state.step}"))
@@ -200,6 +202,7 @@ def fit(
         "skipped_steps": state.skipped,
         "seconds": state.seconds,
         "warm_up_seconds": state.warm_up_seconds,
+        "waiting_share": state.waited / _spent(state) if _spent(state) else None,
         "sequences_per_second": state.sequences_per_second,
         "sequences": state.step * training.batch_size,
         "stopped_early": progress_of(experiment, state) < 1,

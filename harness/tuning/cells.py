@@ -73,6 +73,11 @@ class StoreCells:
     variants: Variants
     _source: Source | None = field(default=None, repr=False)
 
+    @property
+    def text(self) -> str:
+        """What was understood of the user's files; empty for generated sequences, and before the first cell."""
+        return "" if self._source is None else self._source.text
+
     def experiment(self) -> tuple[Experiment, Mapping[str, str]]:
         """What trials start from, resolved, and the identity of its data."""
         cell, self._source = self.asked.request.cell(self.variants, self.variant, None, self._source)

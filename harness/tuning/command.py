@@ -50,6 +50,8 @@ def run_study(
     compare = statistics(asked.third_party) if asked.confirm is not None else None
     cells = {name: StoreCells(asked, name, store, variants) for name in names}
     starts = {name: one.experiment() for name, one in cells.items()}
+    if text := cells[names[0]].text:
+        note(text)
     documents = []
     if asked.storage is None:
         ensure_whole(store, note)

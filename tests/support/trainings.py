@@ -105,7 +105,7 @@ def essence(folder: Training) -> tuple[dict[str, Tensor], dict[int, Any], dict[s
     validations = {line["step"]: line["validation"] for line in folder.lines("metrics.jsonl") if "validation" in line}
     with safe_open(folder.path / "last.safetensors", framework="pt") as file:
         state = json.loads(file.metadata()["state"])
-    timing = ("seconds", "warm_up_seconds", "sequences_timed", "steps_here")
+    timing = ("seconds", "warm_up_seconds", "waited", "sequences_timed", "steps_here")
     return tensors, validations, {key: value for key, value in state.items() if key not in timing}
 
 
