@@ -12,7 +12,7 @@ from harness.store import Cell, Run, key_of
 from harness.variant import Variants
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-RUNS = sorted(path.parent for path in RESULTS.glob("*/records/runs/*/experiment.json"))
+RUNS = sorted(path.parent for path in RESULTS.glob("**/records/runs/*/experiment.json"))
 INSTALLED = Variants(third_party=False)
 
 
