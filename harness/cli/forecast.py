@@ -49,9 +49,9 @@ def forecast(
     written = write(found, out)
     beyond = frames > found.trained_horizon
     if beyond:
-        note(
-            f"the runs were trained for {found.trained_horizon} frames: frames {found.trained_horizon + 1} to {frames} extrapolate"
-        )
+        first = found.trained_horizon + 1
+        what = f"frames {first} to {frames} extrapolate" if frames > first else f"frame {first} extrapolates"
+        note(f"the runs were trained for {found.trained_horizon} frames: {what}")
     count, _, channels, height, width = found.mean_NTCHW.shape
     if as_json:
         emit(
