@@ -31,6 +31,7 @@ thead th { color: var(--muted); font-weight: 400; font-size: .9rem; }
 td progress { display: block; width: 6rem; height: .35rem; accent-color: var(--run); }
 svg { display: block; width: 12rem; height: 1.2rem; overflow: visible; } svg line { stroke: currentColor; stroke-width: 2; }
 svg .zero { stroke: var(--muted); stroke-width: 1; stroke-dasharray: 2 2; } svg circle { fill: currentColor; }
+@media (max-width: 40rem) { tr > :nth-child(2) { display: none; } th, td { padding-right: .6rem; } }
 """
 _AGE = """
 const read = Number(document.querySelector("time").dataset.at), age = document.getElementById("age");
