@@ -134,6 +134,9 @@ def execute(snippet: Snippet, page: Path, harness: Command, names: dict[str, Any
 def test_every_snippet_of_a_page_runs(page: Path, desk: Path, harness: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     if page.name in OWN_TEST:
         assert (HOUSE / OWN_TEST[page.name]).is_file()
+        for snippet in snippets(page):
+            if not snippet.python and snippet.words[0] == "harness" and "..." not in snippet.words:
+                parsed(snippet.words[1:])
         return
     session = ModuleType("__main__")  # a class of a snippet is found as one of a notebook is
     monkeypatch.setitem(sys.modules, "__main__", session)
