@@ -28,8 +28,8 @@ REFERENCES = {
 }
 COMPARISON = (
     "table", "arm", "reference", "metric", "higher_is_better", "seeds", "failed_seeds", "method", "difference", "low", "high",
-    "low_joint", "high_joint", "low_alone", "high_alone", "p", "p_adjusted", "p_equivalence", "p_equivalence_adjusted", "sd", "margin",
-    "verdict", "seeds_needed",
+    "low_joint", "high_joint", "low_alone", "high_alone", "p", "p_adjusted", "p_equivalence", "p_equivalence_adjusted", "sd",
+    "margin", "verdict", "seeds_needed",
 )  # fmt: skip
 """The columns of data/comparisons; `low` and `high` as in `Comparison`."""
 
