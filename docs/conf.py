@@ -18,7 +18,7 @@ project = "ablation-harness"
 author = copyright = "the ablation-harness authors"
 version = release = harness.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design"]
-exclude_patterns = ["results/*/report.md", "results/*/methods.md", "results/*/records/**"]
+exclude_patterns = ["results/**/report.md", "results/**/methods.md", "results/**/records/**"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 highlight_language = "text"
