@@ -117,9 +117,9 @@ def fit(
             torch.manual_seed(derived_seed(training.seed, state.step))  # for components that draw as they run
             horizon = horizon_at(experiment, done)
             wanted = (training.batch_size, horizon, device)
-            asked = time.perf_counter()
+            asked = time.monotonic()
             frames = feed(sequences, state.step, *wanted)
-            state.waited += time.perf_counter() - asked
+            state.waited += time.monotonic() - asked
             use_truth = None
             if training.feeding is not None:
                 generator = torch.Generator().manual_seed(derived_seed(training.seed, f"feeding/{state.step}"))
