@@ -87,6 +87,7 @@ class Board:
         """About how long the rest takes with as many cells at once as run now; None when nothing runs or nothing is known."""
         running = [one for one in self.cells if one.status == "running"]
         known = [one.seconds for one in self.cells if one.seconds]
+        known = known or [one.seconds_left / (1 - one.done) for one in running if one.seconds_left and one.done]
         if not running or not known:
             return None
         typical, own = sum(known) / len(known), self.arms
@@ -164,6 +165,8 @@ class Reader:
             busy.add(key)
             left = seconds * (1 - done) / done if seconds and done else None
             return CellSeen(arm, seed, "running", run.run_id, done, None, None, left)
+        if key in busy:
+            return CellSeen(arm, seed, "waiting", run.run_id)
         if (failure := run.read_or_none("failure.json")) is not None:
             return CellSeen(arm, seed, "failed", run.run_id, done, reason=str(failure.get("error")))
         if (training.path / "training.json").exists():

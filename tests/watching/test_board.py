@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -211,3 +212,16 @@ def test_watch_writes_a_page_and_a_document(whole: Reader, tmp_path: Path, harne
     assert "no plan whose name begins with 'zz'" in harness("watch", "zz", "--store", tmp_path).error
     with pytest.raises(RequestError, match="harness ablate"):
         find_plan(Store(tmp_path / "empty"), None)
+
+
+def test_a_cell_that_shares_a_training_waits_for_it(tmp_path: Path) -> None:
+    runner = stub_runner(tmp_path, replace(plan(), plan="base,tta", seeds=(0,)))
+    runner.prepare()
+    runner._save()
+    store, cell = Store(tmp_path), runner.rows[0].cell
+    assert cell is not None
+    with store.own(store.training(cell)):
+        write_steps(store, cell, 2, 10.0)
+        board = Reader(store, runner.record_name).read()
+    assert [one.status for one in board.cells] == ["running", "waiting"]
+    assert board.seconds_left is not None
