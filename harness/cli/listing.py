@@ -11,9 +11,7 @@ from harness.cli.where import parse_where, resolve, short
 from harness.component import is_slot, limits_text
 from harness.errors import HarnessError, RequestError
 from harness.notation import call_text
-from harness.presets import PRESETS, preset
 from harness.registry import Components, Plugins
-from harness.runs.request import run_command
 from harness.store import Store, index, store_root, validated
 from harness.store.status import standing
 from harness.tree import record_of, walk
@@ -48,11 +46,15 @@ def plugins(group: str, kind: type, third_party: bool, files: Iterable[Path] = (
 
 def presets() -> list[Row]:
     """Name and summary of every preset."""
+    from harness.presets import PRESETS
+
     return [{"name": name, "summary": summary} for name, (summary, _) in PRESETS.items()]
 
 
 def settings(preset_name: str = "paper") -> list[Row]:
     """Every path that --set takes at a preset, its value there and what it means."""
+    from harness.presets import preset
+
     return [
         {"path": path, "value": call_text(record_of(value))} | _about(f)
         for path, f, _, value in walk(preset(preset_name))
@@ -200,6 +202,8 @@ def run(store: Store, prefix: str, note: Callable[[str], None]) -> Row:
 
 
 def _command(record: Mapping[str, Any]) -> str:
+    from harness.runs.request import run_command
+
     try:
         return run_command(record)
     except RequestError as error:

@@ -27,7 +27,7 @@ from harness import __version__
 from harness.errors import HarnessError, RequestError
 from harness.experiment import canonical_json
 from harness.store.formats import DamagedRecord, validated
-from harness.store.merge import RECORDS, Merged, check_records, merge
+from harness.store.merge import RECORDS, Merged, check_records, merge, umask
 from harness.store.records import Folder
 from harness.store.store import Run, Store, Training
 from harness.system import files
@@ -122,6 +122,7 @@ def export_bundle(store: Store, plan: str, out: Path, *, weights: bool = False) 
                 info.compress_type = kind
                 with path.open("rb") as source, archive.open(info, "w", force_zip64=True) as target:
                     shutil.copyfileobj(source, target, 2**20)
+        temporary.chmod(0o666 & ~umask())
         temporary.replace(out)
     except OSError as error:
         raise HarnessError(f"cannot write {out}: {error.strerror or error}; free space or choose another file") from error

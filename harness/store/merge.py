@@ -136,7 +136,7 @@ def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".merge-", dir=target.parent))
     try:
-        staging.chmod(0o777 & ~_umask())
+        staging.chmod(0o777 & ~umask())
         for path in sorted(source.iterdir()):
             if path.is_file() and not path.is_symlink() and not files.is_temporary(path):
                 _copy_file(path, staging / path.name)
@@ -158,7 +158,8 @@ def _copy_file(source: Path, target: Path) -> None:
     temporary.replace(target)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The bits that this process takes from the mode of what it makes."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
