@@ -105,6 +105,7 @@ class Answer:
         gain: what the plot's axis shows.
         margin: the smallest difference of interest, in units of the metric.
         effects: the arms, in one plot with one axis.
+        tradeoff: gain against cost, in sentences.
         remaining: what would decide the rest, in sentences; `commands` do it.
     """
 
@@ -114,6 +115,7 @@ class Answer:
     margin: float
     effects: tuple[Effect, ...]
     controls: tuple[Control, ...] = ()
+    tradeoff: tuple[str, ...] = ()
     remaining: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     higher_is_better: bool = True
@@ -161,6 +163,8 @@ class Page:
     """Hardware, preset, seeds, budget, test digest, versions: label -> text."""
     answer: Answer | None = None
     """The first screen. `summary` says the same in sentences, where nothing can be drawn."""
+    terms: dict[str, str] = field(default_factory=dict)
+    """Terms in headings -> id of the row that explains them; the rows are those of the table 'conventions' with that name."""
     data: tuple[Data, ...] = ()
     paper: Paper | None = None
 

@@ -81,7 +81,7 @@ def secondary(group: Group) -> tuple[Secondary, ...]:
     if group.reference is None or not group.comparisons:
         return ()
     found = []
-    for info in _infos(group):
+    for info in metrics_of(group):
         if info.name == group.metric or not all(
             math.isfinite(run.metric(info.name)) for run in group.reference.runs.values()
         ):
@@ -98,7 +98,7 @@ def flips(group: Group, others: tuple[Secondary, ...]) -> tuple[Flip, ...]:
     title = title_of(group)
     by_name = {one.title: {row.name: row.verdict.kind for row in one.comparisons} for one in others}
     found = []
-    for row in _judged(group):
+    for row in judged(group):
         kind = row.verdict.kind
         verdicts = {title: kind} | {name: rows[row.name] for name, rows in by_name.items() if row.name in rows}
         if len(set(verdicts.values())) > 1:
@@ -113,7 +113,7 @@ def above_blank(group: Group) -> tuple[AboveBlank, ...]:
     found = []
     for method in group.methods:
         frames: dict[str, int] = {}
-        for info in _infos(group):
+        for info in metrics_of(group):
             series = [run.per_frame.get(info.name, ()) for run in method.runs.values()]
             flat = blank.get(info.name, ())
             horizon = min(map(len, [flat, *series]))
@@ -158,16 +158,18 @@ def blank_words(found: tuple[AboveBlank, ...]) -> str:
     return f"Better than a blank frame by every metric, on the mean over seeds: {'; '.join(parts)}{more}.{rest}"
 
 
-def _infos(group: Group) -> list[Metric | MetricInfo]:
+def metrics_of(group: Group) -> list[Metric | MetricInfo]:
+    """The metrics that the group's runs have: the built-in ones, then others."""
     return [*METRICS.values(), *group.more_metrics]
 
 
 def title_of(group: Group) -> str:
     """The judged metric's title."""
-    return next((info.title for info in _infos(group) if info.name == group.metric), group.metric)
+    return next((info.title for info in metrics_of(group) if info.name == group.metric), group.metric)
 
 
-def _judged(group: Group) -> tuple[Comparison, ...]:
+def judged(group: Group) -> tuple[Comparison, ...]:
+    """The family: the plan's, otherwise all rows."""
     return group.contrasts if group.plan is not None else tuple(group.comparisons.values())
 
 

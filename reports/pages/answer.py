@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from harness.evaluation.conventions import HEADLINE, METRICS
 from reports import cells
 from reports.analysis.commands import installable, plan_command
 from reports.analysis.comparisons import Comparison
+from reports.analysis.costs import pareto
 from reports.analysis.groups import Group, Method
 from reports.analysis.records import Records, Trouble
+from reports.analysis.secondary import above_blank, flips, secondary, title_of
+from reports.analysis.verdicts import Kind
 from reports.analysis.words import counted, listed, shorten
 from reports.page import Answer, Control, Effect
-from reports.pages.plan import checked_controls
+from reports.pages.plan import checked_controls, exploratory, held_equal
 
 MOST_ROWS = 12
 VERDICTS = ("helps", "hurts", "equivalent", "failed", "undecided")
@@ -28,7 +33,7 @@ def headline(verdicts: Mapping[str, str], margin: float) -> str:
     for kind in VERDICTS:
         names = [shorten(name, 40) for name, one in verdicts.items() if one == kind]
         many = len(names) > 1
-        who = f"{len(names)} of {len(verdicts)} arms" if len(names) > _MOST_NAMES else _and(names) if names else ""
+        who = f"{len(names)} of {len(verdicts)} arms" if len(names) > _MOST_NAMES else and_(names) if names else ""
         if names and kind == "undecided":
             parts.append(f"{len(names)} of {len(verdicts)} arms {'are' if many else 'is'} undecided")
         elif names:
@@ -38,7 +43,8 @@ def headline(verdicts: Mapping[str, str], margin: float) -> str:
     return f"{'; '.join(parts)}." if parts else "Nothing can be compared."
 
 
-def _and(names: Sequence[str]) -> str:
+def and_(names: Sequence[str]) -> str:
+    """'a, b and c'."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
@@ -69,70 +75,132 @@ def remaining(comparisons: Mapping[str, Comparison]) -> list[str]:
         shown = ", ".join(f"{name} {count:,}" for count, name in known[:8])
         lines.append(f"Seeds in all that would decide the rest, about: {shown}.")
     if vague := [name for count, name in needed if not count]:
-        lines.append(f"No number of seeds can be named for {_and(vague[:_MOST_NAMES])}.")
+        lines.append(f"No number of seeds can be named for {and_(vague[:_MOST_NAMES])}.")
     if failed := [shorten(name, 40) for name, one in there if one.excluded]:
-        lines.append(f"A verdict on {_and(failed[:_MOST_NAMES])} needs the failed seeds explained or repeated.")
+        lines.append(f"A verdict on {and_(failed[:_MOST_NAMES])} needs the failed seeds explained or repeated.")
     return lines or ["Nothing is left to decide at this margin."]
 
 
-def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: tuple[int, int], metric: str) -> Answer:
+@dataclass(frozen=True)
+class Row:
+    """A comparison of the first screen, with the rows of the table that it sets against each other."""
+
+    name: str
+    comparison: Comparison
+    method: Method | None
+    reference: Method | None
+
+
+def rows_of(main: Group) -> list[Row]:
+    """Every arm against base, those without any run among them; for leave-one-out, the plan's contrasts. No controls."""
+    methods = {method.label: method for method in main.methods}
+    asked = {one["name"]: one for one in (main.plan.question.get("contrasts") or ())} if main.plan else {}
+    if main.plan and any(one["reference"] != main.plan.reference for one in asked.values()):
+        there = [(one, asked[one.name]) for one in main.contrasts]
+        return [Row(one.name, one, methods.get(of["treated"]), methods.get(of["reference"])) for one, of in there]
+    checks = {check.name for check in main.controls}
+    order = [name for name in methods if name in main.comparisons]
+    names = [name for name in (*order, *(name for name in main.comparisons if name not in methods)) if name not in checks]
+    return [Row(name, main.comparisons[name], methods.get(name), main.reference) for name in names]
+
+
+def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: tuple[int, int]) -> Answer:
     """The first screen of a store's first table.
 
     Args:
         copies: A/A plans that ran, and how many of them raised an alarm.
-        metric: the headline metric's title.
     """
-    judged = {name: one for name, one in main.comparisons.items() if name not in {check.name for check in main.controls}}
-    rows = [one for one in main.others if one.label in judged]
-    called = dict(zip(judged, judged, strict=True)) | _together(rows)
-    verdicts = {one.label: main.comparisons[one.label].verdict.kind.value for one in rows}
-    effects = [effect(main.comparisons[one.label], called[one.label], 4, costs(main, one)) for one in _first(rows)]
+    metric = title_of(main)
+    rows = rows_of(main)
+    planned_rows = {cell.label for cell in main.plan.cells} if main.plan else {row.name for row in rows}
+    outside = {row.name for row in rows if row.name in main.exploratory and row.name not in planned_rows}
+    called = {row.name: row.name for row in rows} | _together(rows)
+    planned = {called[row.name]: row.comparison for row in rows if row.name not in outside}
+    effects = [_effect(main, row, called[row.name], row.name in outside) for row in _first(rows)]
     if main.reference is not None:
-        estimate = main.reference.estimate()
+        estimate = main.reference.estimate(main.metric)
         at = f"{cells.mean(estimate, 4).text} {cells.spread(estimate, 4).text}".removesuffix(f" {cells.NONE}")
         effects.insert(
             0, Effect(shorten(main.reference.label, 60), text=at, sure=counted(len(main.reference.seeds), "seed"))
         )
-    family = counted(len(judged), "comparison")
-    base = shorten(main.reference.label, 40) if main.reference else "no base"
-    open_ = [one.label for one in rows if verdicts[one.label] == "undecided" and not one.first.scored]
-    most = max((main.comparisons[name].verdict.seeds_needed or 0 for name in open_), default=0)
-    names = installable(open_)
+    open_ = [row for row in rows if row.comparison.verdict.kind.value == "undecided" and row.reference is main.reference]
+    most = max((row.comparison.verdict.seeds_needed or 0 for row in open_), default=0)
+    names = installable(row.name for row in open_ if row.method is None or not row.method.first.scored)
     commands = (
         [plan_command(main, ",".join([main.first.variant, *names]), seeds=range(most))] if names and 0 < most <= 1000 else []
     )
     more = len(rows) + (main.reference is not None) - len(effects)
+    base = f" over {shorten(main.reference.label, 40)}" if main.reference and all(map(_against_base(main), rows)) else ""
+    held = held_equal(main)
+    setting = [
+        f"Test {metric}, {'higher' if main.higher_is_better else 'lower'} is better; {main.title}",
+        f"held equal: {', '.join(held)}" if held else "",
+        f"{counted(len(main.contrasts) or len(rows), 'comparison')}, paired by seed, Holm-adjusted at 5%, margin {main.margin:g}",
+    ]
     return Answer(
-        headline=headline({called[name]: one for name, one in verdicts.items()}, main.margin),
-        setting=f"Test {metric}, {main.title}; {family}, paired by seed, Holm-adjusted at 5%, margin {main.margin:g}."
+        headline=headline({name: one.verdict.kind.value for name, one in planned.items()}, main.margin),
+        setting=f"{'; '.join(part for part in setting if part)}."
         + (f" {more} more arms are in the tables." if more else ""),
-        gain=f"gain in test {metric} over {base}",
+        gain=f"gain in test {metric}{base}",
         margin=main.margin,
         effects=tuple(effects),
         controls=tuple(controls(main, found, missing, copies)),
-        remaining=tuple(remaining({called[name]: one for name, one in judged.items()})),
+        tradeoff=tuple(fronts(main)),
+        remaining=tuple(remaining(planned)),
         commands=tuple(commands),
+        higher_is_better=main.higher_is_better,
     )
 
 
-def _together(rows: Sequence[Method]) -> dict[str, str]:
+def _against_base(main: Group) -> Callable[[Row], bool]:
+    return lambda row: row.reference is main.reference
+
+
+def _effect(main: Group, row: Row, name: str, outside: bool) -> Effect:
+    cost = costs(row.reference, row.method) if row.method else ""
+    if differs := (main.plan.question.get("differs") or {}).get(row.name) if main.plan else None:
+        cost = "; ".join(part for part in (cost, f"differs: {', '.join(map(str, differs[:3]))}") if part)
+    made = effect(row.comparison, name, 4, cost)
+    return replace(made, sure=f"{made.sure}; exploratory") if outside else made
+
+
+def _together(rows: Sequence[Row]) -> dict[str, str]:
     """The composition of all the ideas, by a name that is read at once."""
-    single = {one.label for one in rows if "+" not in one.label}
-    return {one.label: "all together" for one in rows if len(single) > 1 and set(one.label.split("+")) == single}
+    single = {row.name for row in rows if "+" not in row.name}
+    return {row.name: "all together" for row in rows if len(single) > 1 and set(row.name.split("+")) == single}
 
 
-def _first(rows: Sequence[Method]) -> list[Method]:
+def _first(rows: Sequence[Row]) -> list[Row]:
     """Each idea alone and the largest composition, where there are too many for a screen."""
     if len(rows) <= MOST_ROWS:
         return list(rows)
-    single = [method for method in rows if "+" not in method.variant]
-    largest = sorted((one for one in rows if "+" in one.variant), key=lambda one: -one.variant.count("+"))[:1]
+    single = [row for row in rows if "+" not in row.name]
+    largest = sorted((row for row in rows if "+" in row.name), key=lambda row: -row.name.count("+"))[:1]
     return [*single[: MOST_ROWS - len(largest)], *largest]
 
 
-def costs(group: Group, method: Method) -> str:
+def fronts(main: Group) -> list[str]:
+    """Who is not beaten in the metric and a cost at once, by each cost, as a sentence. Controls are no ideas."""
+
+    checks = {check.name for check in main.controls}
+    ours = [method for method in main.methods if method.label not in checks and not method.first.scored]
+    sign = 1 if main.higher_is_better else -1
+    found: dict[tuple[str, ...], list[str]] = {}
+    for attribute, cost in (("seconds", "training time"), ("params", "parameters"), ("flops", "inference")):
+        points = {}
+        for method in ours:
+            gain, spent = method.estimate(main.metric), method.estimate_number(attribute)
+            if gain.mean is not None and spent.mean is not None and not gain.excluded and not spent.excluded:
+                points[method.label] = (spent.mean, sign * gain.mean)
+        if len(points) > 1:
+            found.setdefault(tuple(pareto(points)), []).append(cost)
+    parts = [f"against {and_(costs)}: {', '.join(shorten(name, 40) for name in names)}" for names, costs in found.items()]
+    return [f"Not beaten by another arm's means (Pareto front) {'; '.join(parts)}."] if parts else []
+
+
+def costs(reference: Method | None, method: Method) -> str:
     """'1.20x time, +21% parameters, 4.00x inference': training time, size and operations of a prediction, where they differ."""
-    ratio, base = method.time_ratio(group.reference), group.reference.first if group.reference else None
+    ratio, base = method.time_ratio(reference), reference.first if reference else None
     found = [] if ratio is None else [f"{ratio:.2f}x time"]
     if base is not None:
         more = method.first.params / base.params - 1 if base.params else math.nan
@@ -156,24 +224,66 @@ def controls(main: Group, found: Records, missing: Sequence[Trouble], copies: tu
         lines.append(Control(False, f"A/A (base against itself): {alarms} of {plans} raised a false alarm"))
     else:
         lines.append(Control(True, f"A/A (base against itself): no alarm in {counted(plans, 'plan')}"))
-    blank = main.baseline("blank").get("ssim", math.nan)
-    means = {method.label: method.estimate().mean for method in main.methods}
-    below = [shorten(name, 40) for name, mean in means.items() if mean is None or not mean > blank]
-    if math.isfinite(blank):
-        names = f"not above the blank frame ({blank:.4f}): {_and(below[:_MOST_NAMES])}" if below else ""
-        lines.append(Control(not below, names or f"every arm is above the blank frame ({blank:.4f})"))
+    if (learnt := _learnt(main)) is not None:
+        lines.append(learnt)
     lost = len(missing) + sum(one.status in ("failed", "damaged") for one in found.troubles)
     finished = f"all {counted(len(main.runs), 'run')} finished"
     lines.append(Control(not lost, f"{counted(lost, 'run')} missing, failed or damaged" if lost else finished))
     if len(main.devices) > 1:
         lines.append(Control(False, f"{len(main.devices)} devices: times are not comparable"))
-    return lines
+    return [*lines, *_other_metrics(main), _as_planned(main)]
+
+
+def _learnt(main: Group) -> Control | None:
+    """To which frame every metric's mean beats the blank frame; None where no frame was measured."""
+    frames: dict[int, list[str]] = {}
+    checks = {check.name for check in main.controls}
+    found = [one for one in above_blank(main) if one.name not in checks]
+    if not all(one.frames for one in found):
+        return None
+    for one in found:
+        frames.setdefault(one.every, []).append(shorten(one.name, 40))
+    horizon = found[0].horizon
+    blank = f"the blank frame ({METRICS[HEADLINE].title} {main.baseline('blank').get(HEADLINE, math.nan):.4f})"
+    if set(frames) == {horizon}:
+        return Control(True, f"every metric beats {blank} in all {horizon} frames")
+    parts = [
+        f"{'' if index else 'to frame '}{last}{'' if index else f' of {horizon}'}: {_some(frames[last])}"
+        for index, last in enumerate(last for last in sorted(frames) if last)
+    ]
+    none = [f"in no frame: {_some(frames[0])}"] if 0 in frames else []
+    return Control(False if none else None, f"every metric beats {blank} {'; '.join([*none, *parts])}")
+
+
+def _other_metrics(main: Group) -> list[Control]:
+    """Whether the metrics that do not decide say the same."""
+    others = secondary(main)
+    if not others:
+        return []
+    claims = {Kind.HELPS, Kind.HURTS}
+    apart = [one for one in flips(main, others) if claims & set(one.verdicts.values())]
+    lines = [Control(False if one.turned else None, one.words) for one in apart[:_MOST_NAMES]]
+    return lines or [Control(True, f"{counted(len(others), 'other metric')} give the same verdicts")]
+
+
+def _as_planned(main: Group) -> Control:
+    """Whether the question was asked before the runs, and nothing departs from it."""
+    why = exploratory(main)
+    if main.plan is None or not main.plan.question:
+        return Control(None, "exploratory: no plan asked before the first run")
+    digest = main.plan.question["digest"]
+    words = f"exploratory: {shorten('; '.join(why), 160)} (plan {digest})" if why else f"as plan {digest} asked beforehand"
+    return Control(not why, words)
+
+
+def _some(names: Sequence[str]) -> str:
+    return and_(names) if len(names) <= _MOST_NAMES else f"{counted(len(names), 'arm')}"
 
 
 def _control_words(one: Comparison, must: str, passed: bool) -> str:
-    """'half the budget, must hurt: hurts (-0.0380)'."""
+    """'half the budget: hurts (-0.0380), as it must'."""
     size = "" if one.mean is None else f" ({one.mean:+.4f})"
-    name = shorten(one.name, 40)
+    name, wanted = shorten(one.name, 40), {"helps": "must help", "hurts": "must hurt"}.get(must, "must not be called")
     if not one.n:
-        return f"{name}, must be found: {must}; not run"
-    return f"{name}, must be found: {must}; {'was' if passed else 'but'} {one.verdict.kind.value}{size}"
+        return f"{name}: not run, {wanted}"
+    return f"{name}: {one.verdict.kind.value}{size}, {'as it must' if passed and must in ('helps', 'hurts') else wanted}"

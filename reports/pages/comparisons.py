@@ -10,6 +10,7 @@ from reports import cells
 from reports.analysis.comparisons import Comparison, Estimate
 from reports.analysis.contrasts import Effect, Factorial
 from reports.analysis.groups import Decided, Group
+from reports.analysis.secondary import Secondary, judged
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import listed
 from reports.cells import NONE, Column, counts, names, table, words
@@ -33,7 +34,7 @@ def statistics(
 ) -> Table:
     """Every comparison in full; `metric` names what is compared."""
     columns: list[Column[tuple[str, Comparison]]] = [
-        names("comparison", lambda row: f"{row[0]} - {base}"),
+        names("comparison", lambda row: f"{row[0]} - {base}" if base else row[0]),
         counts("pairs", lambda row: row[1].n),
         Column(f"mean difference ({metric})", lambda row: cells.figure(row[1].mean, decimals, sign=True)),
         Column("adjusted interval", lambda row: cells.interval(row[1].low, row[1].high, decimals, sign=True)),
@@ -57,7 +58,44 @@ def statistics(
     return table(id_, title, columns, found.items(), note)
 
 
-def decisions(decided: Decided, id_: str, title: str) -> Table:
+def contrasts(group: Group, id_: str, title: str, metric: str) -> Table | None:
+    """The plan's family where not all of it is against base, such as leave-one-out; None otherwise."""
+    plan = group.plan
+    asked = {one["name"]: one for one in (plan.question.get("contrasts") or ())} if plan else {}
+    if plan is None or all(one["reference"] == plan.reference for one in asked.values()):
+        return None
+    names_ = {
+        one.name: f"{one.name}: {asked[one.name]['treated']} - {asked[one.name]['reference']}" for one in group.contrasts
+    }
+    return statistics({names_[one.name]: one for one in group.contrasts}, "", id_, title, metric)
+
+
+def by_metric(group: Group, others: Sequence[Secondary], id_: str, title: str, metric: str) -> Table:
+    """Each arm's verdict by every metric, so that one that flips is seen; the first decides."""
+    found = {one.name: one for one in judged(group)}
+    rows = {one.metric: {row.name: row for row in one.comparisons} for one in others}
+
+    def of(name: str, one: Comparison | None) -> str:
+        if one is None:
+            return NONE
+        p = "" if one.p_adjusted is None else f", p {cells.probability(one.p_adjusted).text}"
+        gain = "" if one.mean is None or one.excluded else f" ({cells.significant(one.mean).text}{p})"
+        return f"{one.verdict.kind.value}{gain}"
+
+    columns: list[Column[str]] = [
+        names("arm", lambda name: name),
+        words(f"{metric} decides", lambda name: of(name, found[name])),
+        *(words(one.title, lambda name, one=one: of(name, rows[one.metric].get(name))) for one in others),  # type: ignore[misc]
+    ]
+    margins = "; ".join(f"{one.title} {one.margin:g}, {one.margin_from}" for one in others)
+    note = (
+        "Verdict, mean difference, and p Holm-adjusted within the metric's own family: they are secondary, and over all metrics "
+        f"together nothing is adjusted. Margins: {margins}."
+    )
+    return table(id_, title, columns, list(found), note)
+
+
+def decisions(decided: Decided, id_: str, title: str, metric: str) -> Table:
     """Where each arm of a plan with a rule of seeds stopped, and its interval after stopping."""
     most = decided.rule.most
     columns: list[Column[Decision]] = [
@@ -65,7 +103,7 @@ def decisions(decided: Decided, id_: str, title: str) -> Table:
         words("verdict", lambda one: one.verdict),
         counts("seeds", lambda one: one.seeds),
         words("look", lambda one: _look(one, decided.rule.looks)),
-        Column("mean difference (SSIM)", lambda one: cells.figure(one.difference, 4, sign=True)),
+        Column(f"mean difference ({metric})", lambda one: cells.figure(one.difference, 4, sign=True)),
         Column("interval after stopping", lambda one: cells.interval(one.low, one.high, 4, sign=True)),
         Column("for this arm alone", lambda one: cells.interval(one.low_alone, one.high_alone, 4, sign=True)),
         Column("p (all looks, Holm)", lambda one: cells.probability(one.p)),
@@ -84,20 +122,20 @@ def _look(one: Decision, looks: Sequence[int]) -> str:
     return f"{looks.index(one.seeds) + 1} of {len(looks)}" if one.seeds in looks else NONE
 
 
-def pairs(group: Group, id_: str, title: str) -> Table:
-    """Every seed's paired difference."""
-    base = group.reference.values() if group.reference else {}
+def pairs(group: Group, id_: str, title: str, metric: str) -> Table:
+    """Every seed's paired difference; `metric` is the title of the group's."""
+    base = group.reference.values(group.metric) if group.reference else {}
     rows = [
         (method.label, seed, base[seed], value)
         for method in group.others
-        for seed, value in method.values().items()
+        for seed, value in method.values(group.metric).items()
         if seed in base
     ]
     columns: list[Column[tuple[str, int, float, float]]] = [
         names("method", lambda row: row[0]),
         counts("seed", lambda row: row[1]),
-        Column("base's SSIM", lambda row: cells.figure(row[2], 4)),
-        Column("SSIM", lambda row: cells.figure(row[3], 4)),
+        Column(f"base's {metric}", lambda row: cells.figure(row[2], 4)),
+        Column(metric, lambda row: cells.figure(row[3], 4)),
         Column("difference", lambda row: cells.figure(row[3] - row[2], 4, sign=True)),
     ]
     return table(id_, title, columns, rows, "Seeds that both have. '-' stands for a value that is not finite.")

@@ -13,6 +13,9 @@ from reports.page import Answer, Effect
 _REACH = 4.0
 """Intervals this many times longer than the median are cut at the plot's edge; their text says where they end."""
 
+_EDGE = 0.06
+"""Labels this near to an end of the axis, a share of it, would leave the plot on a phone."""
+
 
 @dataclass(frozen=True)
 class Forest:
@@ -33,13 +36,20 @@ class Forest:
         """Whether a value lies beyond the plot."""
         return not self.low <= value <= self.high
 
-    def ticks(self) -> list[tuple[str, str]]:
-        """Positions and labels of a few round numbers, zero among them."""
+    def ticks(self) -> list[tuple[str, str, str]]:
+        """Positions and labels of a few round numbers, zero among them; and how a label stands, so that none leaves the plot."""
         values = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
         step = values[1] - values[0]
         decimals = max(0, -math.floor(math.log10(step) + 1e-9)) + (not math.isclose(step, float(f"{step:.0e}")))
         inside = [value for value in values if self.low <= value <= self.high]
-        return [(self.at(value), "0" if abs(value) < step / 1e6 else f"{value:+.{decimals}f}") for value in inside]
+
+        def anchor(value: float) -> str:
+            share = (value - self.low) / (self.high - self.low)
+            return "start" if share < _EDGE else "end" if share > 1 - _EDGE else "middle"
+
+        return [
+            (self.at(value), "0" if abs(value) < step / 1e6 else f"{value:+.{decimals}f}", anchor(value)) for value in inside
+        ]
 
 
 def axis(answer: Answer) -> Forest:

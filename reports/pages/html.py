@@ -6,7 +6,8 @@ import base64
 import hashlib
 import io
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -123,6 +124,7 @@ def _environment() -> Environment:
         environment.globals[f"{name}_hash"] = Markup(base64.b64encode(hashlib.sha256(source.encode()).digest()).decode())
     environment.globals["long_text"] = LONG_TEXT
     environment.filters["sort_key"] = _sort_key
+    environment.filters["named_in"] = _named_in
     environment.filters["breakable"] = lambda name: escape(clean(name)).replace("+", Markup("+<wbr>"))
     environment.filters["csv_uri"] = lambda table: _data_uri("text/csv;charset=utf-8", to_csv(table).encode())
     environment.filters["latex_uri"] = lambda table: _data_uri("text/plain;charset=utf-8", to_latex(table).encode())
@@ -132,6 +134,15 @@ def _environment() -> Environment:
 def _asset(environment: Environment, name: str) -> str:
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
+
+
+def _named_in(terms: Mapping[str, str], text: str) -> list[str]:
+    """The terms that a text holds as words, but for those within a longer one ('SSIM' in 'SSIM (OpenSTL)')."""
+    found: list[str] = []
+    for name in sorted(terms, key=len, reverse=True):
+        text, count = re.subn(rf"(?<!\w){re.escape(name)}(?!\w)", "", text)
+        found += [name] if count else []
+    return found
 
 
 def _sort_key(value: float | None) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from harness.evaluation.conventions import METRICS
+from harness.evaluation.conventions import HEADLINE, METRICS
 from harness.evaluation.metrics import Metric
 from harness.variant import Claim, Variants
 from reports import cells
-from reports.analysis.comparisons import Comparison, Estimate
+from reports.analysis.comparisons import Comparison, Estimate, compare
 from reports.analysis.groups import Group, Method, difference_title
 from reports.analysis.power import MINIMUM_SEEDS
 from reports.analysis.records import MetricInfo, RunRecord
+from reports.analysis.secondary import metrics_of, title_of
 from reports.analysis.settings import loss_kind
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import counted, shorten
@@ -20,10 +21,6 @@ from reports.cells import NONE, Column, counts, names, table, words
 from reports.page import Table, Value
 
 _Info = Metric | MetricInfo
-
-
-def _infos(group: Group) -> list[_Info]:
-    return [*METRICS.values(), *group.more_metrics]
 
 
 def _decimals(info: _Info) -> int:
@@ -79,11 +76,6 @@ def _verdicts(group: Group) -> Column[Method]:
     return words("verdict", of)
 
 
-def _title(group: Group) -> str:
-    """The judged metric's title."""
-    return next((info.title for info in _infos(group) if info.name == group.metric), group.metric)
-
-
 def _failed(group: Group) -> list[dict[str, Value]]:
     """Arms of the plan of which no seed gave a result: they have no row of their own, and stay in the family."""
     there = {method.label for method in group.methods}
@@ -105,7 +97,7 @@ def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
         Column("parameters", lambda method: cells.millions(method.first.params)),
         _time_ratio(group),
         SSIM_MEAN,
-        Column(f"gain over base ({_title(group)})", _compared(group, cells.difference)),
+        Column(f"gain over base ({title_of(group)})", _compared(group, cells.difference)),
         _verdicts(group),
         SSIM_INTERVAL,
         Column("gain, adjusted interval", _compared(group, cells.difference_interval)),
@@ -126,8 +118,8 @@ def ablation(group: Group, variants: Variants, id_: str, title: str) -> Table:
     ]
     notes = [
         f"Test SSIM ({METRICS['ssim'].convention}). Baselines have no training and no seeds. "
-        f"Gain: mean over common seeds of {_title(group)} minus base's at the same seed; "
-        f"margin of the verdicts: {group.margin:g} {_title(group)}.",
+        f"Gain: mean over common seeds of {title_of(group)} minus base's at the same seed; "
+        f"margin of the verdicts: {group.margin:g} {title_of(group)}.",
         "Training time: geometric mean over common seeds of the ratio of seconds, first steps and validation not counted.",
         "Claimed columns are what the variants' sources state for their own setting; nothing in them was measured here.",
     ]
@@ -142,7 +134,7 @@ def metrics(group: Group, id_: str, title: str) -> Table:
     """Every metric of every method: mean over seeds and interval."""
     columns = [METHOD]
     baselines = {key: {"method": Value(words_)} for key, words_ in group.baselines.items()}
-    for info in _infos(group):
+    for info in metrics_of(group):
         mean, spread = _metric(info)
         columns += [mean, spread]
         for key, row in baselines.items():
@@ -159,6 +151,44 @@ def _metric(info: _Info) -> tuple[Column[Method], Column[Method]]:
         Column(f"{info.title} ({unit}{arrow})", lambda method: cells.mean(method.estimate(info.name), digits)),
         Column(f"{info.title}, 95% interval", lambda method: cells.spread(method.estimate(info.name), digits)),
     )
+
+
+def validation(group: Group, id_: str, title: str) -> Table:
+    """What chose the checkpoints beside what is reported: a mean that is much higher on validation was chosen by luck."""
+    base = group.reference
+
+    def gap(method: Method) -> Value:
+        pairs = [(run.validation_ssim, run.metric(HEADLINE)) for run in method.runs.values()]
+        return cells.figure(math.fsum(a - b for a, b in pairs) / len(pairs), 4, sign=True)
+
+    def gain(method: Method) -> Value:
+        if base is None or method is base:
+            return cells.EMPTY
+        own, other = method.numbers("validation_ssim"), base.numbers("validation_ssim")
+        return cells.difference(compare(other, own, margin=group.margin))
+
+    columns: list[Column[Method]] = [
+        METHOD,
+        Column("validation SSIM, mean", lambda method: cells.mean(method.estimate_number("validation_ssim"), 4)),
+        Column("validation SSIM, 95% interval", lambda method: cells.spread(method.estimate_number("validation_ssim"), 4)),
+        SSIM_MEAN,
+        SSIM_INTERVAL,
+        Column("validation minus test", gap),
+        Column("gain over base on validation", gain),
+        Column("gain over base on test", lambda method: cells.difference(_gain_on_test(group, method))),
+    ]
+    note = (
+        "Validation chose each checkpoint and decides nothing; verdicts rest on test alone. The two have other sequences, so that "
+        "a level may differ by that alone: compare the gains."
+    )
+    ours = [method for method in group.methods if not method.first.scored]
+    return table(id_, title, columns, ours, note)
+
+
+def _gain_on_test(group: Group, method: Method) -> Comparison | None:
+    if group.reference is None or method is group.reference:
+        return None
+    return compare(group.reference.values(), method.values(), margin=group.margin)
 
 
 def costs(group: Group, id_: str, title: str) -> Table:
@@ -217,7 +247,7 @@ def seeds(group: Group, id_: str, title: str) -> Table:
         names("method", lambda row: row[0].label),
         counts("seed", lambda row: row[1].seed),
         words("run", lambda row: row[1].run_id),
-        *map(measured, _infos(group)),
+        *map(measured, metrics_of(group)),
         Column("validation SSIM", lambda row: cells.figure(row[1].validation_ssim, 4)),
         Column("steps", lambda row: cells.figure(row[1].steps, 0)),
         Column("best step", lambda row: cells.figure(row[1].best_step, 0)),

@@ -7,15 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from harness import __version__
-from harness.evaluation.conventions import HEADLINE, METRICS
-from harness.evaluation.metrics import Metric
 from harness.variant import Variants
 from reports import cells
 from reports.analysis import settings
 from reports.analysis.comparisons import Comparison, Estimate
 from reports.analysis.groups import Group
-from reports.analysis.records import MetricInfo
-from reports.analysis.secondary import secondary
+from reports.analysis.secondary import metrics_of, secondary, title_of
 from reports.analysis.words import counted, distinct, listed, names_in, number, shorten
 from reports.page import Data, Paper, Table, Value
 
@@ -81,16 +78,15 @@ def paper(group: Group, variants: Variants) -> Paper | None:
     """The table and the methods of a report's first table; None where nothing was compared."""
     if group.reference is None or not group.comparisons:
         return None
-    metric = METRICS[HEADLINE]
-    arms = [Arm(group.reference.label, "1.00x", group.reference.estimate())]
+    title = title_of(group)
+    arms = [Arm(group.reference.label, "1.00x", group.reference.estimate(group.metric))]
     for method in group.others:
         ratio = method.time_ratio(group.reference)
         cost = "" if ratio is None else f"{ratio:.2f}x"
-        arms.append(Arm(shorten(method.label, 80), cost, method.estimate(), group.comparisons.get(method.label)))
-    convention = group.first.conventions.get(HEADLINE, metric.convention)
-    table = column_table(
-        arms, metric.title, group.margin, f"{metric.title}: {convention}. Cost: training time.", "paired by seed"
-    )
+        arms.append(Arm(shorten(method.label, 80), cost, method.estimate(group.metric), group.comparisons.get(method.label)))
+    own = {one.name: one.convention for one in metrics_of(group)}.get(group.metric, "")
+    convention = group.first.conventions.get(group.metric, own)
+    table = column_table(arms, title, group.margin, f"{title}: {convention}. Cost: training time.", "paired by seed")
     return Paper(table, tuple(_methods(group, variants, convention)))
 
 
@@ -106,7 +102,7 @@ def _methods(group: Group, variants: Variants, convention: str) -> list[str]:
         f"{group.precision} on {devices}; the loss was {settings.loss_words(used)}. A training keeps the weights with the best "
         f"validation score, and figures are of {number(used.get(settings.TEST_SEQUENCES))} test sequences (digest "
         f"{run.test_digest[:16]}) that neither training nor validation sees. The metric is "
-        f"{METRICS[HEADLINE].title}: {convention}."
+        f"{title_of(group)}: {convention}."
     )
     software = f"Computed with ablation-harness {', '.join([__version__, *facts])}."
     cited = []
@@ -171,7 +167,7 @@ def data(groups: Mapping[str, Group]) -> tuple[Data, Data]:
     runs: list[tuple[object, ...]] = []
     comparisons: list[tuple[object, ...]] = []
     for name, group in groups.items():
-        infos: list[Metric | MetricInfo] = [*METRICS.values(), *group.more_metrics]
+        infos = metrics_of(group)
         for method in group.methods:
             for seed, run in method.runs.items():
                 costs = (run.seconds, run.params, run.flops)
@@ -180,7 +176,10 @@ def data(groups: Mapping[str, Group]) -> tuple[Data, Data]:
                     (*start, info.name, run.metric(info.name), info.higher_is_better, info.unit, *costs) for info in infos
                 ]
         base = group.reference.label if group.reference else ""
-        comparisons += comparison_rows(name, group.comparisons.values(), base, group.metric, group.higher_is_better)
+        asked = {one["name"]: one["reference"] for one in (group.plan.question.get("contrasts") or ())} if group.plan else {}
+        rest = [one for one in group.contrasts if one.name not in group.comparisons]
+        for found, reference in ((group.comparisons.values(), base), *(((one,), asked[one.name]) for one in rest)):
+            comparisons += comparison_rows(name, found, reference, group.metric, group.higher_is_better)
         for other in secondary(group):
             comparisons += comparison_rows(name, other.comparisons, base, other.metric, other.higher_is_better)
     return Data("runs", columns, tuple(runs)), Data("comparisons", COMPARISON, tuple(comparisons))

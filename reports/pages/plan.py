@@ -8,15 +8,15 @@ from reports.analysis.verdicts import Kind
 from reports.analysis.words import listed, shorten
 
 
-def plan_words(group: Group, given: float | None = None) -> list[str]:
-    """The plan's question and digest; departures; controls. `given` is a margin that was set after the fact."""
+def plan_words(group: Group) -> list[str]:
+    """The plan's question and digest; departures; controls."""
     plan = group.plan
     if plan is None:
         return ["Exploratory: no plan made these runs, so every row of the table is in one family."]
-    lines, why = [], list(plan.exploratory)
+    lines = []
     if plan.question:
         source = plan.question.get("margin_from")
-        held = ", ".join(map(str, plan.question.get("held_equal") or ()))
+        held = ", ".join(held_equal(group))
         lines.append(f"Plan {plan.question['digest']}, written before its first run: {plan.question.get('question')}")
         lines.append(
             f"Margin {plan.question['margin']:g}: {source}. Family: {len(group.contrasts)} comparisons, Holm at 5%. "
@@ -24,17 +24,35 @@ def plan_words(group: Group, given: float | None = None) -> list[str]:
         )
         for arm, found in sorted((plan.question.get("differs") or {}).items()):
             lines.append(f"{shorten(str(arm), 80)} differs beside its idea: {'; '.join(map(str, found[:8]))}.")
-        if given is not None and given != plan.question["margin"]:
-            why.append(f"the margin was set to {given:g} afterwards")
+    return [*lines, *(f"Exploratory: {one}." for one in exploratory(group)), *_controls(group)]
+
+
+def held_equal(group: Group) -> list[str]:
+    """What was checked to be equal in all arms but the controls, which differ on purpose; empty without a question."""
+    asked = group.plan.question if group.plan else {}
+    held = [str(one) for one in asked.get("held_equal") or ()]
+    if set(asked.get("differs") or ()) <= set(asked.get("controls") or ()) and asked.get("budget"):
+        held = [str(asked["budget"]), *(one for one in held if one != asked["budget"])]
+    return held
+
+
+def exploratory(group: Group) -> list[str]:
+    """Why the verdicts are not confirmatory, if they are not."""
+    plan = group.plan
+    if plan is None:
+        return []
+    why = list(plan.exploratory)
+    if plan.question and group.margin != plan.question["margin"]:
+        why.append(f"the margin was set to {group.margin:g} afterwards")
     seeds = {cell.seed for cell in plan.cells}
     extra = sorted(
         {seed for method in group.methods if method.label not in group.exploratory for seed in method.seeds} - seeds
     )
     if extra:
         why.append(f"seeds {listed(extra)} lie in the store and are not the plan's: they are in means, not in verdicts")
-    if group.exploratory and plan.question:
-        why.append(f"not in the plan's family: {', '.join(shorten(name, 60) for name in group.exploratory[:10])}")
-    return [*lines, *(f"Exploratory: {one}." for one in why), *_controls(group)]
+    if plan.question and (others := set(group.exploratory) - {cell.label for cell in plan.cells}):
+        why.append(f"not in the plan's family: {', '.join(shorten(name, 60) for name in sorted(others)[:10])}")
+    return why
 
 
 def checked_controls(group: Group) -> list[tuple[Comparison, str, bool]]:

@@ -8,7 +8,8 @@ from typing import Any
 from harness.evaluation.conventions import METRICS
 from harness.evaluation.metrics import Metric
 from harness.variant import Variants
-from reports.analysis.records import MetricInfo, RunRecord, Trouble
+from reports import cells
+from reports.analysis.records import BASELINES, MetricInfo, RunRecord, Trouble
 from reports.analysis.words import MOST_LISTED, distinct, shorten
 from reports.cells import NONE, Column, counts, names, table, words
 from reports.page import Table
@@ -54,8 +55,9 @@ def tuned(found: Mapping[str, Mapping[str, Any]], id_: str, title: str) -> Table
     return table(id_, title, columns, found.items(), note)
 
 
-def conventions(id_: str, title: str, recorded: Mapping[str, str], more: Sequence[MetricInfo] = ()) -> Table:
-    """What each metric means, as the runs recorded it."""
+def conventions(id_: str, title: str, run: RunRecord, more: Sequence[MetricInfo] = ()) -> Table:
+    """What each metric means, as the runs recorded it, and what a prediction without a network scores: 0 is not nothing."""
+    recorded = run.conventions
 
     def values(info: Metric | MetricInfo) -> str:
         return f"from {info.lowest:g}" if info.highest is None else f"{info.lowest:g} to {info.highest:g}"
@@ -63,6 +65,11 @@ def conventions(id_: str, title: str, recorded: Mapping[str, str], more: Sequenc
     columns: list[Column[Metric | MetricInfo]] = [
         words("metric", lambda info: info.title),
         words("better", lambda info: info.direction),
+        *(
+            Column(words_, lambda info, key=key: cells.figure(run.baselines[key].get(info.name), 2 if info.unit else 4))  # type: ignore[misc]
+            for key, words_ in BASELINES.items()
+            if key in run.baselines
+        ),
         words("range", values),
         words("unit", lambda info: info.unit or "none"),
         words("what is computed", lambda info: recorded.get(info.name, info.convention)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness import __version__
-from harness.evaluation.conventions import HEADLINE, METRICS
+from harness.evaluation.conventions import METRICS
 from harness.store import Store
 from harness.variant import Variants
 from reports.analysis import auto, settings
@@ -14,12 +14,12 @@ from reports.analysis.commands import command, installable, one_line, plan_comma
 from reports.analysis.contrasts import factorial
 from reports.analysis.costs import front, front_words
 from reports.analysis.doses import doses
-from reports.analysis.groups import MATCHES, Group, difference_title
+from reports.analysis.groups import MATCHES, Group, Method, difference_title
 from reports.analysis.overview import Analysis, analyse
 from reports.analysis.promises import METHOD, promise
 from reports.analysis.reading import read_validations
 from reports.analysis.records import Records, Trouble
-from reports.analysis.secondary import above_blank, blank_words, flip_words, flips, secondary, title_of
+from reports.analysis.secondary import above_blank, blank_words, flip_words, flips, metrics_of, secondary, title_of
 from reports.analysis.sequences import spread_words, spreads
 from reports.analysis.words import distinct, names_in, shorten
 from reports.page import Figure, Page, Section, Table
@@ -53,7 +53,7 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float | 
         *studies.sections(store),
         _tables(result, found, variants),
         *_others(result, variants),
-        _statistics(store, result, alarms if copies else None, margin),
+        _statistics(store, result, alarms if copies else None),
         _troubles(found, missing),
         _method(result, found, variants),
         _provenance(result, variants),
@@ -66,8 +66,15 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float | 
         facts=facts(main),
         data=data({"steps" if not end else end.removeprefix("-"): group for group, end, _ in _by_match(result)}),
         paper=paper(main, variants),
-        answer=answer(main, found, missing, (len(copies), alarms[1]), METRICS[HEADLINE].title),
+        answer=answer(main, found, missing, (len(copies), alarms[1])),
+        terms={info.title: f"convention-{info.name}" for info in metrics_of(main)},
     )
+
+
+def _ideas(main: Group) -> list[Method]:
+    """The arms that can be run in other plans: no controls, and nothing that was predicted elsewhere."""
+    checks = {check.name for check in main.controls}
+    return [method for method in main.others if method.label not in checks and not method.first.scored]
 
 
 def _drawn(*figures: Figure | None) -> tuple[Figure, ...]:
@@ -89,11 +96,12 @@ def _cost_figures(result: Analysis) -> Section | None:
     commands: list[str] = []
     if (stands := front(main)) is not None:
         paragraphs.insert(0, front_words(stands))
-    if not result.matched and main.others:
+    ideas = [method.variant for method in _ideas(main)]
+    if not result.matched and ideas:
         paragraphs.append(
             f"Only {main.equal} were run. The same cost for everybody is the other fair comparison; these commands fill its tables."
         )
-        names = ",".join(installable(method.variant for method in main.others if not method.first.scored))
+        names = ",".join(installable(ideas))
         commands = [
             plan_command(main, names, "--equal", match)
             for match in ("seconds", "flops")
@@ -120,21 +128,28 @@ def _tables(result: Analysis, found: Records, variants: Variants) -> Section:
     """All figures as numbers."""
     groups = _by_match(result)
     made = [methods.ablation(one, variants, f"ablation{end}", f"Ablation at {at}: {one.title}") for one, end, at in groups]
-    made.append(methods.metrics(result.groups[0], "metrics", "All metrics"))
+    main = groups[0][0]
+    if others := secondary(main):
+        made.append(comparisons.by_metric(main, others, "by-metric", "Verdicts by every metric", title_of(main)))
+    made.append(methods.metrics(main, "metrics", "All metrics"))
+    made.append(methods.validation(main, "chosen", "Validation and test"))
     for make, id_, title in (
         (methods.costs, "costs", "What each method costs"),
         (methods.seeds, "seeds", "Every seed's values"),
     ):
         made += [make(one, f"{id_}{end}", f"{title} at {at}" if end else title) for one, end, at in groups]
     for group, end, at in groups:
+        metric = title_of(group)
+        if (family := comparisons.contrasts(group, f"contrasts{end}", f"The plan's contrasts at {at}", metric)) is not None:
+            made.append(family)
         if group.comparisons:
             base = group.reference.label if group.reference else "base"
             made.append(
-                comparisons.statistics(group.comparisons, base, f"statistics{end}", f"Comparisons with base at {at}")
+                comparisons.statistics(group.comparisons, base, f"statistics{end}", f"Comparisons with base at {at}", metric)
             )
-            made.append(comparisons.pairs(group, f"pairs{end}", f"Every seed's difference at {at}"))
+            made.append(comparisons.pairs(group, f"pairs{end}", f"Every seed's difference at {at}", metric))
         if group.decided is not None:
-            made.append(comparisons.decisions(group.decided, f"looks{end}", f"As many seeds as needed, at {at}"))
+            made.append(comparisons.decisions(group.decided, f"looks{end}", f"As many seeds as needed, at {at}", metric))
     if left_out := {arm: reason for plan in found.plans for arm, reason in plan.left_out.items()}:
         made.append(provenance.left_out(left_out, "left-out", "Arms that plans left out"))
     for number, plan in enumerate((plan for plan in found.plans if plan.tuned), start=1):
@@ -145,14 +160,14 @@ def _tables(result: Analysis, found: Records, variants: Variants) -> Section:
     return Section("tables", "Tables", tables=tuple(one for one in made if one.rows))
 
 
-def _statistics(store: Store, result: Analysis, copies: tuple[Table, int] | None, margin: float | None) -> Section:
+def _statistics(store: Store, result: Analysis, copies: tuple[Table, int] | None) -> Section:
     main = result.groups[0]
     rules = {group.decided.rule: None for group, _, _ in _by_match(result) if group.decided is not None}
     judged = {one.arm for one in main.decided.decisions} if main.decided is not None else set()
     fixed = sorted({one.n for name, one in main.comparisons.items() if name not in judged})
     size = len(main.contrasts or main.comparisons)
     promised = [promise(n, size, main.test) for n in sorted({fixed[0], fixed[-1]} if fixed else ())]
-    paragraphs = [*plan_words(main, margin), *map(auto.method, rules), METHOD, *promised]
+    paragraphs = [*plan_words(main), *map(auto.method, rules), METHOD, *promised]
     others = secondary(main)
     more = (flip_words(flips(main, others), others), blank_words(above_blank(main)), spread_words(spreads(store, main)))
     paragraphs += [one for one in more if one]
@@ -174,8 +189,7 @@ def _interactions(main: Group) -> Section | None:
     title = "Do the ideas add up"
     found = factorial(main)
     if found is None:
-        ours = [method for method in main.others if not method.first.scored]
-        single = installable(method.variant for method in ours if "+" not in method.variant)
+        single = installable(method.variant for method in _ideas(main) if "+" not in method.variant)
         if len(single) < 2:
             return None
         words = (
@@ -266,7 +280,10 @@ def _others(result: Analysis, variants: Variants) -> list[Section]:
         made = [methods.ablation(group, variants, f"ablation-{index}", f"Ablation: {group.title}")]
         if group.comparisons:
             base = group.reference.label if group.reference else "base"
-            made.append(comparisons.statistics(group.comparisons, base, f"statistics-{index}", "Comparisons with base"))
+            metric = title_of(group)
+            made.append(
+                comparisons.statistics(group.comparisons, base, f"statistics-{index}", "Comparisons with base", metric)
+            )
         made.append(methods.seeds(group, f"seeds-{index}", "Every seed's values"))
         title = f"Other settings ({index - 1}): {difference_title(main, group)}"
         words = "Not comparable with the first table, for it differs in what the title names."
@@ -339,7 +356,7 @@ def _provenance(result: Analysis, variants: Variants) -> Section:
     runs = [run for group in (*result.groups, *result.matched) for run in group.runs]
     parts = sorted({part for run in runs if not run.scored for part in names_in(run.variant)})
     made = (
-        provenance.conventions("conventions", "Metrics", main.first.conventions, main.more_metrics),
+        provenance.conventions("conventions", "Metrics", main.first, main.more_metrics),
         provenance.versions(runs, "provenance", "Data, versions and devices"),
         provenance.sources(parts, variants, "sources", "Sources of the variants"),
     )

@@ -15,6 +15,7 @@ from reports.analysis.groups import Group, Method, difference_title
 from reports.analysis.overview import Analysis
 from reports.analysis.power import MINIMUM_SEEDS
 from reports.analysis.records import Records, Trouble
+from reports.analysis.secondary import title_of
 from reports.analysis.words import MOST_LISTED, counted, distinct, listed, names_in, number, shorten
 
 MOST_SENTENCES = 10
@@ -33,7 +34,7 @@ def summary(main: Group, matched: Sequence[Group] = ()) -> list[str]:
         lines.append(f"{len(main.others) - len(rows)} further methods are in the table below.")
     for group in matched:
         parts = [
-            f"{_name(method)} {_gain(one)}: {one.verdict.words}"
+            f"{_name(method)} {_gain(one, title_of(group))}: {one.verdict.words}"
             for method in group.others
             if (one := group.comparisons.get(method.label)) is not None
         ]
@@ -48,7 +49,8 @@ def sentence(group: Group, method: Method) -> str:
     comparison = group.comparisons.get(method.label)
     seeds = counted(len(method.seeds), "seed")
     if comparison is None:
-        return f"{name}: SSIM {cells.mean(method.estimate(), 4).text}, {seeds}; there is no base to compare it with."
+        mean = cells.mean(method.estimate(group.metric), 4).text
+        return f"{name}: {title_of(group)} {mean}, {seeds}; there is no base to compare it with."
     ratio = method.time_ratio(group.reference)
     costs = [] if ratio is None else [f"{ratio:.2f}x training time"]
     reference = group.reference.first.params if group.reference else math.nan
@@ -57,18 +59,20 @@ def sentence(group: Group, method: Method) -> str:
         costs.append(f"{more:+.0%} parameters")
     if comparison.unpaired:
         seeds = counted(comparison.n, "common seed")
-    return f"{name}: {_gain(comparison)} over base, {', '.join([*costs, seeds])}: {comparison.verdict.words}."
+    return (
+        f"{name}: {_gain(comparison, title_of(group))} over base, {', '.join([*costs, seeds])}: {comparison.verdict.words}."
+    )
 
 
 def _name(method: Method) -> str:
     return shorten(method.label, 60)
 
 
-def _gain(comparison: Comparison) -> str:
+def _gain(comparison: Comparison, metric: str) -> str:
     shown = [cells.difference(comparison).text, cells.difference_interval(comparison).text]
     if shown[0] == cells.NONE:
-        return "no SSIM difference"
-    return f"{shown[0]} SSIM" + ("" if shown[1] == cells.NONE else f" {shown[1]}")
+        return f"no {metric} difference"
+    return f"{shown[0]} {metric}" + ("" if shown[1] == cells.NONE else f" {shown[1]}")
 
 
 def _reference_sentence(group: Group) -> str:
@@ -109,7 +113,7 @@ def facts(main: Group) -> dict[str, str]:
         f"{main.first.digits.get('test') or number(used.get(settings.TEST_SEQUENCES))} sequences",
         "Versions": "; ".join(distinct(f"torch {run.facts['torch']}" for run in main.runs if "torch" in run.facts))
         or "not recorded",
-        "Margin": f"{main.margin:g} SSIM",
+        "Margin": f"{main.margin:g} {title_of(main)}",
     }
 
 

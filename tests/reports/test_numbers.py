@@ -622,11 +622,82 @@ def trace_missing(raw: Raw, suffix: str) -> list[Row]:
 
 def trace_conventions(raw: Raw, suffix: str) -> list[Row]:
     ranges = {"mse": "from 0", "mae": "from 0", "psnr": "0 to 100"}
-    recorded = raw.runs[0]["conventions"]
+    recorded, scores = raw.runs[0]["conventions"], raw.select("base")[0]["baselines"]
     return [
-        {"metric": METRICS[name].title, "range": ranges.get(name, "-1 to 1"), "what is computed": recorded[name]}
+        {
+            "metric": METRICS[name].title,
+            "range": ranges.get(name, "-1 to 1"),
+            "what is computed": recorded[name],
+            "blank frame": f"{scores['blank'][name]:,.{DECIMALS[name]}f}",
+            "repeat last frame": f"{scores['repeat_last'][name]:,.{DECIMALS[name]}f}",
+        }
         for name in DECIMALS
     ]
+
+
+NOISE = {"ssim_article": 0.00134, "ssim_openstl": 0.00203, "mse": 0.145, "mae": 0.172, "psnr": 0.0293}
+"""One sd of differences at preset cpu (docs/results/2026-11-26-cpu); to one digit, the margin of a metric that does not decide."""
+
+
+def three(value: float) -> str:
+    return f"{value:,.{2 - math.floor(math.log10(abs(value)))}f}"
+
+
+def verdicts_by_metric(raw: Raw) -> dict[str, dict[str, tuple[str, float, float]]]:
+    """Method -> metric -> (verdict, mean difference, Holm-adjusted p within the metric)."""
+    found: dict[str, dict[str, tuple[str, float, float]]] = {method: {} for method in METHODS[1:]}
+    for metric in DECIMALS:
+        values = {
+            method: np.array([one["metrics"][metric] for one in raw.select(method).values()])
+            - np.array([one["metrics"][metric] for one in raw.select("base").values()])
+            for method in METHODS[1:]
+        }
+        margin = float(f"{NOISE[metric]:.0e}") if metric in NOISE else MARGIN
+        p = holm([stats.ttest_1samp(one, 0).pvalue for one in values.values()])
+        low = [stats.ttest_1samp(one, -margin, alternative="greater").pvalue for one in values.values()]
+        high = [stats.ttest_1samp(one, margin, alternative="less").pvalue for one in values.values()]
+        q = holm([max(pair) for pair in zip(low, high, strict=True)])
+        for k, (method, one) in enumerate(values.items()):
+            better = one.mean() > 0 if METRICS[metric].higher_is_better else one.mean() < 0
+            word = "equivalent" if q[k] <= 0.05 else "undecided" if p[k] > 0.05 else "helps" if better else "hurts"
+            found[method][metric] = word, float(one.mean()), p[k]
+    return found
+
+
+def trace_by_metric(raw: Raw, suffix: str) -> list[Row]:
+    return [
+        {
+            "arm": method,
+            **{
+                "SSIM decides" if metric == "ssim" else METRICS[metric].title: f"{word} ({three(mean)}, p {chance(p)})"
+                for metric, (word, mean, p) in by_metric.items()
+            },
+        }
+        for method, by_metric in verdicts_by_metric(raw).items()
+    ]
+
+
+def trace_chosen(raw: Raw, suffix: str) -> list[Row]:
+    def on_validation(method: str) -> np.ndarray:
+        return np.array([one["training"]["validation_ssim"] for one in raw.select(method).values()])
+
+    rows: list[Row] = []
+    for method in METHODS:
+        runs, chosen = raw.select(method), on_validation(method)
+        tested = np.array(finite(runs))
+        row = {
+            "method": method,
+            "validation SSIM, mean": f"{chosen.mean():.4f}",
+            "validation SSIM, 95% interval": bracket(list(chosen)),
+            "SSIM, mean": average(runs),
+            "SSIM, 95% interval": spread(runs),
+            "validation minus test": signed(float(np.mean(chosen - tested))),
+        }
+        if method != "base":
+            row["gain over base on validation"] = signed(float(np.mean(chosen - on_validation("base"))))
+            row["gain over base on test"] = signed(float(np.mean(tested - np.array(finite(raw.select("base"))))))
+        rows.append(row)
+    return rows
 
 
 def trace_provenance(raw: Raw, suffix: str) -> list[Row]:
@@ -694,6 +765,7 @@ TRACERS: dict[str, Tracer] = {
     "ablation": trace_ablation, "metrics": trace_metrics, "costs": trace_costs, "seeds": trace_seeds,
     "statistics": trace_statistics, "pairs": trace_pairs, "a-a": trace_a_a, "effects": trace_effects,
     "losses": trace_losses, "rates": trace_rates, "rest": trace_rest, "missing": trace_missing,
+    "by-metric": trace_by_metric, "chosen": trace_chosen,
     "conventions": trace_conventions, "provenance": trace_provenance, "sources": trace_sources,
     "study-1-trials": trace_trials, "study-1-arms": trace_arms, "study-1-confirmed": trace_confirmed,
 }  # fmt: skip
@@ -751,6 +823,7 @@ def test_every_number_of_every_table_is_traced(page: Page, raw: Raw) -> None:
     counts = {found.id: check(raw, found) for found in tables(page)}
     assert set(counts) == {
         "ablation", "ablation-seconds", "ablation-flops", "ablation-2", "metrics", "costs", "costs-seconds", "costs-flops",
+        "by-metric", "chosen",
         "seeds", "seeds-seconds", "seeds-flops", "seeds-2", "statistics", "statistics-seconds", "statistics-flops",
         "statistics-2", "pairs", "pairs-seconds", "pairs-flops", "a-a", "effects", "losses", "rates", "rest", "missing",
         "study-1-trials", "study-1-arms", "study-1-confirmed", "conventions", "provenance", "sources",
@@ -972,7 +1045,30 @@ def test_every_number_of_the_first_screen_is_traced(page: Page, raw: Raw) -> Non
         assert tests[f"{method} - base"]["verdict"].startswith(one.verdict)
     assert answer.margin == MARGIN
     blank = main["blank frame"]["SSIM, mean"]
-    assert [(one.passed, numbers(one.words)) for one in answer.controls] == [(True, ["1"]), (True, [blank]), (False, ["2"])]
+    a_a, learnt, lost, *others, asked = answer.controls
+    assert [(one.passed, numbers(one.words)) for one in (a_a, lost)] == [(True, ["1"]), (False, ["2"])]
+    frames = [
+        [
+            np.mean([one["metrics_per_frame"][metric] for one in raw.select(method).values()], axis=0)
+            - raw.select("base")[0]["baselines_per_frame"]["blank"][metric]
+            for metric in DECIMALS
+        ]
+        for method in METHODS
+    ]
+    signs = np.array([1 if METRICS[metric].higher_is_better else -1 for metric in DECIMALS])[None, :, None]
+    assert (np.array(frames) * signs > 0).all(), "this store's runs beat the blank frame everywhere"
+    assert (learnt.passed, numbers(learnt.words)) == (True, [blank, "10"])
+    flipped = {
+        method: {word for word, _, _ in by_metric.values()}
+        for method, by_metric in verdicts_by_metric(raw).items()
+        if any(
+            one[0] != by_metric["ssim"][0] and {one[0], by_metric["ssim"][0]} & {"helps", "hurts"}
+            for one in by_metric.values()
+        )
+    }
+    assert flipped == {}, "a flip needs a tracing of its own"
+    assert [(one.passed, one.words) for one in others] == [(True, "5 other metrics give the same verdicts")]
+    assert asked.words == "exploratory: no plan asked before the first run"
 
 
 def sequences_of(raw: Raw, run_id: str) -> list[float]:

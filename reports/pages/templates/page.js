@@ -63,10 +63,10 @@
     headings.forEach((heading, column) => {
       const arrow = make("span", "arrow", "\u2195");
       arrow.setAttribute("aria-hidden", "true");
-      const button = make("button", "sort", make("span", "", ...heading.childNodes), arrow);
+      const button = make("button", "sort", make("span", "", ...[...heading.childNodes].filter((one) => one.className !== "term")), arrow);
       button.type = "button";
       button.addEventListener("click", () => sort(column));
-      heading.append(button);
+      heading.prepend(button);
     });
 
     input.addEventListener("input", () => {

@@ -1,0 +1,212 @@
+"""The first screen: gain against cost, the blank frame by every metric, metrics that disagree, plans that were not kept."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import fake_store
+import numpy as np
+import pytest
+from fake_store import Fake, cell, write_run
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from harness.store import Folder, Store
+from harness.variant import Variants
+from reports.analysis.overview import analyse
+from reports.analysis.reading import read_store
+from reports.analysis.secondary import above_blank
+from reports.page import Page
+from reports.pages.html import to_html
+from reports.pages.sections import make_page
+
+SEEDS = range(5)
+NOISE = np.random.default_rng(0).standard_normal((6, 5))
+LEVEL = {"base": 0.80, "attention": 0.81, "tta": 0.82, "attention+tta": 0.83, "curriculum": 0.80}
+
+
+def ssim(name: str, seed: int) -> float:
+    return float(LEVEL[name] + 0.002 * NOISE[list(LEVEL).index(name), seed])
+
+
+def fill(root: Path, names: tuple[str, ...], **more: Any) -> dict[tuple[str, int], str]:
+    with fake_store.without_sync():
+        return {
+            (name, seed): write_run(root, cell(name, seed), Fake(ssim=ssim(name, seed), **more))
+            for name in names
+            for seed in SEEDS
+        }
+
+
+def write_plan(root: Path, ids: dict[tuple[str, int], str], contrasts: list[tuple[str, str, str]], **question: Any) -> None:
+    cells = [
+        {"label": name, "variant": name, "seed": seed, "run_id": run_id, "status": "finished", "error": None}
+        for (name, seed), run_id in ids.items()
+    ]
+    asked = {
+        "contrasts": [{"name": name, "treated": treated, "reference": other} for name, treated, other in contrasts],
+        "metric": "ssim", "higher_is_better": True, "margin": 0.005, "margin_from": "given", "digest": "d1", "budget": "steps",
+        "held_equal": ["data"], "differs": {},
+    }  # fmt: skip
+    texts = {"plan": "leave-one-out", "match": "steps", "preset": "tiny", "reference": "base", "command": "", "cells": cells}
+    Folder(root / "plans").write("p.json", texts | {"question": asked | question, "known_before": 0, "departures": []})
+
+
+def page_of(root: Path) -> Page:
+    store = Store(root)
+    return make_page(store, read_store(store), Variants(third_party=False))
+
+
+LEAVE_ONE_OUT = [
+    ("attention+tta", "attention+tta", "base"),
+    ("attention with the others", "attention+tta", "tta"),
+    ("tta with the others", "attention+tta", "attention"),
+]
+
+
+def test_leave_one_out_shows_its_own_contrasts(tmp_path: Path) -> None:
+    ids = fill(tmp_path, ("base", "attention", "tta", "attention+tta"))
+    write_plan(tmp_path, ids, LEAVE_ONE_OUT, differs={"attention+tta": ["training.batch_size 8 (base: 16)"]})
+    page = page_of(tmp_path)
+    assert page.answer is not None
+    values = {name: np.array([ssim(name, seed) for seed in SEEDS]) for name in LEVEL}
+    p = [stats.ttest_rel(values[treated], values[other]).pvalue for _, treated, other in LEAVE_ONE_OUT]
+    adjusted = multipletests(p, method="holm")[1]
+    _, *effects = page.answer.effects
+    assert [one.name for one in effects] == [name for name, _, _ in LEAVE_ONE_OUT]
+    for one, (_, treated, other), value in zip(effects, LEAVE_ONE_OUT, adjusted, strict=True):
+        assert one.gain == pytest.approx(np.mean(values[treated] - values[other]))
+        if one.verdict == "helps":
+            assert one.sure.startswith("p <0.001" if value < 0.001 else f"p {value:.3f}")
+    (shown,) = (one for one in page.tables if one.id == "contrasts")
+    assert [row[0].text for row in shown.rows] == [f"{name}: {treated} - {other}" for name, treated, other in LEAVE_ONE_OUT]
+    (rows,) = (one for one in page.data if one.id == "comparisons")
+    wanted = {(name, other) for name, _, other in LEAVE_ONE_OUT}
+    assert wanted <= {(row[1], row[2]) for row in rows.rows}
+    assert "differs: training.batch_size 8 (base: 16)" in effects[0].cost
+    assert "held equal: data; 3 comparisons" in page.answer.setting
+    assert page.answer.controls[-1].words == "as plan d1 asked beforehand"
+
+
+def test_what_departs_from_the_plan_is_on_the_first_screen(tmp_path: Path) -> None:
+    ids = fill(tmp_path, ("base", "attention", "tta"))
+    planned = {key: run for key, run in ids.items() if key[0] != "tta"}
+    write_plan(tmp_path, planned, [("attention", "attention", "base")])
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    sure = {one.name: one.sure for one in answer.effects}
+    assert (sure["tta"].endswith("; exploratory"), sure["attention"].endswith("; exploratory")) == (True, False)
+    assert answer.headline == "attention helps."
+    assert "1 comparison, paired by seed" in answer.setting
+    assert (answer.controls[-1].passed, answer.controls[-1].words) == (
+        False, "exploratory: not in the plan's family: tta (plan d1)",
+    )  # fmt: skip
+
+
+def test_an_arm_without_any_run_is_on_the_first_screen(tmp_path: Path) -> None:
+    ids = fill(tmp_path, ("base", "attention"))
+    write_plan(tmp_path, ids, [("attention", "attention", "base"), ("curriculum", "curriculum", "base")])
+    record = Folder(tmp_path / "plans").read("p.json")
+    lost = [dict(record["cells"][0], label="curriculum", variant="curriculum", run_id=None, status="failed", error="boom")]
+    kept = {name: value for name, value in record.items() if name not in ("format", "sha256")}
+    Folder(tmp_path / "plans").write("p.json", kept | {"cells": [*record["cells"], *lost]})
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    assert {one.name: one.verdict for one in answer.effects}["curriculum"] == "failed"
+    assert "curriculum failed in a seed" in answer.headline
+
+
+def test_the_pareto_front_is_named_by_cost(tmp_path: Path) -> None:
+    fill(tmp_path, ("base", "attention", "tta", "curriculum"))
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    (group, *_) = analyse(read_store(Store(tmp_path))).groups
+    (text,) = answer.tradeoff
+    for attribute, cost in (("seconds", "training time"), ("params", "parameters"), ("flops", "inference")):
+        points = {
+            one.label: (np.mean([getattr(run, attribute) for run in one.runs.values()]), one.estimate().mean)
+            for one in group.methods
+        }
+        front = {
+            name for name, (spent, gain) in points.items()
+            if not any((a <= spent and b >= gain) and (a < spent or b > gain) for a, b in points.values())
+        }  # fmt: skip
+        (part,) = (one for one in re.split("; |front\\) ", text.rstrip(".")) if cost in one.partition(":")[0])
+        assert set(part.partition(": ")[2].split(", ")) == front
+
+
+def rewrite(root: Path, ids: dict[tuple[str, int], str], name: str, change: Any) -> None:
+    for (arm, seed), run_id in ids.items():
+        if arm == name:
+            folder = Folder(root / "runs" / run_id)
+            result = folder.read("result.json")
+            change(result, seed)
+            folder.write("result.json", {key: value for key, value in result.items() if key not in ("format", "sha256")})
+
+
+def test_the_last_frame_at_which_every_metric_beats_the_blank_frame(tmp_path: Path) -> None:
+    ids = fill(tmp_path, ("base", "attention"))
+
+    def worse(result: dict[str, Any], seed: int) -> None:
+        blank = result["baselines_per_frame"]["blank"]["mae"]
+        frames = result["metrics_per_frame"]["mae"]
+        result["metrics_per_frame"]["mae"] = [
+            b + (1 if k >= 4 else -1) * (1 + seed) for k, b in enumerate(blank[: len(frames)])
+        ]
+
+    rewrite(tmp_path, ids, "attention", worse)
+    (group, *_) = analyse(read_store(Store(tmp_path))).groups
+    base = {one.label: one for one in group.methods}["base"]
+    better = []
+    for name, blank in base.first.baselines_per_frame["blank"].items():
+        mean = np.mean([run.per_frame[name] for run in base.runs.values()], axis=0)
+        better.append(np.array(mean) < blank if name in ("mse", "mae") else np.array(mean) > blank)
+    frames = int(np.cumprod(np.all(better, axis=0)).sum())
+    assert {one.name: one.every for one in above_blank(group)} == {"base": frames, "attention": 4}
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    (line,) = (one for one in answer.controls if one.words.startswith("every metric"))
+    assert line.passed is None
+    assert line.words.endswith(f"to frame 4 of 10: attention; {frames}: base")
+
+
+def test_a_verdict_that_flips_between_metrics_says_so(tmp_path: Path) -> None:
+    ids = fill(tmp_path, ("base", "attention"))
+
+    def mse(sign: int) -> Any:
+        def change(result: dict[str, Any], seed: int) -> None:
+            result["metrics"]["mse"] = 50 + sign * 10 + NOISE[sign, seed]
+
+        return change
+
+    rewrite(tmp_path, ids, "base", mse(0))
+    rewrite(tmp_path, ids, "attention", mse(1))
+    page = page_of(tmp_path)
+    assert page.answer is not None
+    (line,) = (one for one in page.answer.controls if one.words.startswith("attention: helps by SSIM"))
+    assert line.passed is False
+    assert "hurts by MSE" in line.words
+    (shown,) = (one for one in page.tables if one.id == "by-metric")
+    (row,) = shown.rows
+    texts = dict(zip(shown.columns, (value.text for value in row), strict=True))
+    assert texts["SSIM decides"].startswith("helps (0.0")
+    assert texts["MSE"].startswith(f"hurts ({10 + np.mean(NOISE[1] - NOISE[0]):.1f}, p ")
+
+
+def test_a_metric_s_name_leads_to_its_convention_with_the_blank_frame_s_score(tmp_path: Path) -> None:
+    fill(tmp_path, ("base", "attention"))
+    page = page_of(tmp_path)
+    text = to_html(page)
+    links = re.findall(r'<a class="term" href="#([^"]+)" aria-label="What ([^"]+) means here">', text)
+    assert {("convention-ssim", "SSIM"), ("convention-mse", "MSE"), ("convention-ssim_openstl", "SSIM (OpenSTL)")} <= set(
+        links
+    )
+    for id_, name in set(links):
+        (row,) = re.findall(rf'<tr id="{id_}">(.*?)</tr>', text, re.DOTALL)
+        assert re.match(r"\s*<th[^>]*>" + re.escape(name) + "<", row)
+    (shown,) = (one for one in page.tables if one.id == "conventions")
+    (ssim_row,) = (row for row in shown.rows if row[0].text == "SSIM")
+    (group, *_) = analyse(read_store(Store(tmp_path))).groups
+    assert ssim_row[shown.columns.index("blank frame")].text == f"{group.baseline('blank')['ssim']:.4f}"
