@@ -1,0 +1,77 @@
+"""`harness ablate` and `harness watch` on a terminal, where the table is live, and what is left after a kill."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from harness.store import Store
+from harness.watching.board import Reader, find_plan
+
+WORDS = ["--plan", "base,tta", "--seeds", "2", "--preset", "tiny", "--workers", "1"]
+QUICK = {
+    "training.steps": "40",
+    "training.validate_every": "20",
+    "data.test_sequences": "2",
+    "data.validation_sequences": "2",
+}
+
+
+def spawn(command: str, *words: str) -> pexpect.spawn[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color"}
+    return pexpect.spawn(
+        sys.executable,
+        ["-m", "harness", command, *words],
+        env=environment,
+        dimensions=(40, 140),
+        encoding="utf-8",
+        timeout=180,
+    )
+
+
+def ablate(store: Path, **changes: str) -> pexpect.spawn[str]:
+    settings = [word for path, value in (QUICK | changes).items() for word in ("--set", f"{path}={value}")]
+    return spawn("ablate", *WORDS, *settings, "--store", str(store))
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+@pytest.mark.slow
+def test_a_live_table_that_survives_a_kill(tmp_path: Path) -> None:
+    child = ablate(tmp_path, **{"training.steps": "100000"})
+    child.expect(r"1 running")
+    child.expect(r"\d:\d\d left")
+    page = next((tmp_path / "watch").glob("*.html"))
+    os.kill(child.pid, signal.SIGKILL)
+    child.expect(pexpect.EOF)
+    watching = spawn("watch", "--store", str(tmp_path), "--port", "0")
+    watching.expect(r"http://localhost:\d+/")
+    watching.expect(r"stopped at")  # once the children have saved and ended
+    watching.sendintr()
+    watching.expect(pexpect.EOF)
+    watching.close()
+    assert watching.exitstatus == 0
+    store = Store(tmp_path)
+    board = Reader(store, find_plan(store, None)).read()
+    assert board.counts == {"unfinished": 2, "waiting": 2}  # tta of seed 0 needs the training of base
+    assert "cells finished" in page.read_text()
+
+
+@pytest.mark.slow
+def test_the_table_at_the_end(tmp_path: Path) -> None:
+    child = ablate(tmp_path)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    shown = plain(child.before or "")
+    assert "4 of 4 cells finished" in shown
+    assert re.search(r"tta +\d\.\d{4} +\d\.\d{4} +[+-]\d\.\d{4} \[.*\] of 2 seeds", shown)
+    assert "base seed 0: finished" in shown  # notes stand above the table
