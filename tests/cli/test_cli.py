@@ -799,7 +799,7 @@ def test_memory_that_runs_out_in_testing_is_one_line_and_nothing_is_trained_twic
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     with monkeypatch.context() as full:
-        full.setattr("harness.runs.result.evaluate", too_much)
+        full.setattr("harness.evaluation.baselines.evaluate", too_much)
         said = "out of memory on cpu while testing 'base' with training.batch_size=4; use --auto-batch"
         refused(harness(*words), said, "lower training.batch_size", code=1)
     (training,) = tmp_path.glob("trainings/*/training.json")
