@@ -44,7 +44,13 @@ def test_everything_that_is_installed_is_pinned_at_its_version() -> None:
     extras = PROJECT["optional-dependencies"]
     asked = [
         *PROJECT["dependencies"],
-        *(text for name in extras if name not in ("pdf", "wandb", "trackio") for text in extras[name] if "ablation-harness" not in text),
+        *(
+            text
+            for name in extras
+            if name not in ("pdf", "wandb", "trackio")
+            for text in extras[name]
+            if "ablation-harness" not in text
+        ),
     ]  # `pdf` is what prints where there is no Chromium: it is not installed with the others, nor are two large trackers
     known = pins("constraints.txt")
     missing = needed(asked) - known.keys()

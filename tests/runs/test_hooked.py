@@ -68,7 +68,9 @@ def assert_same_run(root: Path, result: dict[str, Any], alone: tuple[Path, dict[
     expected, reference = alone[1], alone[0]
     for name in ("run_id", "metrics", "metrics_per_frame", "baselines", "test_digest"):
         assert result[name] == expected[name]
-    training = {name: one for name, one in result["training"].items() if name not in (*TIMES, "checkpoint_sha256", "waiting_share")}
+    training = {
+        name: one for name, one in result["training"].items() if name not in (*TIMES, "checkpoint_sha256", "waiting_share")
+    }
     assert training == {name: expected["training"][name] for name in training}
     for path in reference.glob("trainings/*/*.safetensors"):
         ours, theirs = load_file(root / path.relative_to(reference)), load_file(path)
