@@ -6,7 +6,7 @@
 Stages: tests (tests/test_cuda.py), speed (kernels and `harness bench`, batch 1 to 64), quality (base at preset paper, and when it
 reached which SSIM), table (the article's add-one plan with controls), networks (at equal seconds), report. Each has a share of
 the time; what it does not use goes to those after it. A command whose output file is there is not run again, and harness commands
-resume by themselves, so the same call after an end of any kind goes on. Plans run whole blocks of seeds: an early end leaves a
+resume by themselves, so the same call continues after an end of any kind. Plans run whole blocks of seeds: an early end leaves a
 balanced table. Before they start, the time of a step is measured and printed with what it lets the table be.
 
 `--rehearsal` does all of it on the CPU at preset tiny; with `--kills`, in a process group that is killed that many times first.
@@ -16,13 +16,13 @@ The folder that comes out has no checkpoints and is ready for docs/results.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -133,11 +133,14 @@ class Call:
         self._levels()
         for store in (self.store, self.quality_store):
             if store.is_dir():
+                (self.out / f"report-{store.name}.txt").unlink(
+                    missing_ok=True
+                )  # of what is there now, not of an earlier call
                 words = self._harness("report", "--out", str(self.out / f"report-{store.name}"), store=store)
                 self._command("report", f"report-{store.name}.txt", words, max(self._left, 30))
         self._publish()
         missing = [one["file"] for one in self.log if one["exit"] != 0]
-        print(f"{self.out}: {'complete' if not missing else 'missing: ' + ', '.join(missing) + '; the same call goes on'}")
+        print(f"{self.out}: {'complete' if not missing else 'missing: ' + ', '.join(missing) + '; the same call continues'}")
         return int(bool(missing))
 
     @property
@@ -161,7 +164,8 @@ class Call:
         started = time.monotonic()
         code = 124
         if limit > 1:
-            with tempfile.NamedTemporaryFile(dir=self.out, delete=False) as output:
+            unfinished = path.with_suffix(".unfinished")
+            with unfinished.open("wb") as output:
                 process = subprocess.Popen(words, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=_environment())
                 try:
                     code = process.wait(limit)
@@ -172,8 +176,11 @@ class Call:
                     except subprocess.TimeoutExpired:
                         process.kill()
                         code = process.wait()
-            os.replace(output.name, path if code == 0 else path.with_suffix(".unfinished"))
-        seconds = time.monotonic() - started
+            if code == 0:
+                os.replace(unfinished, path)
+        self._note(stage, file, words, code, time.monotonic() - started)
+
+    def _note(self, stage: str, file: str, words: Sequence[str], code: int, seconds: float) -> None:
         self.log.append({"stage": stage, "file": file, "seconds": round(seconds, 1), "exit": code, "words": list(words[1:])})
         with (self.out / "calls.jsonl").open("a") as lines:
             lines.write(json.dumps(self.log[-1]) + "\n")
@@ -208,9 +215,11 @@ class Call:
         return {"quality.json": self._harness(*words, store=self.quality_store)}
 
     def _choose(self) -> None:
-        """What the table can be in its share of what is left, printed before it starts; fixed once chosen."""
+        """What the table can be in its share of the budget, printed before it starts; fixed once its plan has begun."""
         path = self.out / "table-size.json"
-        if not path.exists() and all((self.out / f"step-{name}.json").exists() for name in self.setup.presets):
+        if not (path.exists() and self._plans) and all(
+            (self.out / f"step-{name}.json").exists() for name in self.setup.presets
+        ):
             from harness.presets import preset
 
             steps = {name: _step_seconds(self.out / f"step-{name}.json") for name in self.setup.presets}
@@ -222,12 +231,20 @@ class Call:
             record = json.loads(path.read_text())
             self.chosen = record["preset"], record["steps"]
             own = record["own_steps"][record["preset"]]
+            needed = record["own_steps"][self.setup.quality] * record["step_seconds"][self.setup.quality] * OVERHEAD
+            print(f"quality: about {needed:.0f} s for base at preset {self.setup.quality}")
             print(
                 f"table: preset {self.chosen[0]}, {self.chosen[1]:,} of its {own:,} steps, {self.setup.seeds} blocks of seeds"
             )
 
+    @property
+    def _plans(self) -> int:
+        """How many plans have begun: a plan writes its record before its first cell."""
+        return len(list((self.store / "plans").glob("*.json")))
+
     def _table(self, seconds: float) -> dict[str, Sequence[str]]:
         if self.chosen is None:
+            self._note("table", "table.json", (), 124, 0.0)  # a step of some preset was not measured
             return {}
         name, steps = self.chosen
         words = ("ablate", "--plan", "add-one", "--controls", "--seeds", str(self.setup.seeds), "--margin", "0.005")
@@ -236,9 +253,10 @@ class Call:
 
     def _networks(self, seconds: float) -> dict[str, Sequence[str]]:
         if self.chosen is None:
+            self._note("networks", "networks.json", (), 124, 0.0)
             return {}
         path = self.out / "network-seconds.json"
-        if not path.exists():
+        if not (path.exists() and self._plans > 1):
             path.write_text(json.dumps(round(max(0.05, seconds / (self.setup.seeds * NETWORKS * OVERHEAD)), 2)))
         budget = ("--set", f"training.seconds={json.loads(path.read_text())}", "--margin", "0.005")
         words = ("ablate", "--plan", "networks", "--preset", self.chosen[0], *budget, "--seeds", str(self.setup.seeds))
@@ -275,7 +293,10 @@ class Call:
                     shutil.copyfile(path, target)
         from harness.system.environment import describe_device
 
-        lines = [json.loads(line) for line in (self.out / "calls.jsonl").read_text().splitlines()]
+        lines = []
+        for line in (self.out / "calls.jsonl").read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):  # a kill may leave half a line
+                lines.append(json.loads(line))
         table = "".join(f"| {one['stage']} | {one['file']} | {one['seconds']:.1f} | {one['exit']} |\n" for one in lines)
         (self.out / "README.md").write_text(
             f"# {'Rehearsal' if self.setup is REHEARSAL else 'What a GPU gave'}\n\n"

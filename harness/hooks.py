@@ -42,7 +42,7 @@ class RunInfo:
 class Hook:
     """One method for each moment of a run; all do nothing. Derive from it and override those that you want.
 
-    The methods are called in this order, in a thread of the hook's own, while training goes on: a hook that raises, hangs or is
+    The methods are called in this order, in a thread of the hook's own, while the training runs: a hook that raises, hangs or is
     slow costs its own events alone. What they are given is a copy. A hook must leave the state of the process alone: torch's
     global random numbers above all.
     """

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,16 +59,16 @@ def main() -> None:
 _WIDTHS = (("train", 13), ("predict", 15))
 
 
-def measure(size_name: str, batch: int, rounds: int) -> dict[str, object]:
+def measure(size_name: str, batch: int, rounds: int) -> dict[str, Any]:
     """The rows of the table; plain values."""
     contenders = _contenders(size_name, batch)
     seconds: dict[tuple[str, str], list[float]] = {}
+    optimizers = {name: torch.optim.Adam(model.parameters(), lr=1e-4) for name, (model, *_) in contenders.items()}
     for turn in range(rounds + 1):
         for name, (model, loss, predict) in contenders.items():
-            optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
-            for what, work in (("train", lambda: _step(loss, optimizer)), ("predict", lambda: _predict(model, predict))):  # noqa: B023  # called at once
+            for what in ("train", "predict"):
                 started = time.process_time()
-                work()
+                _step(loss, optimizers[name]) if what == "train" else _predict(model, predict)
                 if turn:
                     seconds.setdefault((name, what), []).append(time.process_time() - started)
     first = next(iter(contenders))

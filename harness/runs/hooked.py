@@ -139,7 +139,7 @@ def hooked(cell: Cell, store: Store, options: RunOptions, note: Callable[[str], 
             grace = GRACE_OF_STOPPED
             hooks.stop(str(error) or "interrupted")
             raise
-        except Exception as error:
+        except Exception as error:  # whatever it is: hooks hear of it, and it is raised again
             hooks.failure(str(error) or type(error).__name__)
             raise
         finally:

@@ -172,7 +172,7 @@ def add(found: dict[str, bytes], manifest: dict[str, Any], name: str) -> None:
 
 TAMPERED: dict[str, tuple[Callable[[dict[str, bytes], dict[str, Any]], object], str]] = {
     "another figure": (lambda f, m: better(f, m, sign=False, manifested=False), "is not what its manifest says"),
-    "signed anew": (lambda f, m: better(f, m, sign=True, manifested=False), "result.json is"),
+    "re-signed": (lambda f, m: better(f, m, sign=True, manifested=False), "result.json is"),
     "the manifest too": (lambda f, m: better(f, m, sign=False, manifested=True), "was changed after it was written"),
     "a path out": (lambda f, m: add(f, m, "../../evil.json"), "'../../evil.json', which is no file of a bundle"),
     "a path at the root": (lambda f, m: add(f, m, "/tmp/evil.json"), "which is no file of a bundle"),

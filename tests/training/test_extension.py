@@ -105,7 +105,7 @@ def test_it_is_a_run_of_its_own_that_names_its_parent(harness: Command, store: P
     )
     assert harness(*words, "--extend", "steps=9").document["cached"]
     assert harness(*words).document["run_id"] == parent["run_id"]
-    # The command of its record, and a run that goes on from it.
+    # The command of its record, and a run that continues it.
     again = harness(*words, "--set", "training.steps=9", "--set", f"training.start=extension:{parent['run_id']}").document
     assert (again["run_id"], again["cached"]) == (found["run_id"], True)
     third = ("--set", f"training.start=extension:{found['run_id']}", "--set", "training.steps=12")
