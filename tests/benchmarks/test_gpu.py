@@ -75,3 +75,22 @@ def test_a_command_runs_once_and_stops_at_its_limit(gpu: ModuleType, tmp_path: P
     exits = [json.loads(line)["exit"] for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
     assert exits == [0, -15, 124]
     assert (tmp_path / "count").read_text() == "x"
+
+
+def test_sizes_are_chosen_again_until_their_plan_has_begun(gpu: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "step-tiny.json").write_text('a note first\n{"training": [{"ms_per_step": 1000}]}')
+
+    def chosen(budget: float) -> tuple[int, float]:
+        call = gpu.Call(gpu.REHEARSAL, tmp_path, budget)
+        call._choose()
+        call._networks(budget)
+        return call.chosen[1], json.loads((tmp_path / "network-seconds.json").read_text())
+
+    # Two blocks of 8.5 trainings at 1.3 times their steps of a second, in 0.28 of the budget; 11 networks in all of theirs.
+    assert chosen(240) == (int(240 * 0.28 / 22.1), round(240 / 28.6, 2))
+    assert chosen(400) == (int(400 * 0.28 / 22.1), round(400 / 28.6, 2))
+    (tmp_path / "store" / "plans").mkdir(parents=True)
+    (tmp_path / "store" / "plans" / "table.json").write_text("{}")
+    assert chosen(240) == (int(400 * 0.28 / 22.1), round(240 / 28.6, 2))
+    (tmp_path / "store" / "plans" / "networks.json").write_text("{}")
+    assert chosen(300) == (int(400 * 0.28 / 22.1), round(240 / 28.6, 2))
