@@ -59,6 +59,7 @@ class Runner:
         self.source: Source | None = None
         self._tuned = tuned
         self._values: dict[Planned, float | None] = {}
+        self._saves_again = -math.inf
         self._record = PlanRecord(ablation, store, self.left_out, tuned, self.controls)
         for name, reason in self.left_out.items():
             note(f"left out: {name}: {reason}")
@@ -79,14 +80,17 @@ class Runner:
         Raises RequestError when the plan asks for equal parameters and an arm has more or fewer than base.
         """
         for row in self.rows:
-            if row.cell is None and (request := self._matched(row.planned)) is not None:
-                row.cell, self.source = request.cell(self.variants, row.planned.variant, row.planned.seed, self.source)
-                row.request = request
-                if self._finished(row.cell):
-                    row.status, row.cached = "finished", True
+            self._prepare(row)
         if self.ablation.match == "parameters":
             self._check_parameters()
         return self.rows
+
+    def _prepare(self, row: Row) -> None:
+        if row.cell is None and (request := self._matched(row.planned)) is not None:
+            row.cell, self.source = request.cell(self.variants, row.planned.variant, row.planned.seed, self.source)
+            row.request = request
+            if self._finished(row.cell):
+                row.status, row.cached = "finished", True
 
     def question(self) -> Question | None:
         """What the plan asks; None for A/A plans, which judge nothing. Call `prepare` first."""
@@ -222,7 +226,8 @@ class Runner:
         with stop_signals() as stop, contextlib.closing(executor):
             for row, done in work(executor, functools.partial(self._take, todo), stops):
                 self._settle(row, done, todo, stopping)
-                self._save()
+                if time.monotonic() > self._saves_again:
+                    self._save()
         _set_status(todo, "stopped")
         self._save()
         if stop.is_set():
@@ -230,8 +235,12 @@ class Runner:
         return self.rows
 
     def _save(self) -> None:
-        """Writes the plan's record."""
+        """Writes the plan's record, which holds every cell. After a cell it is written again only when ten times as long has passed
+        as writing took: reports see from the runs themselves which are finished.
+        """
+        began = time.monotonic()
         self._record.save(self.rows, self.standing())
+        self._saves_again = time.monotonic() + 10 * (time.monotonic() - began)
 
     def _take(self, todo: list[Row], under_way: Collection[Row]) -> tuple[Row, Job] | None:
         """Takes the next cell that can start, from the next look's cells when none is left."""
@@ -250,14 +259,13 @@ class Runner:
     def _next(self, todo: list[Row], under_way: Collection[Row]) -> Row | None:
         """The next cell whose budget is known and whose weights no cell under way trains."""
         busy = {row.cell.training_key for row in under_way if row.cell}
-        for index, row in enumerate(todo):
-            if row.cell is None:
-                self.prepare()
+        for row in list(todo):
+            self._prepare(row)
             if row.status == "finished":
-                todo.pop(index)
-                return self._next(todo, under_way)
-            if row.cell is not None and row.cell.training_key not in busy:
-                return todo.pop(index)
+                todo.remove(row)
+            elif row.cell is not None and row.cell.training_key not in busy:
+                todo.remove(row)
+                return row
         return None
 
     def _job(self, row: Row) -> Job:
