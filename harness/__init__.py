@@ -16,6 +16,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from harness.version import REVISIONS as REVISIONS
+from harness.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from harness.component import Component as Component
     from harness.component import Shape as Shape
@@ -37,11 +40,6 @@ if TYPE_CHECKING:
     from harness.results import Results as Results
     from harness.results import Tuned as Tuned
     from harness.variant import Variant as Variant
-
-__version__ = "0.1.0"
-
-REVISIONS = {"training": 2, "prediction": 1}
-"""Revisions of what decides a number, by concern: raised when code changes it. A component and a metric have their own."""
 
 _PLACES = {
     **dict.fromkeys(("Component", "Shape", "setting", "slot_field"), "component"),

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import REVISIONS, __version__
 from harness.errors import HarnessError
 from harness.executors.protocol import Task
 from harness.runs.job import Done
 from harness.store import Store
+from harness.version import REVISIONS, __version__
 
 LOSSES = 5
 """How often a task may lose its machine before that is an error."""

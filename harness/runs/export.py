@@ -14,7 +14,6 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from harness import __version__
 from harness.errors import HarnessError, RequestError, unknown
 from harness.evaluation.conventions import HEADLINE
 from harness.evaluation.cost import median_seconds
@@ -23,6 +22,7 @@ from harness.model.build import use_reference
 from harness.runs.forecast import Trained
 from harness.system import files
 from harness.training.checkpoint import weights
+from harness.version import __version__
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
 AGREES = 1e-4

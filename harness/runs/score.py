@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness import REVISIONS
 from harness.data.frames import open_frames
 from harness.data.source import Source
 from harness.errors import HarnessError, RequestError
@@ -33,6 +32,7 @@ from harness.store import Cell, Run, Store, key_of
 from harness.store.status import scan
 from harness.system.environment import describe_device, environment
 from harness.variant import Variants
+from harness.version import REVISIONS
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 FARTHEST = 10.0

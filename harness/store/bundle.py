@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
 from harness.errors import HarnessError, RequestError
 from harness.experiment import canonical_json
 from harness.store.formats import DamagedRecord, validated
@@ -31,6 +30,7 @@ from harness.store.merge import RECORDS, Merged, check_records, merge, umask
 from harness.store.records import Folder
 from harness.store.store import Run, Store, Training
 from harness.system import files
+from harness.version import __version__
 
 KIND, FORMAT = "ablation-harness bundle", 1
 MANIFEST = "manifest.json"

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness import REVISIONS
 from harness.experiment import Experiment, canonical_json
 from harness.system.files import digest
+from harness.version import REVISIONS
 
 
 def key_of(value: object) -> str:

@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
 from harness.experiment import canonical_json
 from harness.notation import flatten
 from harness.store import status
@@ -22,6 +21,7 @@ from harness.store.formats import FORMAT
 from harness.store.identity import key_of
 from harness.store.store import Store
 from harness.system import files
+from harness.version import __version__
 
 Row = dict[str, Any]
 """run_id, status, reason, variant, preset, seed, training_key, changes, metrics, params, seconds, steps, settings by path."""

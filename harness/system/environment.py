@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
+from harness.version import __version__
 
 PACKAGES = ("torch", "numpy", "pytorch-msssim", "safetensors", "mlxtend")
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness import REVISIONS
 from harness.errors import HarnessError, RequestError
 from harness.experiment import Experiment
 from harness.store import key_of
@@ -15,6 +14,7 @@ from harness.studies import Arm, Params, Space, Study, validation_ssim
 from harness.tuning import samplers
 from harness.tuning.pruning import make_pruner
 from harness.tuning.request import StudyRequest
+from harness.version import REVISIONS
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import __version__
+from harness.version import __version__
 from reports import cells
 from reports.analysis.comparisons import Estimate, estimate
 from reports.analysis.power import MINIMUM_SEEDS

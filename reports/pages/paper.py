@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from harness import __version__
 from harness.variant import Variants
+from harness.version import __version__
 from reports import cells
 from reports.analysis import settings
 from reports.analysis.comparisons import Comparison, Estimate

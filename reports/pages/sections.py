@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness import __version__
 from harness.evaluation.conventions import METRICS
 from harness.store import Store
 from harness.variant import Variants
+from harness.version import __version__
 from reports.analysis import auto, settings
 from reports.analysis import copies as aa
 from reports.analysis.commands import command, installable, one_line, plan_command

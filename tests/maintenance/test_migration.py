@@ -17,7 +17,6 @@ import pytest
 from commands import Command
 from fake_store import without_sync
 
-from harness import REVISIONS
 from harness.component import Component
 from harness.errors import HarnessError, RequestError
 from harness.experiment import canonical_json
@@ -26,6 +25,7 @@ from harness.maintenance.migration import Migration, migrate, rewrite
 from harness.runs.request import run_command
 from harness.store import FORMAT, DamagedRecord, Folder, Run, Store, Training
 from harness.system import locks
+from harness.version import REVISIONS
 
 FORMATS = sorted((Path(__file__).parents[1] / "store" / "formats").iterdir())[:2]  # of one pair of keys
 DONE, BEGUN, RUN = "df89dbf6b53523bf", "7b78f12ba87f9bf2", "a514d672809200e8"

@@ -10,11 +10,11 @@ import fake_store
 import pytest
 from fake_store import Fake, cell, write_run
 
-from harness import REVISIONS
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import CONVENTIONS
 from harness.store import Folder, Store
 from harness.variant import Variants
+from harness.version import REVISIONS
 from reports import ablation
 from reports.analysis import commands, costs, overview
 from reports.analysis.reading import DATA_FILE, read_document, read_store

@@ -24,11 +24,11 @@ from matplotlib.figure import Figure as Canvas
 from scipy import stats
 from study_cells import confirmed_study
 
-from harness import __version__
 from harness.ablation.plan import COPY
 from harness.evaluation.conventions import METRICS
 from harness.store import Folder, Store
 from harness.variant import Variants
+from harness.version import __version__
 from reports.analysis.reading import read_store
 from reports.figures import canvas
 from reports.page import Figure, Page, Table, Value

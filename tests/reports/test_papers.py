@@ -14,9 +14,9 @@ from fake_store import Fake, cell, write_run
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from harness import __version__
 from harness.store import Store
 from harness.variant import Variants
+from harness.version import __version__
 from reports import ablation
 from reports.figures import canvas
 from reports.judging.judge import judge
