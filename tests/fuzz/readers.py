@@ -1,4 +1,7 @@
-"""Every reader of outside bytes, with valid examples of what it reads. A read ends in a result or raises the project's error."""
+"""Every reader of outside bytes, with valid examples of what it reads. A read ends in a result or raises the project's error.
+
+Longer than other files because every reader comes with valid examples of what it reads.
+"""
 
 from __future__ import annotations
 
