@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from reports.analysis.comparisons import Comparison, Estimate
 from reports.analysis.words import shorten
 from reports.page import Table, Value
+
+if TYPE_CHECKING:
+    from reports.analysis.costs import Ratio
 
 NONE = "-"
 """A figure that does not exist."""
@@ -158,11 +161,16 @@ def decimals_of(margin: float) -> int:
     return min(12, max(0, 1 - math.floor(math.log10(margin))))
 
 
-def ratio(logs: Estimate, with_interval: bool = True) -> str:
-    """'1.20x [1.15x, 1.26x]' from the logarithms of a ratio; empty without any."""
-    if logs.mean is None:
+def ratio(ratio: float | None, low: float | None = None, high: float | None = None) -> str:
+    """'1.20x [1.15x, 1.26x]', without the interval where there is none; empty without any."""
+    if ratio is None:
         return ""
-    shown = f"{math.exp(logs.mean):.2f}x"
-    if not with_interval or logs.low is None or logs.high is None:
-        return shown
-    return f"{shown} [{math.exp(logs.low):.2f}x, {math.exp(logs.high):.2f}x]"
+    shown = f"{ratio:.2f}x"
+    return shown if low is None or high is None else f"{shown} [{low:.2f}x, {high:.2f}x]"
+
+
+def cost_ratio(found: Ratio | None) -> Value:
+    """A cell with a cost's ratio and its interval."""
+    if found is None:
+        return EMPTY
+    return Value(f"{'at most ' if found.at_most else ''}{ratio(found.ratio, found.low, found.high)}", found.ratio)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from reports.analysis import settings
@@ -16,7 +16,7 @@ _MOST = 12
 
 
 class Ratio(NamedTuple):
-    """A cost over the reference's: the geometric mean over common seeds and its 95% t interval, on the logarithm.
+    """A cost over the reference's: the geometric mean over `seeds` common seeds and its 95% t interval, on the logarithm.
 
     No interval where the ratio does not vary over seeds (parameters), or with one seed. `at_most`: an upper bound.
     """
@@ -24,7 +24,16 @@ class Ratio(NamedTuple):
     ratio: float
     low: float | None
     high: float | None
+    seeds: int
     at_most: bool = False
+
+    @classmethod
+    def of(cls, logs: Estimate, at_most: bool = False) -> Ratio | None:
+        """From the logarithms of the ratio by seed; None without any."""
+        if logs.mean is None:
+            return None
+        low, high = (None if end is None else math.exp(end) for end in (logs.low, logs.high))
+        return cls(math.exp(logs.mean), low, high, logs.n, at_most)
 
 
 def operations(run: RunRecord) -> float:
@@ -61,14 +70,12 @@ def ratios(group: Group) -> dict[str, dict[str, Ratio]]:
 
 
 def _ratios(method: Method, reference: Method) -> dict[str, Ratio]:
-    found = {}
-    for name, cost in COSTS.items():
-        logs = log_ratio(method, reference, cost)
-        if logs.mean is not None:
-            low, high = (None if end is None else math.exp(end) for end in (logs.low, logs.high))
-            bound = name == "training operations" and bool(method.first.settings.get("training.curriculum"))
-            found[name] = Ratio(math.exp(logs.mean), low, high, bound)
-    return found
+    curriculum = bool(method.first.settings.get("training.curriculum"))
+    found = {
+        name: Ratio.of(log_ratio(method, reference, cost), at_most=curriculum and name == "training operations")
+        for name, cost in COSTS.items()
+    }
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def log_ratio(method: Method, reference: Method, cost: Callable[[RunRecord], float]) -> Estimate:
@@ -90,41 +97,45 @@ def pareto(points: Mapping[str, tuple[float, float]]) -> list[str]:
     return front
 
 
-class Front(NamedTuple):
-    """`on`: the arms, the reference among them, that no other beats in both, the cheapest first. `beaten`: arm -> by whom."""
-
-    cost: str
-    on: tuple[str, ...]
-    beaten: dict[str, str]
+ROW = ("table", "arm", "reference", "cost", "ratio", "low", "high", "seeds", "at_most")
+"""The columns of data/costs."""
 
 
-def front(group: Group, cost: str = "training time") -> Front | None:
-    """The Pareto front of the judged gain against a cost of `COSTS`, by means; None without two arms that have both.
+def rows(table: str, reference: str, found: Mapping[str, Mapping[str, Ratio]]) -> list[tuple[object, ...]]:
+    """Rows of data/costs, of arm -> cost -> ratio."""
+    return [(table, arm, reference, cost, *one) for arm, by_cost in found.items() for cost, one in by_cost.items()]
 
-    An arm with a failed seed has no gain. The means are estimates: neighbours on the front may change places with other seeds.
+
+FRONTS = ("training time", "training operations", "inference operations", "parameters")
+"""The costs against which the Pareto fronts are named."""
+
+
+def front(group: Group, cost: str = "training time") -> list[str]:
+    """The Pareto front of the judged gain against a cost of `COSTS`, by means, the cheapest first; empty below two arms.
+
+    The reference is among the arms, controls are not; an arm with a failed seed has no gain. The means are estimates: neighbours
+    on the front may change places with other seeds.
     """
     if group.reference is None:
-        return None
+        return []
     sign = 1 if group.higher_is_better else -1
+    checks = {check.name for check in group.controls}
     points = {group.reference.label: (1.0, 0.0)}
     for name, found in ratios(group).items():
         one = group.comparisons.get(name)
-        if one is not None and one.mean is not None and not one.excluded and cost in found:
+        if one is not None and one.mean is not None and not one.excluded and cost in found and name not in checks:
             points[name] = (found[cost].ratio, sign * one.mean)
-    if len(points) < 2:
-        return None
-    on = pareto(points)
-    beaten = {
-        name: next(other for other in on if points[other][0] <= price and points[other][1] >= gain)
-        for name, (price, gain) in points.items()
-        if name not in on
-    }
-    return Front(cost, tuple(on), beaten)
+    return pareto(points) if len(points) > 1 else []
 
 
-def front_words(found: Front) -> str:
-    """'Gain against training time, Pareto front: base, curriculum. Beaten in both: attention (by curriculum).'"""
-    on = [shorten(name, 60) for name in found.on]
-    beaten = [f"{shorten(name, 60)} (by {shorten(other, 60)})" for name, other in found.beaten.items()]
-    shown, others = (", ".join(names[:_MOST]) + (", ..." if len(names) > _MOST else "") for names in (on, beaten))
-    return f"Gain against {found.cost}, Pareto front: {shown}." + (f" Beaten in both: {others}." if beaten else "")
+def front_words(found: Mapping[str, Sequence[str]]) -> str:
+    """Cost -> its front, as 'Not beaten by another arm's means (Pareto front) against training time and parameters: base, tta.'"""
+    costs: dict[tuple[str, ...], list[str]] = {}
+    for cost, names in found.items():
+        if names:
+            costs.setdefault(tuple(names), []).append(cost)
+    parts = []
+    for names, of in costs.items():
+        shown = ", ".join(shorten(name, 40) for name in names[:_MOST]) + (", ..." if len(names) > _MOST else "")
+        parts.append(f"against {', '.join(of[:-1])}{' and ' if of[1:] else ''}{of[-1]}: {shown}")
+    return f"Not beaten by another arm's means (Pareto front) {'; '.join(parts)}." if parts else ""

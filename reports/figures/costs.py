@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from reports import cells
 from reports.analysis.comparisons import Estimate
 from reports.analysis.costs import pareto
 from reports.analysis.groups import Group
@@ -27,17 +28,16 @@ def against_cost(group: Group, matched: Sequence[Group], attribute: str) -> Figu
     known = {method.label for method in group.methods}
     looks = styles([*group.methods, *(method for one in matched for method in one.methods if method.label not in known)])
     shown = [group, *matched][: MOST_PANELS if by_time else 1]
-    words, fronts, drawn = [], [], []
+    words, drawn = [], []
     with canvas.draw(0.5 + 2.2 * len(shown), len(shown), sharex=True, sharey=True) as (plot, panels):
         for axes, one in zip(panels, shown, strict=True):
             points = _points(axes, one, attribute, looks)
             drawn += [y for _, y in points.values()]
-            front = pareto(points)
-            line = [points[name] for name in front]
+            checks = {check.name for check in one.controls}
+            line = [points[name] for name in pareto({name: at for name, at in points.items() if name not in checks})]
             axes.plot([x for x, _ in line], [y for _, y in line], color=GREY, linewidth=1.2, linestyle="--", zorder=1)
-            fronts.append(f"{one.equal}: {', '.join(map(label, front)) or 'none'}")
             words += [
-                f"{label(name)} {ssim:.4f} at {cost:,.3g} {'s' if by_time else 'million parameters'}"
+                f"{label(name)} {ssim:.4f} at {cells.significant(cost).text} {'s' if by_time else 'million parameters'}"
                 + ("" if one is group else f" ({one.equal})")
                 for name, (cost, ssim) in points.items()
             ]
@@ -57,8 +57,7 @@ def against_cost(group: Group, matched: Sequence[Group], attribute: str) -> Figu
         for name in panels[0].get_legend_handles_labels()[1]:
             more.pop(name, None)
         canvas.legend(plot, panels[0], more | {"Pareto front": Line2D([], [], color=GREY, linewidth=1.2, linestyle="--")})
-        stands = f"On the Pareto front ({'; '.join(fronts)}) no method is beaten in both."
-        caption = f"Means over seeds with 95% intervals. {stands}{hidden}"
+        caption = f"Means over seeds with 95% intervals; controls are not on the front.{hidden}"
         what = "training time" if by_time else "parameters"
         alt = f"Test SSIM against {what}: {'; '.join(words[:12])}{'; and others' if len(words) > 12 else ''}."
         id_ = "ssim-against-time" if by_time else "ssim-against-parameters"

@@ -10,8 +10,9 @@ from typing import Any
 
 from harness.errors import RequestError
 from harness.experiment import canonical_json
-from reports.analysis.comparisons import MARGIN, Comparison, Estimate, estimate, regression, settle
+from reports.analysis.comparisons import MARGIN, Comparison, estimate, regression, settle
 from reports.analysis.comparisons import compare_unpaired as unpaired
+from reports.analysis.costs import Ratio
 from reports.analysis.ttests import as_float
 from reports.judging.columns import Runs
 
@@ -78,20 +79,21 @@ def _margin(metric: str, base: Mapping[int, float], reference: str) -> tuple[flo
     return share, f"default: {SHARE:.0%} of the reference's mean"
 
 
-def cost_ratios(runs: Runs, cost: str) -> dict[str, Estimate]:
-    """Arm -> log of its cost over the reference's, with the 95% interval: over common seeds, else over the arms' means."""
+def cost_ratios(runs: Runs) -> dict[str, dict[str, Ratio]]:
+    """Arm -> cost -> its ratio to the reference's: over common seeds, else of the arms' means."""
+    found = {arm: {cost: _ratio(runs, cost, arm) for cost in runs.costs} for arm in runs.arms[1:]}
+    return {arm: {cost: one for cost, one in by_cost.items() if one is not None} for arm, by_cost in found.items()}
+
+
+def _ratio(runs: Runs, cost: str, arm: str) -> Ratio | None:
     values = runs.values(cost)
-    base = values[runs.reference]
-    found = {}
-    for arm in runs.arms[1:]:
-        own = values[arm]
-        both = sorted(set(base) & set(own)) if runs.paired else []
-        logs = {seed: math.log(own[seed] / base[seed]) for seed in both if _positive(own[seed]) and _positive(base[seed])}
-        if not logs:
-            means = [estimate({seed: value for seed, value in one.items() if _positive(value)}).mean for one in (own, base)]
-            logs = {} if None in means else {0: math.log(means[0] / means[1])}  # type: ignore[operator]
-        found[arm] = estimate(logs)
-    return found
+    base, own = values[runs.reference], values[arm]
+    both = sorted(set(base) & set(own)) if runs.paired else []
+    logs = {seed: math.log(own[seed] / base[seed]) for seed in both if _positive(own[seed]) and _positive(base[seed])}
+    if not logs:
+        means = [estimate({seed: value for seed, value in one.items() if _positive(value)}).mean for one in (own, base)]
+        logs = {} if None in means else {0: math.log(means[0] / means[1])}  # type: ignore[operator]
+    return Ratio.of(estimate(logs))
 
 
 def _positive(value: float) -> bool:

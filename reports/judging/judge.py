@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.reports import Judgement
 from reports import cells
-from reports.analysis.comparisons import Comparison, Estimate, check
+from reports.analysis.comparisons import Comparison, check
+from reports.analysis.costs import Ratio
 from reports.analysis.words import counted, listed, shorten
 from reports.judging.columns import Asked, Runs, read_runs
 from reports.judging.families import ALPHA, Judged, compared, cost_ratios, plan
@@ -51,7 +51,7 @@ def judge(
     asked = Asked(arm=arm, seed=seed, metrics=metrics, higher_is_better=higher_is_better, reference=reference, costs=costs)
     runs = read_runs(given, asked)
     judged = [compared(runs, name, margin if index == 0 else None) for index, name in enumerate(runs.metrics)]
-    ratios = {cost: cost_ratios(runs, cost) for cost in runs.costs}
+    ratios = cost_ratios(runs)
     asks = plan(runs, judged)
     notes = tuple(_notes(runs, judged[0]))
 
@@ -69,12 +69,10 @@ def judge(
     )
 
 
-def _document(
-    name: str, runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Estimate]]
-) -> dict[str, Any]:
+def _document(name: str, runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Ratio]]) -> dict[str, Any]:
     first, *others = judged
     rows = [
-        _row(one, runs.reference) | {"costs": {cost: _ratio(arms[one.name]) for cost, arms in ratios.items()}}
+        _row(one, runs.reference) | {"costs": {cost: _ratio(ratios[one.name].get(cost)) for cost in runs.costs}}
         for one in first.comparisons
     ]
     return {
@@ -104,11 +102,8 @@ def _row(one: Comparison, reference: str) -> dict[str, Any]:
     return row | (dict.fromkeys(("difference", "low", "high", "low_alone", "high_alone")) if one.excluded else {})
 
 
-def _ratio(one: Estimate) -> dict[str, float | None]:
-    return {
-        name: None if value is None else math.exp(value)
-        for name, value in (("ratio", one.mean), ("low", one.low), ("high", one.high))
-    }
+def _ratio(one: Ratio | None) -> dict[str, float | None]:
+    return {name: None if one is None else getattr(one, name) for name in ("ratio", "low", "high")}
 
 
 def _notes(runs: Runs, first: Judged) -> list[str]:
@@ -123,7 +118,7 @@ def _notes(runs: Runs, first: Judged) -> list[str]:
     return [*parts, *runs.notes]
 
 
-def _lines(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+def _lines(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Ratio]]) -> list[str]:
     lines = []
     for index, one in enumerate(judged):
         family = counted(len(one.comparisons), "comparison")
@@ -135,13 +130,13 @@ def _lines(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[st
     return lines
 
 
-def _line(one: Comparison, ratios: Mapping[str, Mapping[str, Estimate]]) -> str:
+def _line(one: Comparison, ratios: Mapping[str, Mapping[str, Ratio]]) -> str:
     """'attention: helps, +0.0120 [+0.0040, +0.0200], p 0.012, 5 seeds, 1.20x seconds'."""
     parts = [gain(one)] if one.mean is not None and not one.excluded else []
     if one.p_adjusted is not None:
         parts.append(f"p {cells.probability(one.p_adjusted).text}")
     parts.append(f"{counted(one.n, 'seed')}{'' if one.method == 'paired' else ', unpaired'}")
-    parts += [f"{words} {cost}" for cost, arms in ratios.items() if (words := cells.ratio(arms[one.name]))]
+    parts += [f"{cells.cost_ratio(found).text} {cost}" for cost, found in ratios.get(one.name, {}).items()]
     shown = one.verdict.kind.value
     more = "" if one.verdict.words == shown else f" ({one.verdict.words})"
     failed = f" [failed: seed {listed(one.excluded, 6)}]" if one.excluded else ""

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from harness.version import __version__
 from reports import cells
-from reports.analysis.comparisons import Estimate, estimate
+from reports.analysis.comparisons import estimate
+from reports.analysis.costs import ROW, Ratio, front_words, pareto
+from reports.analysis.costs import rows as cost_rows
 from reports.analysis.power import MINIMUM_SEEDS
 from reports.analysis.promises import METHOD, promise
 from reports.analysis.words import counted, shorten
 from reports.cells import Column, counts, names, table
 from reports.figures.effects import forest
-from reports.page import Answer, Control, Data, Effect, Page, Paper, Section, Table, Value
+from reports.page import Answer, Control, Data, Effect, Page, Paper, Section, Table
 from reports.pages.answer import MOST_ROWS, effect, headline, remaining
 from reports.pages.comparisons import statistics
 from reports.pages.paper import COMPARISON, Arm, column_table, comparison_rows, references
@@ -35,7 +37,7 @@ def make_page(
     given: Path | pd.DataFrame,
     runs: Runs,
     judged: Sequence[Judged],
-    ratios: Mapping[str, Mapping[str, Estimate]],
+    ratios: Mapping[str, Mapping[str, Ratio]],
     asks: Mapping[str, Any],
     notes: Sequence[str],
 ) -> Page:
@@ -45,7 +47,7 @@ def make_page(
     content = given.read_bytes() if isinstance(given, Path) else given.to_csv(index=False).encode()
     drawn = forest(first.comparisons, runs.reference, "differences", "as they were given", shorten(first.metric, 40))
     tables = [_statistics(one, runs.reference, index) for index, one in enumerate(judged)]
-    if ratios:
+    if runs.costs:
         tables.append(_costs(runs, ratios))
     tables += [_means(runs, judged), _runs(runs)]
     facts = {"Table": f"{name}, SHA-256 {hashlib.sha256(content).hexdigest()[:16]}", "Rows": f"{len(runs.frame):,}"}
@@ -75,13 +77,13 @@ def make_page(
         sections=tuple(sections),
         facts=facts,
         answer=answer,
-        data=_data(runs, judged),
+        data=_data(runs, judged, ratios),
         paper=_paper(name, runs, first, ratios),
     )
 
 
-def _data(runs: Runs, judged: Sequence[Judged]) -> tuple[Data, Data]:
-    """A row for each run and metric, and a row for each comparison."""
+def _data(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Ratio]]) -> tuple[Data, ...]:
+    """A row for each run and metric, a row for each comparison, and a row for each cost of an arm."""
     columns = ("arm", "seed", "metric", "value", "higher_is_better", *runs.costs)
     rows: list[tuple[object, ...]] = []
     for record in runs.frame.to_dict("records"):
@@ -95,15 +97,21 @@ def _data(runs: Runs, judged: Sequence[Judged]) -> tuple[Data, Data]:
         for one in judged
         for row in comparison_rows("judged", one.comparisons, runs.reference, one.metric, one.higher_is_better)
     ]
-    return Data("runs", columns, tuple(rows)), Data("comparisons", COMPARISON, tuple(comparisons))
+    spent = tuple(cost_rows("judged", runs.reference, ratios))
+    return (
+        Data("runs", columns, tuple(rows)),
+        Data("comparisons", COMPARISON, tuple(comparisons)),
+        *([Data("costs", ROW, spent)] if spent else []),
+    )
 
 
-def _paper(name: str, runs: Runs, first: Judged, ratios: Mapping[str, Mapping[str, Estimate]]) -> Paper:
+def _paper(name: str, runs: Runs, first: Judged, ratios: Mapping[str, Mapping[str, Ratio]]) -> Paper:
     values = runs.values(first.metric)
-    cost = next(iter(ratios), None)
+    cost = next(iter(runs.costs), None)
     arms = [Arm(shorten(runs.reference, 60), "1.00x" if cost else "", estimate(values[runs.reference]))]
     for one in first.comparisons:
-        ratio = cells.ratio(ratios[cost][one.name], False) if cost else ""
+        found = ratios[one.name].get(cost) if cost else None
+        ratio = cells.ratio(found.ratio) if found else ""
         arms.append(Arm(shorten(one.name, 60), ratio, estimate(values[one.name]), one))
     better = f"{'Higher' if first.higher_is_better else 'Lower'} is better."
     pairing = "paired by seed" if runs.paired else "unpaired"
@@ -122,7 +130,7 @@ def _sentence(one: Effect) -> str:
     return f"{one.name}: {', '.join(part for part in (one.verdict or 'reference', one.text, one.cost, one.sure) if part)}."
 
 
-def _answer(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Estimate]], digest: str) -> Answer:
+def _answer(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[str, Ratio]], digest: str) -> Answer:
     first, *others = judged
     digits = cells.decimals_of(first.margin)
     better = "higher" if first.higher_is_better else "lower"
@@ -133,9 +141,7 @@ def _answer(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[s
     text = shown if spread == cells.NONE else f"{shown} {spread}"
     rows = [Effect(shorten(runs.reference, 60), text=text, sure=counted(base.n, "seed"))]
     for one in first.comparisons[:MOST_ROWS]:
-        costs = [
-            f"{words} {shorten(name, 20)}" for name, arms in ratios.items() if (words := cells.ratio(arms[one.name], False))
-        ]
+        costs = [f"{cells.ratio(found.ratio)} {shorten(name, 20)}" for name, found in ratios[one.name].items()]
         rows.append(effect(one, one.name, digits, ", ".join(costs[:3])))
     more = len(first.comparisons) - MOST_ROWS
     failed = sum(bool(one.excluded) for one in first.comparisons)
@@ -154,8 +160,20 @@ def _answer(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[s
         margin=first.margin,
         effects=tuple(rows),
         controls=tuple(controls),
+        tradeoff=tuple(filter(None, [_fronts(runs, first, ratios)])),
         remaining=tuple(remaining({one.name: one for one in first.comparisons})),
     )
+
+
+def _fronts(runs: Runs, first: Judged, ratios: Mapping[str, Mapping[str, Ratio]]) -> str:
+    """Who is not beaten in the metric and a cost at once."""
+    sign = 1 if first.higher_is_better else -1
+    gains = {one.name: sign * one.mean for one in first.comparisons if one.mean is not None and not one.excluded}
+    found = {}
+    for cost in runs.costs:
+        points = {name: (ratios[name][cost].ratio, gain) for name, gain in gains.items() if cost in ratios[name]}
+        found[cost] = pareto({runs.reference: (1.0, 0.0)} | points) if points else []
+    return front_words(found)
 
 
 def _flips(first: Judged, other: Judged) -> Control:
@@ -175,15 +193,11 @@ def _statistics(one: Judged, base: str, index: int) -> Table:
     return statistics(found, base, id_, title, shorten(one.metric, 60), cells.decimals_of(one.margin))
 
 
-def _costs(runs: Runs, ratios: Mapping[str, Mapping[str, Estimate]]) -> Table:
+def _costs(runs: Runs, ratios: Mapping[str, Mapping[str, Ratio]]) -> Table:
     columns: list[Column[str]] = [names("arm", lambda arm: arm)]
-    for cost, arms in ratios.items():
-        columns.append(
-            Column(
-                f"{shorten(cost, 60)} (x {shorten(runs.reference, 30)})",
-                lambda arm, arms=arms: Value(cells.ratio(arms[arm]) or cells.NONE, arms[arm].mean),  # type: ignore[misc]
-            )
-        )
+    for cost in runs.costs:
+        heading = f"{shorten(cost, 60)} (x {shorten(runs.reference, 30)})"
+        columns.append(Column(heading, lambda arm, cost=cost: cells.cost_ratio(ratios[arm].get(cost))))  # type: ignore[misc]
     note = (
         "Geometric means of the ratio at the same seed with 95% t intervals of its logarithm; without common seeds, the ratio "
         "of means."

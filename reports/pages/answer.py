@@ -10,7 +10,7 @@ from harness.evaluation.conventions import HEADLINE, METRICS
 from reports import cells
 from reports.analysis.commands import installable, plan_command
 from reports.analysis.comparisons import Comparison
-from reports.analysis.costs import pareto
+from reports.analysis.costs import FRONTS, front, front_words
 from reports.analysis.groups import Group, Method
 from reports.analysis.records import Records, Trouble
 from reports.analysis.secondary import above_blank, flips, secondary, title_of
@@ -180,22 +180,9 @@ def _first(rows: Sequence[Row]) -> list[Row]:
 
 
 def fronts(main: Group) -> list[str]:
-    """Who is not beaten in the metric and a cost at once, by each cost, as a sentence. Controls are no ideas."""
-
-    checks = {check.name for check in main.controls}
-    ours = [method for method in main.methods if method.label not in checks and not method.first.scored]
-    sign = 1 if main.higher_is_better else -1
-    found: dict[tuple[str, ...], list[str]] = {}
-    for attribute, cost in (("seconds", "training time"), ("params", "parameters"), ("flops", "inference")):
-        points = {}
-        for method in ours:
-            gain, spent = method.estimate(main.metric), method.estimate_number(attribute)
-            if gain.mean is not None and spent.mean is not None and not gain.excluded and not spent.excluded:
-                points[method.label] = (spent.mean, sign * gain.mean)
-        if len(points) > 1:
-            found.setdefault(tuple(pareto(points)), []).append(cost)
-    parts = [f"against {and_(costs)}: {', '.join(shorten(name, 40) for name in names)}" for names, costs in found.items()]
-    return [f"Not beaten by another arm's means (Pareto front) {'; '.join(parts)}."] if parts else []
+    """Who is not beaten in the metric and a cost at once, by each cost, as a sentence."""
+    words = front_words({cost: front(main, cost) for cost in FRONTS})
+    return [words] if words else []
 
 
 def costs(reference: Method | None, method: Method) -> str:

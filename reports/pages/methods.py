@@ -10,6 +10,7 @@ from harness.evaluation.metrics import Metric
 from harness.variant import Claim, Variants
 from reports import cells
 from reports.analysis.comparisons import Comparison, Estimate, compare
+from reports.analysis.costs import COSTS, ratios
 from reports.analysis.groups import Group, Method, difference_title
 from reports.analysis.power import MINIMUM_SEEDS
 from reports.analysis.records import MetricInfo, RunRecord
@@ -221,6 +222,29 @@ def costs(group: Group, id_: str, title: str) -> Table:
     )
     ours = [method for method in group.methods if not method.first.scored]
     return table(id_, title, columns, ours, note, drop_empty=bool(ours))
+
+
+def cost_ratios(group: Group, id_: str, title: str) -> Table:
+    """What each arm's gain costs, as ratios to base's with their intervals over seeds."""
+    found = ratios(group)
+
+    def of(cost: str) -> Column[Method]:
+        return Column(f"{cost} (x base)", lambda method: cells.cost_ratio(found[method.label].get(cost)))
+
+    columns = [
+        METHOD,
+        Column(f"gain over base ({title_of(group)})", _compared(group, cells.difference)),
+        Column("gain, adjusted interval", _compared(group, cells.difference_interval)),
+        *map(of, COSTS),
+    ]
+    note = (
+        "Geometric means of the ratio at the same seed, with 95% t intervals of its logarithm, for each ratio alone; none where "
+        "it does not vary over seeds. Training operations: three predictions with one view for each sequence of each step. "
+        "Inference operations: a sequence with all views. Memory: the GPU's reserved, otherwise the process's."
+    )
+    return table(
+        id_, title, columns, [method for method in group.others if method.label in found], note, drop_empty=bool(found)
+    )
 
 
 def _cost(heading: str, attribute: str, factor: float = 1.0) -> Column[Method]:

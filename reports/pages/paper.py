@@ -11,6 +11,8 @@ from harness.version import __version__
 from reports import cells
 from reports.analysis import settings
 from reports.analysis.comparisons import Comparison, Estimate
+from reports.analysis.costs import COSTS, ROW, ratios
+from reports.analysis.costs import rows as cost_rows
 from reports.analysis.groups import Group
 from reports.analysis.secondary import metrics_of, secondary, title_of
 from reports.analysis.words import counted, distinct, listed, names_in, number, shorten
@@ -149,28 +151,24 @@ def comparison_rows(
     ]  # fmt: skip
 
 
-def data(groups: Mapping[str, Group]) -> tuple[Data, Data]:
-    """A row for each run and metric, and a row for each comparison, of tables by name."""
-    columns = (
-        "table",
-        "arm",
-        "seed",
-        "run",
-        "metric",
-        "value",
-        "higher_is_better",
-        "unit",
-        "seconds",
-        "parameters",
-        "flops",
-    )
+_MORE = ("training operations", "inference time", "memory")
+RUN = (
+    "table", "arm", "seed", "run", "metric", "value", "higher_is_better", "unit", "seconds", "parameters", "flops",
+    "training_flops", "seconds_a_frame", "memory_bytes",
+)  # fmt: skip
+"""The columns of data/runs; `flops` to predict a sequence with all views, `training_flops` of the whole training."""
+
+
+def data(groups: Mapping[str, Group]) -> tuple[Data, ...]:
+    """A row for each run and metric, a row for each comparison, and a row for each cost of an arm, of tables by name."""
     runs: list[tuple[object, ...]] = []
     comparisons: list[tuple[object, ...]] = []
+    spent: list[tuple[object, ...]] = []
     for name, group in groups.items():
         infos = metrics_of(group)
         for method in group.methods:
             for seed, run in method.runs.items():
-                costs = (run.seconds, run.params, run.flops)
+                costs = (run.seconds, run.params, run.flops, *(COSTS[name](run) for name in _MORE))
                 start = (name, method.label, seed, run.run_id)
                 runs += [
                     (*start, info.name, run.metric(info.name), info.higher_is_better, info.unit, *costs) for info in infos
@@ -182,4 +180,9 @@ def data(groups: Mapping[str, Group]) -> tuple[Data, Data]:
             comparisons += comparison_rows(name, found, reference, group.metric, group.higher_is_better)
         for other in secondary(group):
             comparisons += comparison_rows(name, other.comparisons, base, other.metric, other.higher_is_better)
-    return Data("runs", columns, tuple(runs)), Data("comparisons", COMPARISON, tuple(comparisons))
+        spent += cost_rows(name, base, ratios(group))
+    return (
+        Data("runs", RUN, tuple(runs)),
+        Data("comparisons", COMPARISON, tuple(comparisons)),
+        *([Data("costs", ROW, tuple(spent))] if spent else []),
+    )

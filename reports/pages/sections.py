@@ -12,7 +12,6 @@ from reports.analysis import auto, settings
 from reports.analysis import copies as aa
 from reports.analysis.commands import command, installable, one_line, plan_command
 from reports.analysis.contrasts import factorial
-from reports.analysis.costs import front, front_words
 from reports.analysis.doses import doses
 from reports.analysis.groups import MATCHES, Group, Method, difference_title
 from reports.analysis.overview import Analysis, analyse
@@ -94,8 +93,6 @@ def _cost_figures(result: Analysis) -> Section | None:
     figures = _drawn(against_cost(main, result.matched, "seconds"), against_cost(main, (), "params"))
     paragraphs = [text for text in summary(main, result.matched) if text.startswith("At equal ")]
     commands: list[str] = []
-    if (stands := front(main)) is not None:
-        paragraphs.insert(0, front_words(stands))
     ideas = [method.variant for method in _ideas(main)]
     if not result.matched and ideas:
         paragraphs.append(
@@ -107,9 +104,14 @@ def _cost_figures(result: Analysis) -> Section | None:
             for match in ("seconds", "flops")
             if names and match not in main.equal
         ]
-    if not figures and not paragraphs:
+    ratios = [
+        methods.cost_ratios(one, f"ratios{end}", f"What arms cost against base at {at}")
+        for one, end, at in _by_match(result)
+    ]
+    tables = tuple(one for one in ratios if one.rows)
+    if not figures and not paragraphs and not tables:
         return None
-    return Section("costs", "Gain against cost", tuple(paragraphs), figures=figures, commands=tuple(commands))
+    return Section("costs", "Gain against cost", tuple(paragraphs), tables, figures, commands=tuple(commands))
 
 
 def _seed_figures(result: Analysis) -> Section | None:

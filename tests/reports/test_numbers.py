@@ -432,6 +432,38 @@ def trace_costs(raw: Raw, suffix: str) -> list[Row]:
     return rows
 
 
+def trace_ratios(raw: Raw, suffix: str) -> list[Row]:
+    group = raw.group(suffix)
+    batch = raw.select("base")[0]["settings"]["training"]["batch_size"]
+    costs = {
+        "training time": lambda run: run["training"]["seconds"],
+        "inference time": lambda run: 1 / run["inference"]["frames_per_second"],
+        "training operations": lambda run: (
+            3 * batch * run["training"]["steps"] * run["flops_per_sequence"] / len(run["settings"]["inference"]["views"])
+        ),
+        "inference operations": lambda run: run["flops_per_sequence"],
+        "memory": lambda run: run["memory"]["host_peak_bytes"],
+        "parameters": lambda run: run["params"],
+    }
+    rows = []
+    deltas = differences(group, suffix)
+    said = judged(deltas)
+    for method in group.keys() - {"base"}:
+        shown = gain(deltas[method], said.get(method))
+        row = {"method": method, "gain over base (SSIM)": shown["gain"], "gain, adjusted interval": shown["interval"]}
+        for name, of in costs.items():
+            logs = [
+                math.log(of(run) / of(group["base"][seed])) for seed, run in group[method].items() if seed in group["base"]
+            ]
+            shown = f"{math.exp(np.mean(logs)):.2f}x"
+            if np.ptp(logs) > 1e-12:
+                low, high = np.exp(stats.ttest_1samp(logs, 0).confidence_interval(0.95))
+                shown += f" [{low:.2f}x, {high:.2f}x]"
+            row[f"{name} (x base)"] = shown
+        rows.append(row)
+    return rows
+
+
 def trace_seeds(raw: Raw, suffix: str) -> list[Row]:
     rows = []
     for method, run in ((method, run) for method, runs in raw.group(suffix).items() for run in runs.values()):
@@ -762,7 +794,7 @@ def trace_confirmed(raw: Raw, suffix: str) -> list[Row]:
 
 
 TRACERS: dict[str, Tracer] = {
-    "ablation": trace_ablation, "metrics": trace_metrics, "costs": trace_costs, "seeds": trace_seeds,
+    "ablation": trace_ablation, "metrics": trace_metrics, "costs": trace_costs, "seeds": trace_seeds, "ratios": trace_ratios,
     "statistics": trace_statistics, "pairs": trace_pairs, "a-a": trace_a_a, "effects": trace_effects,
     "losses": trace_losses, "rates": trace_rates, "rest": trace_rest, "missing": trace_missing,
     "by-metric": trace_by_metric, "chosen": trace_chosen,
@@ -823,7 +855,7 @@ def test_every_number_of_every_table_is_traced(page: Page, raw: Raw) -> None:
     counts = {found.id: check(raw, found) for found in tables(page)}
     assert set(counts) == {
         "ablation", "ablation-seconds", "ablation-flops", "ablation-2", "metrics", "costs", "costs-seconds", "costs-flops",
-        "by-metric", "chosen",
+        "by-metric", "chosen", "ratios", "ratios-seconds", "ratios-flops",
         "seeds", "seeds-seconds", "seeds-flops", "seeds-2", "statistics", "statistics-seconds", "statistics-flops",
         "statistics-2", "pairs", "pairs-seconds", "pairs-flops", "a-a", "effects", "losses", "rates", "rest", "missing",
         "study-1-trials", "study-1-arms", "study-1-confirmed", "conventions", "provenance", "sources",
@@ -1087,7 +1119,7 @@ def loss_in_words(settings: dict) -> str:
 def test_every_number_of_prose_is_traced(page: Page, raw: Raw) -> None:
     prose = {section.id: [one for one in section.paragraphs if re.search(r"\d", one)] for section in page.sections}
     assert {name for name, found in prose.items() if found} == {"costs", "statistics", "interactions", "study-1", "method"}
-    assert prose["costs"] == list(page.summary[4:])  # the front is named without a figure
+    assert prose["costs"] == list(page.summary[4:])
     _, promised, secondary, spread, margin, a_a = prose["statistics"]
     expected = []
     for name in METHODS[1:]:

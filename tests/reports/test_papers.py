@@ -67,8 +67,25 @@ def test_a_row_for_each_comparison(report: Path) -> None:
     assert list(found["verdict"]) == ["helps", "equivalent"]
 
 
+def test_a_row_for_each_cost_of_an_arm(report: Path) -> None:
+    runs = pd.read_csv(report / "data" / "runs.csv").query("metric == 'ssim'")
+    found = pd.read_csv(report / "data" / "costs.csv").set_index(["arm", "cost"])
+    columns = {"training time": "seconds", "training operations": "training_flops", "inference time": "seconds_a_frame"}
+    columns |= {"inference operations": "flops", "memory": "memory_bytes", "parameters": "parameters"}
+    assert len(found) == 2 * len(columns)
+    for arm in ("attention", "tta"):
+        for cost, column in columns.items():
+            pair = [runs[runs["arm"] == name].set_index("seed")[column] for name in (arm, "base")]
+            row = found.loc[(arm, cost)]
+            assert row["ratio"] == pytest.approx(stats.gmean(pair[0] / pair[1]))
+            assert (row["reference"], row["seeds"], row["at_most"]) == ("base", SEEDS, False)
+            if np.ptp(np.log(pair[0] / pair[1])) > 1e-12:
+                ends = np.exp(stats.ttest_1samp(np.log(pair[0] / pair[1]), 0).confidence_interval(0.95))
+                assert (row["low"], row["high"]) == pytest.approx(tuple(ends))
+
+
 def test_parquet_holds_what_csv_holds(report: Path) -> None:
-    for name in ("runs", "comparisons"):
+    for name in ("runs", "comparisons", "costs"):
         a, b = pd.read_csv(report / "data" / f"{name}.csv"), pd.read_parquet(report / "data" / f"{name}.parquet")
         assert list(a.columns) == list(b.columns)
         for column in a.columns:
