@@ -44,12 +44,25 @@ class Judgement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a plan's runs say, for a terminal: a sentence, a table of arms, and what to check or do next; the same as a document."""
+
+    document: dict[str, Any]
+    headline: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """A report: `build(store, variants, out)` writes its files into the folder `out` and returns their paths.
 
     `compare(a, b, variants)` sets two folders side by side, each a store or what `build` wrote, and returns a `Difference`; it
     raises RequestError when nothing in them is comparable. `judge(given, arm=, seed=, metrics=, ...)` judges a table that others
-    made (a file, or a data frame) and returns a `Judgement`. All may take options by keyword, such as `margin`: see `options`.
+    made (a file, or a data frame) and returns a `Judgement`. `answer(store, variants, plan)` says what the runs of a plan (the
+    stem of its file under plans/) say, as an `Answer`, or None while there are none. All may take options by keyword, such as
+    `margin`: see `options`.
     """
 
     name: str
@@ -59,6 +72,7 @@ class Report:
     judge: Callable[..., Judgement] | None = None
     comparisons: Callable[[Path, set[str]], DataFrame] | None = None
     site: Callable[..., list[Path]] | None = None
+    answer: Callable[..., Answer | None] | None = None
 
     def options(self, function: Callable[..., Any], **given: object) -> dict[str, object]:
         """The options that the user gave (not None). Raises RequestError for one that the report's function does not take."""
@@ -81,3 +95,17 @@ def comparisons(runs: set[Path]) -> DataFrame:
         raise RequestError("the report 'ablation' that is installed gives no comparisons")
     roots = {path.parent.parent for path in runs}
     return report.comparisons(roots.pop(), {path.name for path in runs}) if len(roots) == 1 else pd.DataFrame()
+
+
+def answer(store: object, variants: object, plan: str) -> Answer | None:
+    """What the runs of a plan say by now; None while there are none, or where the report that is installed has no answers.
+
+    Args:
+        store: the `harness.store.Store`.
+        variants: the installed variants (`harness.variant.Variants`).
+        plan: the stem of the plan's file under plans/.
+
+    Raises RequestError when no report that compares is installed.
+    """
+    report: Report = Plugins("harness.reports", Report).get("ablation")
+    return None if report.answer is None else report.answer(store, variants, plan)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, RequestError
-from harness.reports import Report
+from harness.reports import Answer, Report
 from harness.store import Store
 from harness.system import files
 from harness.variant import Variants
@@ -21,8 +21,9 @@ from reports.analysis.words import shorten
 from reports.judging.judge import judge
 from reports.page import Page
 from reports.pages import studies
+from reports.pages.answer import printed
 from reports.pages.paper import data
-from reports.pages.sections import TITLE, make_page
+from reports.pages.sections import TITLE, first_screen, make_page
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -76,6 +77,13 @@ def site(store: Store, variants: Variants, out: Path, *, margin: float | None = 
     return build_site(store, variants, out, margin=margin)
 
 
+def answer(store: Store, variants: Variants, plan: str) -> Answer | None:
+    """What the runs of a plan say: the first screen of its page, for a terminal. None while no run is finished."""
+    found = read_store(store)
+    mine = next((found.of(one) for one in found.plans if one.key == plan), None)
+    return printed(first_screen(mine, analyse(mine))) if mine is not None and mine.runs else None
+
+
 def _nothing(store: Store, found: Records) -> str:
     words = f"the store {store.root} has no finished run to report on"
     if found.troubles:
@@ -119,4 +127,5 @@ REPORT = Report(
     judge=judge,
     comparisons=comparisons,
     site=site,
+    answer=answer,
 )

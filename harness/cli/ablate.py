@@ -13,6 +13,7 @@ from typing import Any
 from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
 from harness.errors import HarnessError
 from harness.options import ExecutorOptions, RunOptions, option
+from harness.reports import Answer, answer
 from harness.system.console import emit, note, print_table, say
 
 
@@ -150,18 +151,23 @@ def ablate(
         from harness.ablation.estimate import estimate
 
         document["estimate"] = estimate(runner, tuner)
-    emit(document) if as_json else print_plan(document)
+    said = None if dry_run else answer(store, known, Path(runner.record_name).stem)
+    if said is not None:
+        document["answer"] = said.document
+    emit(document) if as_json else print_plan(document, said)
     missing = sum(row.status != "finished" for row in rows)
     if missing and not dry_run:
         raise HarnessError(f"{missing} of {len(rows)} cells are missing; run the same command again to continue")
 
 
-def print_plan(document: dict[str, Any]) -> None:
-    """A plan's cells with their status, or an estimate of their cost."""
+def print_plan(document: dict[str, Any], found: Answer | None) -> None:
+    """What the plan says, or an estimate of its cost, below its cells (below the missing ones, where something is finished)."""
     columns = ("label", "seed", "status", "cached", "run_id", "error")
-    rows = [[str(cell[name] or "") if name != "seed" else str(cell[name]) for name in columns] for cell in document["cells"]]
+    shown = [cell for cell in document["cells"] if found is None or cell["status"] != "finished"]
+    rows = [[str(cell[name] or "") if name != "seed" else str(cell[name]) for name in columns] for cell in shown]
     used = [i for i, name in enumerate(columns) if any(row[i] for row in rows)]
-    print_table([columns[i] for i in used], [[row[i] for i in used] for row in rows])
+    if used:
+        print_table([columns[i] for i in used], [[row[i] for i in used] for row in rows])
     for name, one in document.get("tuned", {}).items():
         say(f"{name}: learning rate {one['rate']:g}, the best of {len(one['trials'])} on validation (own: {one['own']:g})")
     finished = sum(cell["status"] == "finished" for cell in document["cells"])
@@ -181,8 +187,14 @@ def print_plan(document: dict[str, Any]) -> None:
             f"still to run: {estimate['cells']} cells, about {_duration(estimate['seconds'])}, "
             f"up to {estimate['memory_bytes'] / 2**30:.1f} GiB a worker (from {estimate['measured_steps']} measured steps each)"
         )
-    elif finished:
-        say("`harness report` makes the tables and the page")
+    elif found is not None:
+        say("")
+        say(found.headline)
+        print_table(found.columns, found.rows)
+        for line in found.lines:
+            say(line)
+        say("")
+        say("`harness report` makes the page, with figures, tables and methods")
 
 
 def _duration(seconds: float) -> str:

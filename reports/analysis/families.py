@@ -17,15 +17,25 @@ FAILED = "failed"
 
 
 def plan_of(runs: Sequence[RunRecord], match: str, plans: Iterable[PlanRecord]) -> PlanRecord | None:
-    """The plan with the most cells of those that made some of the runs, at the equal budget `match`; of several, one that asks."""
+    """The plan that made these runs, at the equal budget `match`: one whose arms ran rather than one whose arms all failed, then
+    the one with the most cells, then one that asks.
+    """
     ids = {run.run_id for run in runs}
-    found = [
-        plan
-        for plan in plans
-        if plan.match == match
-        and any(cell.run_id in ids and cell.label == cell.variant != plan.reference for cell in plan.cells)
-    ]
-    return max(found, key=lambda plan: (len(plan.cells), bool(plan.question), plan.key), default=None)
+
+    def ran(plan: PlanRecord, reference: bool) -> bool:
+        own = (cell for cell in plan.cells if cell.label == cell.variant and (cell.variant == plan.reference) is reference)
+        return any(cell.run_id in ids for cell in own)
+
+    def failed(plan: PlanRecord) -> bool:
+        return any(cell.status == FAILED and cell.label == cell.variant != plan.reference for cell in plan.cells)
+
+    here = [plan for plan in plans if plan.match == match]
+    found = [plan for plan in here if ran(plan, reference=False) or (failed(plan) and ran(plan, reference=True))]
+    return max(
+        found,
+        key=lambda plan: (ran(plan, reference=False), len(plan.cells), bool(plan.question), plan.key),
+        default=None,
+    )
 
 
 def planned_values(runs: Sequence[RunRecord], plan: PlanRecord, metric: str) -> dict[str, dict[int, float | None]]:

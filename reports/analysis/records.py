@@ -166,6 +166,12 @@ class Records:
         """Run id -> run."""
         return {run.run_id: run for run in self.runs}
 
+    def of(self, plan: PlanRecord) -> Records:
+        """The records of one plan alone."""
+        ids = {cell.run_id for cell in plan.cells}
+        runs = tuple(run for run in self.runs if run.run_id in ids)
+        return Records(runs, (plan,), tuple(one for one in self.troubles if one.where in ids))
+
     def document(self) -> dict[str, Any]:
         """Plain JSON values from which `reading.read_document` makes equal records."""
         parts = {name: [_plain(vars(one)) for one in getattr(self, name)] for name in ("runs", "plans", "troubles")}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from harness.evaluation.conventions import HEADLINE, METRICS
+from harness.reports import Answer as Terminal
 from reports import cells
 from reports.analysis.commands import installable, plan_command
 from reports.analysis.comparisons import Comparison
@@ -152,6 +153,24 @@ def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: tupl
     )
 
 
+def printed(made: Answer) -> Terminal:
+    """The same for a terminal, and as a document."""
+    controls = [{True: "passed", False: "FAILED", None: "note"}[one.passed] for one in made.controls]
+    return Terminal(
+        headline=made.headline,
+        columns=("arm", made.gain, "verdict", "cost", "how sure"),
+        rows=tuple((one.name, one.text, one.verdict, one.cost, one.sure) for one in made.effects),
+        lines=(
+            made.setting,
+            *(f"{word}: {one.words}" for word, one in zip(controls, made.controls, strict=True)),
+            *made.tradeoff,
+            *made.remaining,
+            *made.commands,
+        ),
+        document={name: value for name, value in asdict(made).items() if name != "gain"},
+    )
+
+
 def _against_base(main: Group) -> Callable[[Row], bool]:
     return lambda row: row.reference is main.reference
 
@@ -213,7 +232,8 @@ def controls(main: Group, found: Records, missing: Sequence[Trouble], copies: tu
         lines.append(Control(True, f"A/A (base against itself): no alarm in {counted(plans, 'plan')}"))
     if (learnt := _learnt(main)) is not None:
         lines.append(learnt)
-    lost = len(missing) + sum(one.status in ("failed", "damaged") for one in found.troubles)
+    damaged = [one for one in found.troubles if one.status in ("failed", "damaged")]
+    lost = len({one.where for one in (*missing, *damaged)})
     finished = f"all {counted(len(main.runs), 'run')} finished"
     lines.append(Control(not lost, f"{counted(lost, 'run')} missing, failed or damaged" if lost else finished))
     if len(main.devices) > 1:

@@ -21,7 +21,7 @@ from reports.analysis.records import Records, Trouble
 from reports.analysis.secondary import above_blank, blank_words, flip_words, flips, metrics_of, secondary, title_of
 from reports.analysis.sequences import spread_words, spreads
 from reports.analysis.words import distinct, names_in, shorten
-from reports.page import Figure, Page, Section, Table
+from reports.page import Answer, Figure, Page, Section, Table
 from reports.pages import comparisons, methods, provenance, studies
 from reports.pages.answer import answer
 from reports.pages.paper import data, paper
@@ -38,8 +38,6 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float | 
     result = analyse(found, margin)
     main = result.groups[0]
     missing = _missing(found)
-    copies = aa.judged(aa.copies(found, main.metric), main)
-    alarms = comparisons.copies(copies, "a-a", "A/A: base against a copy of itself", title_of(main))
     sections = [
         _cost_figures(result),
         _frames(store, main),
@@ -52,7 +50,7 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float | 
         *studies.sections(store),
         _tables(result, found, variants),
         *_others(result, variants),
-        _statistics(store, result, alarms if copies else None),
+        _statistics(store, result, _copies(found, main)),
         _troubles(found, missing),
         _method(result, found, variants),
         _provenance(result, variants),
@@ -65,9 +63,21 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float | 
         facts=facts(main),
         data=data({"steps" if not end else end.removeprefix("-"): group for group, end, _ in _by_match(result)}),
         paper=paper(main, variants),
-        answer=answer(main, found, missing, (len(copies), alarms[1])),
+        answer=first_screen(found, result),
         terms={info.title: f"convention-{info.name}" for info in metrics_of(main)},
     )
+
+
+def first_screen(found: Records, result: Analysis) -> Answer:
+    """The answer of the first table, with its controls and with what is missing."""
+    copies = _copies(found, result.groups[0])
+    return answer(result.groups[0], found, _missing(found), (0, 0) if copies is None else (len(copies[0].rows), copies[1]))
+
+
+def _copies(found: Records, main: Group) -> tuple[Table, int] | None:
+    """A/A plans as a table, and how many of them raised an alarm; None where none ran."""
+    ran = aa.judged(aa.copies(found, main.metric), main)
+    return comparisons.copies(ran, "a-a", "A/A: base against a copy of itself", title_of(main)) if ran else None
 
 
 def _ideas(main: Group) -> list[Method]:

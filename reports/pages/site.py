@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def build(store: Store, variants: Variants, out: Path, *, margin: float | None =
     entries: list[Entry] = []
     written: list[Path] = []
     for plan in found.plans:
-        entry, paths = _entry(store, _of(found, plan), plan, variants, out, margin)
+        entry, paths = _entry(store, found.of(plan), plan, variants, out, margin)
         entries.append(entry)
         written += paths
     entries.sort(key=lambda one: (-one.when, one.id))
@@ -64,15 +64,6 @@ def build(store: Store, variants: Variants, out: Path, *, margin: float | None =
     except OSError as error:
         raise HarnessError(f"cannot write {index}: {error.strerror or error}; choose another folder (--site)") from error
     return [index, *written]
-
-
-def _of(found: Records, plan: PlanRecord) -> Records:
-    """The records of one plan alone."""
-    ids = {cell.run_id for cell in plan.cells}
-    runs = tuple(run for run in found.runs if run.run_id in ids)
-    return replace(
-        found, runs=runs, plans=(plan,), troubles=tuple(one for one in found.troubles if one.where in ids), superseded=0
-    )
 
 
 def _entry(
