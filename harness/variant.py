@@ -271,12 +271,14 @@ class Variants(Plugins):
         self.components.more = self._components
         self._given: dict[str, Plugin] = {}
         self._kinds: list[str] = []
+        self._composed: dict[str, Composition] = {}
 
     def add(self, *given: Variant | type[Component]) -> None:
         """Makes variants and component classes of this session known, in place of installed ones of the same name.
 
         Raises RequestError for one that cannot be used; see `check_session` for classes that no file defines.
         """
+        self._composed.clear()
         for one in given:
             kinds = one.components if isinstance(one, Variant) else (one,)
             for kind in kinds:
@@ -316,10 +318,12 @@ class Variants(Plugins):
 
     def compose(self, text: str) -> Composition:
         """The composition that 'residual+attention' or 'residual+attention(heads=1)' names, in any order."""
-        names = split_outside(text, "+")
-        if not all(names):
-            raise RequestError(f"variant {text!r}; name variants joined by '+', such as residual+attention")
-        return compose(self.named(name) for name in names)
+        if text not in self._composed:
+            names = split_outside(text, "+")
+            if not all(names):
+                raise RequestError(f"variant {text!r}; name variants joined by '+', such as residual+attention")
+            self._composed[text] = compose(self.named(name) for name in names)
+        return self._composed[text]
 
     def named(self, text: str) -> Variant:
         """The variant that 'attention' or 'attention(heads=8)' names."""

