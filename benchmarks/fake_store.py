@@ -80,9 +80,20 @@ def _variants() -> Variants:
     return _INSTALLED[0]
 
 
-def write_run(root: Path, made: Cell, fake: Fake = Fake()) -> str:
-    """Writes the records of one finished run and its training; returns the run's id."""
-    store, experiment = Store(root), made.experiment
+@dataclass(frozen=True)
+class Records:
+    """What the folders of a run and of its training hold, but for the checkpoints; `log` is metrics.jsonl."""
+
+    result: dict[str, Any]
+    environment: dict[str, Any]
+    sequences: dict[str, list[float]]
+    training: dict[str, Any]
+    log: bytes
+
+
+def made_up(made: Cell, fake: Fake = Fake()) -> Records:
+    """The records of one finished run."""
+    experiment = made.experiment
     rng = np.random.default_rng([int(made.run_id, 16), made.seed])
     shared = np.random.default_rng(made.seed).normal(0.0, 0.006)
     parts = [part for part in made.variant.split("+") if part in EFFECTS]
@@ -156,19 +167,25 @@ def write_run(root: Path, made: Cell, fake: Fake = Fake()) -> str:
         "device_name": fake.device,
         "git": {"commit": "0123456789abcdef", "changed": False},
     }
+    scores = fake.sequences or (ssim + rng.normal(0, 0.05, sequences)).clip(-1, 1).tolist()
+    training = result["training"] | {"memory": result["memory"], "checkpoint": "best-0.safetensors"}
+    log = _log(steps, seconds, ssim, rng)
+    return Records(result | dict(fake.overrides or {}), environment, {"ssim": scores}, training, log)
+
+
+def write_run(root: Path, made: Cell, fake: Fake = Fake()) -> str:
+    """Writes the records of one finished run and its training; returns the run's id."""
+    store, found, record = Store(root), made_up(made, fake), made.record()
     run, training = store.run(made), store.training(made)
     run.write("experiment.json", record)
-    run.write("environment.json", environment)
-    scores = fake.sequences or (ssim + rng.normal(0, 0.05, sequences)).clip(-1, 1).tolist()
-    run.write("sequences.json", {"ssim": scores})
-    run.write("result.json", result | dict(fake.overrides or {}))
+    run.write("environment.json", found.environment)
+    run.write("sequences.json", found.sequences)
+    run.write("result.json", found.result)
     if not (training.path / "training.json").exists():
         training.write("experiment.json", record)
-        training.write("environment.json", environment)
-        training.write_bytes("metrics.jsonl", _log(steps, seconds, ssim, rng))
-        training.write(
-            "training.json", result["training"] | {"memory": result["memory"], "checkpoint": "best-0.safetensors"}
-        )
+        training.write("environment.json", found.environment)
+        training.write_bytes("metrics.jsonl", found.log)
+        training.write("training.json", found.training)
     return made.run_id
 
 

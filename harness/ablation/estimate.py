@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from harness.ablation.runner import Runner
 from harness.data.source import Source
-from harness.experiment import Experiment
+from harness.experiment import Experiment, canonical_json
+from harness.notation import flatten
 from harness.system.devices import choose_device
+
+NUMBER = re.compile(
+    r"training\.(seed|data_order|optimizer\.(lr|weight_decay)|schedule\.\w+)|loss\.[\w-]+\.(weight|start|ramp)"
+)
 
 
 def estimate(runner: Runner, tuner: Runner | None = None, steps: int = 2) -> dict[str, float]:
-    """Time and memory of the cells still to run, from `steps` steps and one test batch of every composition.
+    """Time and memory of the cells still to run, from `steps` steps and one test batch of every composition that takes other work.
 
     Cells that share a training are counted once. Call `runner.prepare` first. Trials of `tuner` come on top.
     """
@@ -23,6 +29,7 @@ def estimate(runner: Runner, tuner: Runner | None = None, steps: int = 2) -> dic
     device, source = choose_device(runner.ablation.request.device), runner.source  # a cluster's GPU cannot be measured here
     todo = [row for row in runner.rows if row.status != "finished"]
     measured: dict[str, tuple[float, float, int]] = {}
+    by_work: dict[str, tuple[float, float, int]] = {}
     trained: set[str] = set()
     seconds, memory = 0.0, 0
     for row in todo:
@@ -31,7 +38,9 @@ def estimate(runner: Runner, tuner: Runner | None = None, steps: int = 2) -> dic
             continue
         training = row.cell.experiment.training
         if row.planned.variant not in measured:
-            measured[row.planned.variant] = _measure(row.cell.experiment, source, device, steps)
+            if (work := _work(row.cell.experiment)) not in by_work:
+                by_work[work] = _measure(row.cell.experiment, source, device, steps)
+            measured[row.planned.variant] = by_work[work]
         step, test, peak = measured[row.planned.variant]
         memory = max(memory, peak)
         seconds += test * source.test_sequences / training.batch_size
@@ -46,6 +55,13 @@ def estimate(runner: Runner, tuner: Runner | None = None, steps: int = 2) -> dic
         "memory_bytes": memory,
         "measured_steps": steps,
     }
+
+
+def _work(experiment: Experiment) -> str:
+    """What a step and a test do: equal for experiments that differ in numbers alone that only change what is computed."""
+    return canonical_json(
+        {path: value for path, value in flatten(experiment.to_dict()).items() if not NUMBER.fullmatch(path)}
+    )
 
 
 def _measure(experiment: Experiment, source: Source, device: str, steps: int) -> tuple[float, float, int]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from commands import Command
+
+from harness.experiment import Experiment
 
 QUICK = ("training.steps=2", "training.validate_every=2", "data.test_sequences=2", "data.validation_sequences=2")
 
@@ -22,3 +25,21 @@ def test_a_dry_run_shows_cells_and_an_estimate_and_writes_nothing(tmp_path: Path
     assert document["estimate"]["seconds"] > 0
     assert document["estimate"]["memory_bytes"] > 0
     assert not store.exists()
+
+
+def test_arms_that_differ_in_a_number_are_measured_once_and_those_with_other_work_each(
+    tmp_path: Path, harness: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def timed(experiment: Experiment, *_: object) -> tuple[float, float, int]:
+        seen.append(experiment.get("architecture.widths"))
+        return 2.0 if experiment.get("architecture.widths") == (4, 16) else 1.0, 0.0, 1
+
+    monkeypatch.setattr("harness.bench.estimate.time_steps", timed)
+    arms = "base(training.optimizer.lr=0.002),base(loss.ssim.weight=0.5),base(architecture.widths=[4,16])"
+    words = ["--preset", "tiny", "--plan", arms, "--seeds", 2, "--store", tmp_path, "--set", "training.steps=3"]
+    answer = harness("ablate", *words, "--dry-run", "--json")
+    assert answer.code == 0, answer.err
+    assert seen == [(4, 8), (4, 16)]
+    assert answer.document["estimate"]["seconds"] == 2 * 3 * (3 * 1.0 + 2.0)
