@@ -6,6 +6,7 @@ there: a key that stands there twice was trained twice. The test writes made-up 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -65,7 +66,7 @@ class StubJob(Job):
             return summary, False
         found = made_up(cell)
         resumed = (folder.path / LAST).exists()
-        done = int(folder.check_checkpoint(LAST)["state"]) if resumed else 0
+        done = folder.saved_step()
         if not resumed:
             folder.write("experiment.json", cell.record())
             folder.write("environment.json", found.environment)
@@ -73,7 +74,7 @@ class StubJob(Job):
             self.step(step)
             folder.append("metrics.jsonl", {"step": step, "seconds": 0.1 * step, "validation": {"ssim": 0.5}})
             folder.sync("metrics.jsonl")
-            folder.write_checkpoint(LAST, NO_TENSORS, {"state": str(step)})
+            folder.write_checkpoint(LAST, NO_TENSORS, {"state": json.dumps({"step": step})})
         folder.write("training.json", found.training)
         handle = os.open(self.store / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(handle, f"{folder.key}\n".encode())

@@ -313,7 +313,9 @@ class Runner:
 
     def _job(self, row: Row) -> Job:
         assert row.request is not None
-        return self.ablation.job(self.store.root, row.request, row.planned.variant, row.planned.seed)
+        assert row.cell is not None
+        where, what = self.store.root, row.planned
+        return self.ablation.job(where, row.request, what.variant, what.seed, training=row.cell.training_key)
 
     def _settle(self, row: Row, done: Done, todo: list[Row], stopping: bool) -> None:
         assert row.cell is not None

@@ -129,8 +129,7 @@ class Tuner(Runner):
         return self._summary(cell) is not None
 
     def _job(self, row: Row) -> Job:
-        assert row.request is not None
-        return self.ablation.job(self.store.root, row.request, row.planned.variant, row.planned.seed, evaluate=False)
+        return replace(super()._job(row), evaluate=False)
 
     def _save(self) -> None:
         """Trials are in the record of the plan that they are for."""

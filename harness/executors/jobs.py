@@ -29,8 +29,10 @@ class Jobs:
     threads: int = 0
     live: bool = False
 
-    def job(self, store: Path, request: Request, variant: str, seed: int, *, evaluate: bool = True) -> Job:
-        """The job of one cell; without `evaluate` it trains and leaves the test data alone."""
+    def job(
+        self, store: Path, request: Request, variant: str, seed: int, *, evaluate: bool = True, training: str = ""
+    ) -> Job:
+        """The job of one cell, whose training has that key; without `evaluate` it trains and leaves the test data alone."""
         return Job(
             request=request,
             variant=variant,
@@ -43,4 +45,5 @@ class Jobs:
             quiet=self.workers != 1,
             silent=self.live,
             evaluate=evaluate,
+            training=training,
         )

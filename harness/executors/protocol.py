@@ -20,6 +20,11 @@ class Task(Protocol):
         """Does the work."""
         ...
 
+    def progress(self) -> int:
+        """How far its work has come, in any unit that only grows, so that a task that is lost again and again can be told from one
+        that moves on between losses."""
+        ...
+
 
 class Executor(Protocol):
     """Runs tasks, several at the same time. Tickets are numbers that the executor gives out.

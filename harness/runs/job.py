@@ -25,6 +25,7 @@ class Done:
         error: None when the job succeeded.
         stopped: it was told to stop, and its state is saved.
         notes: what the user should know, such as an answer that other source of a plugin made; for whoever asked to say.
+        machine: where it ran, if that is another machine; '' when it is unknown.
     """
 
     run_id: str
@@ -33,6 +34,7 @@ class Done:
     error: str | None = None
     stopped: bool = False
     notes: tuple[str, ...] = ()
+    machine: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class Job:
         quiet: report progress every half minute only.
         silent: report no progress; what the user should know is part of the answer.
         evaluate: False trains the cell and leaves the test data alone.
+        training: the key of the cell's training, by which `progress` finds it.
     """
 
     request: Request
@@ -57,6 +60,13 @@ class Job:
     quiet: bool = False
     silent: bool = False
     evaluate: bool = True
+    training: str = ""
+
+    def progress(self) -> int:
+        """The step at which the cell would continue, from the store; 0 when it would begin."""
+        from harness.store import Store, Training
+
+        return Training(Store(self.store).part("trainings") / self.training).saved_step() if self.training else 0
 
     def run(self) -> Done:
         """Runs the cell in this process. Raises nothing: an error becomes part of the answer."""

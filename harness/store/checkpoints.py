@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
+from harness.errors import HarnessError
 from harness.experiment import canonical_json
 from harness.store import formats
 from harness.store.formats import REDO, DamagedRecord
 from harness.store.records import Folder
 from harness.system import files
 
+LAST = "last.safetensors"
 MAX_TABLE_BYTES = 8 * 2**20
 """Of a checkpoint's header: room for 50,000 tensors."""
 
@@ -62,6 +65,13 @@ class CheckpointFolder(Folder):
                 f"{path} belongs to the training {header.get('training', 'of something else')}; {REDO}", path
             )
         return dict(header)
+
+    def saved_step(self) -> int:
+        """The step of the training's last saved state, by its file's header alone; 0 where there is none that can be read."""
+        with suppress(HarnessError, ValueError, LookupError, TypeError, RecursionError), self.present(LAST) as file:
+            if (size := int.from_bytes(file.read(8), "little")) <= MAX_TABLE_BYTES:
+                return int(json.loads(json.loads(file.read(size))["__metadata__"]["state"])["step"])
+        return 0
 
 
 def _digest(table: Mapping[str, Any], data: Iterable[bytes | memoryview]) -> str:

@@ -91,7 +91,9 @@ class StoreCells:
 
     def task(self, cell: TrialCell, *, evaluate: bool = False) -> Job:
         """The job for a worker."""
-        return self.asked.job(self.store.root, cell.request, self.variant, cell.cell.seed, evaluate=evaluate)
+        return self.asked.job(
+            self.store.root, cell.request, self.variant, cell.cell.seed, evaluate=evaluate, training=cell.cell.training_key
+        )
 
     def summary(self, cell: TrialCell) -> Mapping[str, Any] | None:
         """training.json."""

@@ -39,6 +39,9 @@ class StubCell:
     def mark(self) -> Path:
         return self.folder / self.run_id
 
+    def progress(self) -> int:
+        return 0
+
     def run(self) -> Done:
         time.sleep(self.seconds)
         if self.error:
