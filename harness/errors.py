@@ -18,6 +18,10 @@ class RequestError(HarnessError):
     exit_code = 2
 
 
+class OutOfMemory(HarnessError):
+    """Memory ran out, on the GPU or on the host."""
+
+
 class Interrupted(HarnessError):
     """The user or a scheduler stopped the work (exit code 130, after SIGTERM 143); its state is saved."""
 

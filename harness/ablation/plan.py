@@ -96,6 +96,14 @@ class Ablation(Jobs):
             raise RequestError(f"--equal {self.match!r}; choose {', '.join(MATCHES)}")
         if self.tune < 0 or (self.tune and self.plan == "a-a"):
             raise RequestError("--tune takes 1 trial or more, and not with the plan a-a, whose arms are one")
+        if self.cells_per_process < 1:
+            raise RequestError(f"--cells-per-process {self.cells_per_process}; give at least 1")
+        if self.cells_per_process > 1 and self.match == "seconds":
+            raise RequestError(
+                "--equal seconds measures base's time, so its cells train alone: leave --cells-per-process out"
+            )
+        if self.cells_per_process > 1 and self.options.hooks:
+            raise RequestError("trackers and hooks follow one run of a process: leave --track or --cells-per-process out")
         if self.workers < 0 or self.threads < 0 or self.retries < 0 or (self.max_hours is not None and self.max_hours <= 0):
             raise RequestError("--workers and --retries are at least 0, --max-hours above 0")
 

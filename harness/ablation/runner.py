@@ -18,12 +18,13 @@ from harness.ablation.record import RATE, PlanRecord, Row, Tuned
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted, RequestError
 from harness.executors.processes import Processes
-from harness.executors.protocol import Executors
+from harness.executors.protocol import Executors, Task
 from harness.executors.work import work
 from harness.experiment import BUDGETS
 from harness.runs.job import Done, Job
 from harness.runs.outcome import finished, question_of
 from harness.runs.request import Request
+from harness.runs.together import Together
 from harness.store import Cell, DamagedRecord, Store, validated
 from harness.store.index import MANY
 from harness.store.marks import Marks
@@ -261,8 +262,9 @@ class Runner:
 
         executor = self.executors(self.ablation.workers)
         with stop_signals() as stop, contextlib.closing(executor):
-            for row, done in work(executor, functools.partial(self._take, todo), stops):
-                self._settle(row, done, todo, stopping)
+            for rows, done in work(executor, functools.partial(self._take, todo), stops):
+                for row, one in zip(rows, done.parts or [done] * len(rows), strict=True):
+                    self._settle(row, one, todo, stopping, again=len(rows) > 1 and not done.parts)
                 if time.monotonic() > self._saves_again:
                     self._save()
         _set_status(todo, "stopped")
@@ -281,22 +283,32 @@ class Runner:
             self._marks.save()
         self._saves_again = time.monotonic() + 10 * (time.monotonic() - began)
 
-    def _take(self, todo: list[Row], under_way: Collection[Row]) -> tuple[Row, Job] | None:
-        """Takes the next cell that can start, from the next look's cells when none is left."""
+    def _take(self, todo: list[Row], under_way: Collection[tuple[Row, ...]]) -> tuple[tuple[Row, ...], Task] | None:
+        """Takes the next cell that can start, from the next look's cells when none is left; for a process that trains several
+        cells, the next ones.
+        """
         if not todo and not under_way:
             todo += self.grow()
         while todo:
-            if (row := self._next(todo, under_way)) is not None:
-                row.attempts += 1
-                return row, self._job(row)
+            taken: list[Row] = []
+            while len(taken) < self.ablation.cells_per_process and not any(map(_alone, taken)):
+                busy = [*taken, *(row for rows in under_way for row in rows)]
+                if (row := self._next(todo, busy, beside=bool(taken))) is None:
+                    break
+                taken.append(row)
+            if taken:
+                for row in taken:
+                    row.attempts += 1
+                jobs = tuple(map(self._job, taken))
+                return tuple(taken), Together(jobs) if len(jobs) > 1 else jobs[0]
             if under_way:
                 break
             _set_status(todo, "failed", "base of this seed has not finished, so its budget is unknown")
             todo += self.grow()
         return None
 
-    def _next(self, todo: list[Row], under_way: Collection[Row]) -> Row | None:
-        """The next cell whose budget is known and whose weights no cell under way trains."""
+    def _next(self, todo: list[Row], under_way: Collection[Row], beside: bool = False) -> Row | None:
+        """The next cell whose budget is known and whose weights no cell under way trains; one for `beside` others if asked."""
         busy = {row.cell.training_key for row in under_way if row.cell}
         at = 0
         while at < len(todo):
@@ -304,7 +316,7 @@ class Runner:
             self._prepare(row)
             if row.status == "finished":
                 del todo[at]
-            elif row.cell is not None and row.cell.training_key not in busy:
+            elif row.cell is not None and row.cell.training_key not in busy and not (beside and _alone(row)):
                 del todo[at]
                 return row
             else:
@@ -317,7 +329,8 @@ class Runner:
         where, what = self.store.root, row.planned
         return self.ablation.job(where, row.request, what.variant, what.seed, training=row.cell.training_key)
 
-    def _settle(self, row: Row, done: Done, todo: list[Row], stopping: bool) -> None:
+    def _settle(self, row: Row, done: Done, todo: list[Row], stopping: bool, again: bool) -> None:
+        """Notes a cell's answer. `again`: it failed with others, and which of them is to blame is not known."""
         assert row.cell is not None
         what = f"{row.planned.label} seed {row.planned.seed}"
         for text in done.notes:
@@ -332,7 +345,7 @@ class Runner:
             row.status = "stopped"
         else:
             row.error = done.error
-            again = row.attempts <= self.ablation.retries
+            again = again or row.attempts <= self.ablation.retries
             self.note(f"{what}: failed{', trying again' if again else ''}: {done.error}")
             record = {"variant": row.cell.variant, "seed": row.planned.seed, "error": done.error, "attempts": row.attempts}
             with contextlib.suppress(HarnessError):  # a full disk must not hide the cell's own error
@@ -351,6 +364,11 @@ class Runner:
 def _far(count: int, base: int) -> bool:
     """Whether an arm has too many or too few parameters to be called equal to base."""
     return abs(count - base) > PARAMETERS_WITHIN * base
+
+
+def _alone(row: Row) -> bool:
+    """Whether a cell gets a process of its own: on a second attempt, and where seconds are its budget or another's measure."""
+    return row.attempts > 0 or (row.cell is not None and row.cell.experiment.training.seconds is not None)
 
 
 def _set_status(todo: list[Row], status: str, error: str | None = None) -> None:

@@ -59,6 +59,9 @@ def ablate(
     where: DeviceOptions,
     stored: StoreOptions,
     plugins: PluginOptions,
+    cells_per_process: int = option(
+        1, "Cells that a process trains in turns: fills a GPU that one small cell does not. See docs/gpu.md.", at_least=1
+    ),
     retries: int = option(1, "How often to try a failed cell again."),
     max_hours: float | None = option(None, "Save and stop after this time."),
     dry_run: bool = option(False, "Show the cells and estimate their cost; train nothing."),
@@ -107,6 +110,7 @@ def ablate(
         options=options,
         workers=share.workers if share else resources.workers,
         threads=share.threads if share else resources.threads,
+        cells_per_process=cells_per_process,
         retries=retries,
         max_hours=max_hours,
         live=sys.stderr.isatty(),

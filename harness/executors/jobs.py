@@ -19,6 +19,7 @@ class Jobs:
         options: how cells are trained and tested.
         workers: cells at once; 0: as many as the executor has room for. Several show their progress in plain lines.
         live: the plan shows its cells itself, so that they print nothing.
+        cells_per_process: cells that a process trains in turns (see `harness.runs.together`).
         threads: threads of a cell; 0: torch's own choice with one worker, an equal share of the cores with more.
     """
 
@@ -26,6 +27,7 @@ class Jobs:
     third_party: bool = True
     options: RunOptions = RunOptions()
     workers: int = 1
+    cells_per_process: int = 1
     threads: int = 0
     live: bool = False
 
@@ -42,7 +44,7 @@ class Jobs:
             third_party=self.third_party,
             options=self.options,
             threads=self.threads or share_of_cores(self.workers),
-            quiet=self.workers != 1,
+            quiet=self.workers != 1 or self.cells_per_process > 1,
             silent=self.live,
             evaluate=evaluate,
             training=training,

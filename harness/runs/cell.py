@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError
+from harness.errors import OutOfMemory
 from harness.hooks import NO_HOOKS, Hook
 from harness.options import RunOptions
 from harness.runs.context import DEFAULTS, HERE, Context
@@ -33,10 +33,14 @@ def run_cell(cell: Cell, store: Store, source: Source, options: RunOptions = DEF
         HarnessError: the training diverged, memory ran out, or the store cannot be written or is damaged.
     """
     run, training = store.run(cell), store.training(cell)
+
+    def waiting() -> None:
+        context.note(f"{cell.variant} seed {cell.seed}: another process trains it; waiting")
+        context.turn.leave()
+
     with ExitStack() as stack:  # nobody waits for a lock while hooks are waited for
-        with store.own(
-            training, lambda: context.note(f"{cell.variant} seed {cell.seed}: another process trains it; waiting")
-        ):
+        with store.own(training, waiting):
+            context.turn.join()
             if context.force:
                 store.set_aside(run)
                 store.set_aside(training)
@@ -117,7 +121,15 @@ def train_cell(
             try:
                 device, distributed = torch.device(context.device), context.distributed
                 summary = fit(
-                    cell.experiment, source, folder, device, progress, options, distributed=distributed, hooks=hooks
+                    cell.experiment,
+                    source,
+                    folder,
+                    device,
+                    progress,
+                    options,
+                    distributed=distributed,
+                    hooks=hooks,
+                    turn=context.turn,
                 )
             except DamagedRecord as error:
                 if not resumed or context.distributed.count > 1:
@@ -196,7 +208,7 @@ def _memory_errors(cell: Cell, options: RunOptions, context: Context, doing: str
             raise
         size = cell.experiment.training.batch_size
         hint = "" if options.auto_batch else "use --auto-batch (smaller parts of the same batch, the same cell), or "
-        raise HarnessError(
+        raise OutOfMemory(
             f"out of memory on {context.device} while {doing} {cell.variant!r} with training.batch_size={size}; "
             f"{hint}lower training.batch_size, architecture.widths or data.canvas"
         ) from error

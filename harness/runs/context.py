@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.options import RunOptions
 from harness.system.progress import Progress, Silent
+from harness.system.turns import ALONE, Turn
 from harness.training.distributed import SINGLE_PROCESS, Distributed
 
 
@@ -15,7 +16,7 @@ class Context:
     """The surroundings of `harness.runs.cell.run_cell`.
 
     `force` trains again what the store has; `progress` makes the display of one training from its title; `note` tells the
-    user something.
+    user something. `turn` is this thread's among those that train in this process.
     """
 
     device: str = "cpu"
@@ -23,6 +24,7 @@ class Context:
     distributed: Distributed = SINGLE_PROCESS
     progress: Callable[[str], Progress] = lambda title: Silent()
     note: Callable[[str], None] = lambda text: None
+    turn: Turn = ALONE
 
 
 DEFAULTS = RunOptions()

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError, Interrupted
+from harness.errors import HarnessError, Interrupted, OutOfMemory
 from harness.options import RunOptions
 from harness.runs.request import Request
+from harness.system.turns import ALONE, Turn
 
 if TYPE_CHECKING:
     from harness.system.progress import Progress
@@ -26,6 +27,8 @@ class Done:
         stopped: it was told to stop, and its state is saved.
         notes: what the user should know, such as an answer that other source of a plugin made; for whoever asked to say.
         machine: where it ran, if that is another machine; '' when it is unknown.
+        out_of_memory: whether the error is that memory ran out.
+        parts: of a task of several cells, each one's answer; empty when all share what is said here.
     """
 
     run_id: str
@@ -35,6 +38,8 @@ class Done:
     stopped: bool = False
     notes: tuple[str, ...] = ()
     machine: str = ""
+    out_of_memory: bool = False
+    parts: tuple[Done, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,18 +78,27 @@ class Job:
         return run_job(self)
 
 
-def run_job(job: Job, variants: Variants | None = None, shown: Callable[[str], Progress] | None = None) -> Done:
+def run_job(
+    job: Job, variants: Variants | None = None, shown: Callable[[str], Progress] | None = None, turn: Turn = ALONE
+) -> Done:
     """Runs one job in this process. An error becomes part of the answer, as do notes.
 
     Args:
         variants: the variants that the job may name; the installed ones and those of its plugin files if not given.
         shown: makes the display of a training from its title.
+        turn: this thread's, which it has, among those that run jobs in this process.
     """
     notes: list[str] = []
-    return replace(_run(job, variants, shown, notes.append), notes=tuple(notes))
+    return replace(_run(job, variants, shown, notes.append, turn), notes=tuple(notes))
 
 
-def _run(job: Job, variants: Variants | None, shown: Callable[[str], Progress] | None, note: Callable[[str], None]) -> Done:
+def _run(
+    job: Job,
+    variants: Variants | None,
+    shown: Callable[[str], Progress] | None,
+    note: Callable[[str], None],
+    turn: Turn,
+) -> Done:
     from harness.runs.cell import run_cell, train_cell
     from harness.runs.context import Context
     from harness.runs.hooked import hooked
@@ -100,6 +114,7 @@ def _run(job: Job, variants: Variants | None, shown: Callable[[str], Progress] |
             device=job.request.device,
             progress=shown or _display(job, note),
             note=note,
+            turn=turn,
         )
         store = Store(job.store)
         if not job.evaluate:
@@ -115,7 +130,7 @@ def _run(job: Job, variants: Variants | None, shown: Callable[[str], Progress] |
     except (Interrupted, KeyboardInterrupt) as error:
         return Done(run_id, error=str(error) or "interrupted", stopped=True)
     except HarnessError as error:
-        return Done(run_id, error=str(error))
+        return Done(run_id, error=str(error), out_of_memory=isinstance(error, OutOfMemory))
     except Exception as error:  # a variant's own code may raise anything; the plan continues and the record says what
         return Done(run_id, error=f"{type(error).__name__}: {error}")
     return Done(run_id, cached=outcome.cached, resumed=outcome.resumed)

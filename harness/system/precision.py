@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -14,13 +14,42 @@ _backends: Any = torch.backends
 _PRECISION_SWITCHES = (_backends.cuda.matmul, _backends.cudnn.conv, _backends.mkldnn.matmul, _backends.mkldnn.conv)
 
 
+class Switches(NamedTuple):
+    """Torch's switches that are global to the process and that trainings set."""
+
+    deterministic: bool
+    benchmark: bool
+    precision: tuple[str, ...]
+    """Of float32 products, by `_PRECISION_SWITCHES`."""
+
+
+def switches() -> Switches:
+    """As they are now."""
+    # The per-operator switches alone: torch raises when the older `allow_tf32` is read after both kinds were set.
+    return Switches(
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.benchmark,
+        tuple(switch.fp32_precision for switch in _PRECISION_SWITCHES),
+    )
+
+
+def put_back(kept: Switches) -> None:
+    """Sets them as they were."""
+    now = switches()
+    if kept.deterministic != now.deterministic:  # importing what this switch touches takes seconds
+        torch.use_deterministic_algorithms(kept.deterministic)
+    torch.backends.cudnn.benchmark = kept.benchmark
+    for switch, before, value in zip(_PRECISION_SWITCHES, now.precision, kept.precision, strict=True):
+        if value != before:
+            switch.fp32_precision = value
+
+
 @contextmanager
 def exact_float32(device: torch.device) -> Iterator[None]:
     """Within it float32 means float32 on `device`: no autocast, no TF32, no bfloat16 inside float32 matmuls.
 
     Restores the effective precision of every switch on leaving. The switches are global to the process.
     """
-    # The per-operator switches alone: torch raises when the older `allow_tf32` is read after both kinds were set.
     saved = [switch.fp32_precision for switch in _PRECISION_SWITCHES]
     try:
         for switch in _PRECISION_SWITCHES:
@@ -37,10 +66,8 @@ def torch_switches(device: torch.device, deterministic: bool, precision: str) ->
     """Sets torch's global switches for a training and puts them and its random generators back."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses to use cuBLAS then
-    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    if deterministic != before[0]:  # importing what this switch touches takes seconds
-        torch.use_deterministic_algorithms(deterministic)
-    torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
+    before = switches()
+    put_back(before._replace(deterministic=deterministic, benchmark=device.type == "cuda" and not deterministic))
     try:
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
@@ -48,6 +75,4 @@ def torch_switches(device: torch.device, deterministic: bool, precision: str) ->
                 stack.enter_context(exact_float32(device))
             yield
     finally:
-        if deterministic != before[0]:
-            torch.use_deterministic_algorithms(before[0])
-        torch.backends.cudnn.benchmark = before[1]
+        put_back(before)

@@ -20,6 +20,7 @@ GRACE_OF_CHILDREN = 3.8
 """The same for its child processes, which must end before it."""
 GOING_ON = "what is finished is in the store, run the same command again to resume"
 
+_stop: threading.Event | None = None
 _received: int | None = None
 _grace: float | None = None
 _timer: threading.Timer | None = None
@@ -62,11 +63,12 @@ def stop_signals() -> Iterator[threading.Event]:
     """An event that SIGINT and SIGTERM set. A second Ctrl-C stops at once; the handlers are as before afterwards.
 
     A child gets SIGINT from the terminal and then SIGTERM from its parent: that is one request, not two. Only the main thread can
-    handle signals; elsewhere the event is never set.
+    handle signals; elsewhere the event is that of the main thread while it has one, else never set.
     """
+    global _stop
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield _stop or stop
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -76,9 +78,11 @@ def stop_signals() -> Iterator[threading.Event]:
         stop.set()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    outer, _stop = _stop, stop
     try:
         yield stop
     finally:
+        _stop = outer
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -31,6 +31,7 @@ from harness.system.precision import torch_switches
 from harness.system.progress import Progress, Status
 from harness.system.seeds import derived_seed
 from harness.system.signals import stop_signals
+from harness.system.turns import ALONE, Turn
 from harness.training.blank import Blank
 from harness.training.build import build_loss, build_optimizer, build_schedule
 from harness.training.checkpoint import State, Stateful, best_name, on_device, resume, save_checkpoint, write_best
@@ -56,6 +57,7 @@ def fit(
     *,
     distributed: Distributed = SINGLE_PROCESS,
     hooks: Hook = NO_HOOKS,
+    turn: Turn = ALONE,
 ) -> dict[str, Any]:
     """Trains to the end of the budget, from where an earlier process stopped; returns the training's summary.
 
@@ -70,6 +72,7 @@ def fit(
             are never used in deterministic mode.
         distributed: the processes that train together. The others follow rank 0, which alone writes; their summary is empty.
         hooks: hears of steps and validations.
+        turn: passed on once a step, while the device works; nothing draws from torch's generators between that and the step's end.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the state is saved.
@@ -111,6 +114,10 @@ def fit(
                 save_checkpoint(folder, model, optimizer, state, more)
             return time.monotonic()
 
+        def meanwhile(step: int, wanted: tuple[Any, ...]) -> None:
+            feed.prepare(sequences, step, *wanted)
+            turn.pass_on()
+
         def step(done: float) -> float:
             """Draws a batch and takes a training step; returns the loss, which may be non-finite."""
             started = time.perf_counter()
@@ -142,7 +149,7 @@ def fit(
                 use_truth_BT=use_truth,
                 fill=source.fill,
                 distributed=distributed,
-                meanwhile=lambda: feed.prepare(sequences, state.step + 1, *wanted),
+                meanwhile=lambda: meanwhile(state.step + 1, wanted),
             )
             if average is not None and not taken.skipped:
                 average.update()

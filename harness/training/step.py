@@ -111,7 +111,7 @@ def train_step(
         use_truth_BT: for a network with a `feed` parameter: which of its inputs are true; see `harness.training.feeding.Feed`.
         fill: where NaN in the frames is a missing value: what the network is shown of them. The loss has no error there.
         distributed: the processes that train together.
-        meanwhile: called once the backward pass is queued: what it does overlaps with the device's work.
+        meanwhile: called once the passes and the norm are queued: what it does overlaps with the device's work.
     """
 
     def work(some: slice, share: float) -> Tensor:
@@ -130,14 +130,15 @@ def train_step(
         return found * share
 
     total = batch.add_up(network, frames_BTCHW, work)
-    meanwhile()
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
     distributed.all_reduce([*gradients, total])
     if scale != 1.0:
         for gradient in gradients:
             gradient.div_(scale)
     norm = nn.utils.clip_grad_norm_(network.parameters(), clip_norm or math.inf)
-    value, size = (float(one) for one in torch.stack([total, norm]).tolist())  # one wait for the device a step
+    found = torch.stack([total, norm])
+    meanwhile()
+    value, size = (float(one) for one in found.tolist())  # one wait for the device a step
     values = apply_schedule(optimizer, schedule)
     finite = math.isfinite(value) and math.isfinite(size)
     if finite:
