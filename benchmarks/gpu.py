@@ -3,13 +3,15 @@
     python benchmarks/gpu.py --budget 28m --out gpu
     python benchmarks/gpu.py --rehearsal --kills 2
 
-Stages: tests (tests/test_cuda.py), speed (kernels and `harness bench`, batch 1 to 64), quality (base at preset paper, and when it
-reached which SSIM), table (the article's add-one plan with controls), networks (at equal seconds), report. Each has a share of
-the time; what it does not use goes to those after it. A command whose output file is there is not run again, and harness commands
-resume by themselves, so the same call continues after an end of any kind. Plans run whole blocks of seeds: an early end leaves a
-balanced table. Before they start, the time of a step is measured and printed with what it lets the table be.
+Stages: tests (tests/test_cuda.py), speed (kernels and `harness bench`, batch 1 to 64; several small cells at once), quality
+(base at preset paper, and when it reached which SSIM), table (the article's add-one plan with controls), networks (at equal
+seconds), report. Each has a share of the time; what it does not use goes to those after it. A command whose output file is there
+is not run again, and harness commands resume by themselves, so the same call continues after an end of any kind. Plans run whole
+blocks of seeds: an early end leaves a balanced table. Before they start, the time of a step is measured and printed with what it
+lets the table be.
 
-`--rehearsal` does all of it on the CPU at preset tiny; with `--kills`, in a process group that is killed that many times first.
+`--rehearsal` does all of it on the CPU at preset tiny and with fewer networks; with `--kills`, in a process group that is killed
+first: as soon as the quality stage trains, then as soon as the table has cells.
 The folder that comes out has no checkpoints and is ready for docs/results.
 """
 
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -38,6 +41,8 @@ TRAININGS = 8.5
 NETWORKS = 11
 OVERHEAD = 1.3
 """Of a cell beside its steps: start, validation, test."""
+WORTH = 1.1
+"""How much faster several cells at once must be than one after the other."""
 LAST_SECONDS = 60
 """Kept for the report."""
 
@@ -52,11 +57,30 @@ class Setup:
     quality: str
     batches: tuple[int, ...]
     seeds: int
-    kernels: tuple[str, ...] = ()
+    together: dict[str, tuple[str, ...]]
+    """Presets whose cells are small enough to try several in one process, and the words of benchmarks/together.py for each."""
+    at_least: int = 1
+    """Cells in one process, however little that brings."""
+    networks: tuple[str, ...] = ()
+    """Those of the networks stage; all when empty."""
+    network_seconds: float = math.inf
+    """The most that a network gets."""
+    quick: tuple[str, ...] = ()
+    """Words for benchmarks/kernels.py."""
 
 
-GPU = Setup("cuda", ("paper", "evening", "cpu"), "paper", (1, 8, 32, 64), seeds=3)
-REHEARSAL = Setup("cpu", ("tiny",), "tiny", (1, 2), seeds=2, kernels=("--seconds", "0.001"))
+GPU = Setup("cuda", ("paper", "evening", "cpu"), "paper", (1, 8, 32, 64), seeds=3, together={"evening": (), "cpu": ()})
+REHEARSAL = Setup(
+    *("cpu", ("tiny",), "tiny", (1, 2)),
+    seeds=2,
+    together={"tiny": ("--counts", "1,2", "--steps", "8")},
+    at_least=2,
+    networks=("simvp", "convlstm-stack"),
+    network_seconds=0.5,
+    quick=("--seconds", "0.001"),
+)
+KILLED_WHEN = ("quality-store/trainings/*/metrics.jsonl", "store/runs/*/result.json")
+"""Files at whose first appearance the rehearsal is killed."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +98,13 @@ def main() -> int:
     parser.add_argument("--budget", type=seconds_of, default=None, help="time of this call: 28m, 1700s, 2h (default 28m)")
     parser.add_argument("--out", type=Path, default=None, help="the folder (default gpu, or gpu-rehearsal)")
     parser.add_argument("--rehearsal", action="store_true", help="on the CPU at preset tiny")
-    parser.add_argument("--kills", type=int, default=0, help="with --rehearsal: how often to be killed first")
+    parser.add_argument(
+        "--kills",
+        type=int,
+        default=0,
+        choices=range(len(KILLED_WHEN) + 1),
+        help="with --rehearsal: how often to be killed first",
+    )
     arguments = parser.parse_args()
     setup = REHEARSAL if arguments.rehearsal else GPU
     out = (arguments.out or Path("gpu-rehearsal" if arguments.rehearsal else "gpu")).resolve()
@@ -115,6 +145,7 @@ class Call:
         self.ends = time.monotonic() + budget
         self.store, self.quality_store = out / "store", out / "quality-store"
         self.chosen: tuple[str, int] | None = None
+        self.cells_per_process = 1
         self.log: list[dict[str, Any]] = []
 
     def run(self) -> int:
@@ -192,7 +223,20 @@ class Call:
     # --- the stages
 
     def _tests(self, seconds: float) -> dict[str, Sequence[str]]:
-        return {"tests.txt": (sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/test_cuda.py")}
+        # Of pytest's plugins a bare machine has none, and their settings are not its errors.
+        words = (
+            "-m",
+            "pytest",
+            "-q",
+            "-rs",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            "addopts=--import-mode=importlib",
+            "-W",
+            "default",
+        )
+        return {"tests.txt": (sys.executable, *words, "tests/test_cuda.py")}
 
     def _speed(self, seconds: float) -> dict[str, Sequence[str]]:
         """A step of each preset first, on which the table's size rests; then kernels, with and without graphs, by batch."""
@@ -206,7 +250,10 @@ class Call:
         for batch in self.setup.batches:
             words = ("--preset", self.setup.quality, "--batch", str(batch), "--json", *device)
             found[f"bench-{batch}.json"] = self._harness("bench", "--rounds", "3", *words)
-            found[f"kernels-{batch}.json"] = (sys.executable, "benchmarks/kernels.py", *words, *self.setup.kernels)
+            found[f"kernels-{batch}.json"] = (sys.executable, "benchmarks/kernels.py", *words, *self.setup.quick)
+        for name, more in self.setup.together.items():
+            script = (sys.executable, "benchmarks/together.py", "--preset", name, "--json")
+            found[f"together-{name}.json"] = (*script, *device, *more)
         return found
 
     def _quality(self, seconds: float) -> dict[str, Sequence[str]]:
@@ -223,19 +270,38 @@ class Call:
             from harness.presets import preset
 
             steps = {name: _step_seconds(self.out / f"step-{name}.json") for name in self.setup.presets}
+            together = {name: self._together(name) for name in self.setup.presets}
             own = {name: preset(name).training.steps or _steps_of_epochs(name) for name in self.setup.presets}
-            name, count = table_of(steps, own, self.setup, self.budget * 0.28)
+            paid = {name: seconds / together[name][1] for name, seconds in steps.items()}
+            name, count = table_of(paid, own, self.setup, self.budget * 0.28)
             record = {"preset": name, "steps": count, "own_steps": own, "step_seconds": steps, "seeds": self.setup.seeds}
+            record["cells_per_process"], record["gain"] = together[name]
             path.write_text(json.dumps(record, indent=2))
         if path.exists():
             record = json.loads(path.read_text())
             self.chosen = record["preset"], record["steps"]
+            self.cells_per_process = record["cells_per_process"]
             own = record["own_steps"][record["preset"]]
             needed = record["own_steps"][self.setup.quality] * record["step_seconds"][self.setup.quality] * OVERHEAD
             print(f"quality: about {needed:.0f} s for base at preset {self.setup.quality}")
             print(
-                f"table: preset {self.chosen[0]}, {self.chosen[1]:,} of its {own:,} steps, {self.setup.seeds} blocks of seeds"
+                f"table: preset {self.chosen[0]}, {self.chosen[1]:,} of its {own:,} steps, {self.setup.seeds} blocks of seeds, "
+                f"{self.cells_per_process} cells at once ({record['gain']:.2f} times as fast as one)"
             )
+
+    def _together(self, name: str) -> tuple[int, float]:
+        """How many cells of a preset train at once in one process, and how much faster that is than one after the other."""
+        path = self.out / f"together-{name}.json"
+        if not path.exists():
+            return 1, 1.0
+        text = path.read_text()
+        rows = [row for row in json.loads(text[text.index("{") :])["rows"] if "error" not in row]
+        rates = {row["cells"]: row["sequences_per_second"] for row in rows}
+        fit = {count: rate for count, rate in rates.items() if count >= self.setup.at_least and 1 in rates}
+        best = max(fit, key=lambda count: fit[count], default=1)
+        if best == 1 or (fit[best] < WORTH * rates[1] and self.setup.at_least == 1):
+            return 1, 1.0
+        return best, fit[best] / rates[1]
 
     @property
     def _plans(self) -> int:
@@ -249,7 +315,8 @@ class Call:
         name, steps = self.chosen
         words = ("ablate", "--plan", "add-one", "--controls", "--seeds", str(self.setup.seeds), "--margin", "0.005")
         settings = ("--preset", name, "--set", f"training.steps={steps}", "--device", self.setup.device, "--workers", "1")
-        return {"table.json": self._harness(*words, *settings, "--json", store=self.store)}
+        together = ("--cells-per-process", str(self.cells_per_process))
+        return {"table.json": self._harness(*words, *settings, *together, "--json", store=self.store)}
 
     def _networks(self, seconds: float) -> dict[str, Sequence[str]]:
         if self.chosen is None:
@@ -257,9 +324,11 @@ class Call:
             return {}
         path = self.out / "network-seconds.json"
         if not (path.exists() and self._plans > 1):
-            path.write_text(json.dumps(round(max(0.05, seconds / (self.setup.seeds * NETWORKS * OVERHEAD)), 2)))
+            each = seconds / (self.setup.seeds * _arms(self.setup) * OVERHEAD)
+            path.write_text(json.dumps(round(min(max(0.05, each), self.setup.network_seconds), 2)))
         budget = ("--set", f"training.seconds={json.loads(path.read_text())}", "--margin", "0.005")
         words = ("ablate", "--plan", "networks", "--preset", self.chosen[0], *budget, "--seeds", str(self.setup.seeds))
+        words = (*words, "--variants", ",".join(self.setup.networks)) if self.setup.networks else words
         return {
             "networks.json": self._harness(
                 *words, "--device", self.setup.device, "--workers", "1", "--json", store=self.store
@@ -308,15 +377,21 @@ class Call:
 
 
 def killed(out: Path, budget: float, kills: int) -> None:
-    """The rehearsal in a process group of its own, killed after 10, 20, ... seconds of work."""
+    """The rehearsal in a process group of its own, killed when the first file of each of `KILLED_WHEN` is there."""
     words = [sys.executable, __file__, "--rehearsal", "--out", str(out), "--budget", f"{budget}s"]
-    for number in range(kills):
+    for pattern in KILLED_WHEN[:kills]:
         process = subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL)
-        time.sleep(10 * (number + 1))
+        while process.poll() is None and not any(out.glob(pattern)):
+            time.sleep(0.05)
         ended = process.poll() is not None
         os.killpg(process.pid, signal.SIGKILL) if not ended else None
         process.wait()
-        print(f"killed after {10 * (number + 1)} s" if not ended else "had ended before it was killed", flush=True)
+        print(f"killed at the first {pattern}" if not ended else "had ended before it was killed", flush=True)
+
+
+def _arms(setup: Setup) -> int:
+    """Trainings of a seed of the networks stage: base and the others."""
+    return 1 + len(setup.networks) if setup.networks else NETWORKS
 
 
 def _step_seconds(path: Path) -> float:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -80,8 +82,10 @@ def test_a_command_runs_once_and_stops_at_its_limit(gpu: ModuleType, tmp_path: P
 def test_sizes_are_chosen_again_until_their_plan_has_begun(gpu: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "step-tiny.json").write_text('a note first\n{"training": [{"ms_per_step": 1000}]}')
 
+    setup = replace(gpu.REHEARSAL, networks=(), network_seconds=math.inf)
+
     def chosen(budget: float) -> tuple[int, float]:
-        call = gpu.Call(gpu.REHEARSAL, tmp_path, budget)
+        call = gpu.Call(setup, tmp_path, budget)
         call._choose()
         call._networks(budget)
         return call.chosen[1], json.loads((tmp_path / "network-seconds.json").read_text())
@@ -94,3 +98,82 @@ def test_sizes_are_chosen_again_until_their_plan_has_begun(gpu: ModuleType, tmp_
     assert chosen(240) == (int(400 * 0.28 / 22.1), round(240 / 28.6, 2))
     (tmp_path / "store" / "plans" / "networks.json").write_text("{}")
     assert chosen(300) == (int(400 * 0.28 / 22.1), round(240 / 28.6, 2))
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ({1: 100, 2: 150, 4: 300, 8: 290}, (4, 3.0)),
+        ({1: 100, 2: 104}, (1, 1.0)),  # not worth it
+        ({1: 100, 2: 180, 4: None}, (2, 1.8)),  # memory was too small for four
+        ({1: None}, (1, 1.0)),
+    ],
+)
+def test_as_many_cells_at_once_as_were_measured_to_be_fastest(
+    gpu: ModuleType, rates: dict[int, float | None], expected: tuple[int, float], tmp_path: Path
+) -> None:
+    rows = [
+        {"cells": count} | ({"sequences_per_second": rate} if rate else {"error": "memory"}) for count, rate in rates.items()
+    ]
+    (tmp_path / "together-cpu.json").write_text(json.dumps({"rows": rows}))
+    call = gpu.Call(gpu.GPU, tmp_path, 60)
+    assert call._together("cpu") == expected
+    assert call._together("paper") == (1, 1.0)
+
+
+STAND_IN = """
+import json, os, signal, sys
+from pathlib import Path
+words = sys.argv[1:]
+with Path(os.environ["CALLS"]).open("a") as lines:
+    lines.write(json.dumps(words) + "\\n")
+if "ablate" in words:
+    store = Path(words[words.index("--store") + 1])
+    (store / "plans").mkdir(parents=True, exist_ok=True)
+    (store / "plans" / f"{words[words.index('--plan') + 1]}.json").write_text("{}")
+if os.environ["DIES"] in words:
+    os.kill(os.getpid(), signal.SIGKILL)
+if "benchmarks/together.py" in words:
+    print(json.dumps({"rows": [{"cells": count, "sequences_per_second": 1.0} for count in (1, 2)]}))
+else:
+    print(json.dumps({"training": [{"ms_per_step": 1.0}]}))
+"""
+
+
+def test_all_stages_in_their_order_and_the_same_call_goes_on(
+    gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands are stand-ins that train nothing: `make gpu-rehearsal` runs the true ones."""
+    (tmp_path / "stand_in.py").write_text(STAND_IN)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path / "stand_in.py"} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(gpu, "HARNESS", (str(python), "-m", "harness"))
+    monkeypatch.setattr(gpu.sys, "executable", str(python))
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    out = tmp_path / "out"
+
+    def run(dies: str) -> tuple[int, list[list[str]]]:
+        monkeypatch.setenv("DIES", dies)
+        (tmp_path / "calls").unlink(missing_ok=True)
+        code = gpu.Call(gpu.REHEARSAL, out, 600).run()
+        return code, [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
+
+    def plans(calls: list[list[str]]) -> list[str]:
+        return [words[words.index("--plan") + 1] for words in calls if "ablate" in words]
+
+    code, calls = run(dies="add-one")
+    assert (code, plans(calls)) == (1, ["add-one", "networks"])
+    commands = ("pytest", "bench", "run", "ablate", "report", "benchmarks/kernels.py", "benchmarks/together.py")
+    begun = [next(word for word in words if word in commands) for words in calls]
+    speed = ["bench", *["bench", "benchmarks/kernels.py"] * len(gpu.REHEARSAL.batches), "benchmarks/together.py"]
+    assert begun == ["pytest", *speed, "run", "ablate", "ablate", "report"]
+    assert "missing: table.json; the same call continues" in capsys.readouterr().out
+    table = next(words for words in calls if "add-one" in words)
+    assert table[table.index("--cells-per-process") + 1] == "2"
+
+    code, calls = run(dies="nothing")
+    assert (code, plans(calls), len(calls)) == (0, ["add-one"], 2)  # what is missing, and the report of what is there now
+    assert "complete" in capsys.readouterr().out
+    for name in ("tests.txt", "quality.json", "table.json", "networks.json", "levels.json", "README.md", "report-store.txt"):
+        assert (out / name).exists(), name
