@@ -6,6 +6,7 @@ Letters of the shapes: R recordings, T frames, C channels, H and W pixels, B seq
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -200,18 +201,29 @@ class FrameFile:
             frames = self._ordered(part)
             if first in "NT":
                 hashes[at[:2]] = [[_hash(one) for one in several] for several in frames]
-            values, known = self._known(frames)
-            np.minimum(low[at], np.where(known, values, np.inf).min((-2, -1)), out=low[at])
-            np.maximum(high[at], np.where(known, values, -np.inf).max((-2, -1)), out=high[at])
-            total[at] += np.where(known, values, 0).sum((-2, -1), dtype=np.float64)
-            count[at] += known.sum((-2, -1))
+            known = self._known(frames)
+            exact = np.int64 if frames.itemsize < 8 else np.float64
+            if known is None:  # nothing can be missing: no copy is made
+                lowest, highest = frames.min((-2, -1)), frames.max((-2, -1))
+                sums, counts = frames.sum((-2, -1), dtype=exact), math.prod(frames.shape[-2:])
+            else:
+                lowest = np.where(known, frames, np.inf).min((-2, -1))
+                highest = np.where(known, frames, -np.inf).max((-2, -1))
+                sums, counts = np.where(known, frames, 0).sum((-2, -1), dtype=np.float64), known.sum((-2, -1))
+            np.minimum(low[at], lowest, out=low[at])
+            np.maximum(high[at], highest, out=high[at])
+            total[at] += sums
+            count[at] += counts
         return Scan(hashed.hexdigest(), list(low), list(high), list(total), list(count), list(hashes))
 
-    def _known(self, frames: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        known = ~np.isnan(frames) if frames.dtype.kind == "f" else np.ones(frames.shape, bool)
+    def _known(self, frames: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Where values are known; None where all are, as of integers without a missing value."""
+        if frames.dtype.kind != "f" and self.missing is None:
+            return None
+        known: NDArray[np.bool_] = ~np.isnan(frames)
         if self.missing is not None:
             known &= frames != self.missing
-        return frames, known
+        return known
 
 
 def _hash(frame: NDArray[Any]) -> int:
