@@ -189,6 +189,42 @@ def test_17_and_21_radar_in_mm_with_missing_values(here: Path, harness: Command)
     assert np.isfinite(result(run(harness, "nan.npy", "data.missing=nan"))["metrics"]["ssim"])
 
 
+def test_17_thresholds_selection_and_verdicts_are_in_the_unit_too(here: Path, harness: Command) -> None:
+    rain = recording("a.npy", height=16, width=16)
+    csi = "metrics=csi(in_unit=true, thresholds=[2, 20])"
+    found = result(run(harness, "a.npy", "data.scaling=min-max", "data.unit=mm/h", csi, "training.select=rmse_unit"))
+    assert "at or above 2, 20 mm/h" in found["measured"]["csi"]["convention"]
+    starts = range(180, 195, 6)
+    shown = np.stack([rain[[s + 2] * 3] for s in starts])
+    true = np.stack([rain[s + 3 : s + 6] for s in starts])
+    by_hand = [((shown >= mark) & (true >= mark)).sum() / ((shown >= mark) | (true >= mark)).sum() for mark in (2, 20)]
+    assert found["baselines"]["repeat_last"]["csi"] == pytest.approx(float(np.mean(by_hand)), rel=0.02)
+
+    words = (
+        "--plan",
+        "base,residual",
+        "--seeds",
+        "2",
+        "--workers",
+        "1",
+        "--margin",
+        "0.5",
+        "--metric",
+        "rmse_unit",
+        "--json",
+    )
+    data = ("--set", "data=frames", "--set", "data.path=a.npy", "--store", "s")
+    planned = harness("ablate", *words, *TINY, *data, "--set", "data.scaling=min-max", "--set", "data.unit=mm/h")
+    assert planned.code == 0, planned.err
+    assert "makes rmse_unit (lower is better) better by 0.5" in planned.err
+
+    np.save("unit.npy", rain / 76.6)
+    for setting in (csi, "training.select=mae_unit"):
+        assert "is in the data's unit" in refused(run(harness, "unit.npy", setting))
+    unscaled = ("--set", "data=frames", "--set", "data.path=unit.npy", "--store", "s")
+    assert "rmse_unit is in the data's unit" in refused(harness("ablate", *words, *TINY, *unscaled))
+
+
 def test_18_a_recording_is_cut_into_windows(here: Path, harness: Command) -> None:
     recording("a.npy", height=16, width=16)
     answer = run(harness, "a.npy", "data.scaling=min-max")

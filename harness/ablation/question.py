@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.ablation.noise import Reach, default_margin, noise, reach
 from harness.ablation.plan import REFERENCE, TESTS, Ablation
 from harness.errors import RequestError
-from harness.evaluation.conventions import metric_named
+from harness.evaluation.conventions import check_scaling, metric_named
 from harness.experiment import BUDGETS, Experiment, canonical_json
 from harness.notation import flatten
 
@@ -123,6 +123,7 @@ def ask(
     """
     base = experiments[REFERENCE]
     metric: Metric = metric_named(ablation.metric, base.metrics)
+    check_scaling([metric], base.data)
     rule = ablation.rule
     margin, source = ablation.margin, "given with --margin"
     if margin is None:

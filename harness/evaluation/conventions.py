@@ -12,6 +12,7 @@ from typing import Any
 from harness.errors import RequestError, unknown
 from harness.evaluation.metrics import BUILT_IN, Metric
 from harness.evaluation.metrics.errors import PSNR_CAP
+from harness.evaluation.metrics.in_unit import IN_UNIT
 from harness.evaluation.metrics.ssim import SMALLEST_CANVAS
 from harness.tree import identity_of
 
@@ -21,6 +22,7 @@ __all__ = [
     "METRICS",
     "PSNR_CAP",
     "SMALLEST_CANVAS",
+    "check_scaling",
     "describe_metrics",
     "frames_above_blank",
     "metric_named",
@@ -42,11 +44,18 @@ CONVENTIONS: dict[str, str] = {
 
 
 def metric_named(name: str, more: Sequence[Metric] = ()) -> Metric:
-    """The metric of that name, built in or one of `more`. Raises RequestError for an unknown one."""
-    known = METRICS | {metric.name: metric for metric in more}
+    """The metric of that name, built in, in the data's unit, or one of `more`. Raises RequestError for an unknown one."""
+    known = METRICS | {metric.name: metric for metric in (*IN_UNIT, *more)}
     if name not in known:
         raise RequestError(f"{unknown('metric', name, known)}; choose others with metrics, such as --set metrics=csi")
     return known[name]
+
+
+def check_scaling(metrics: Iterable[Metric], data: object) -> None:
+    """Raises RequestError for a metric in the data's unit, where the data component has no scaling."""
+    if getattr(data, "scaling", None) is None:
+        for one in metrics:
+            one.on(None)
 
 
 def describe_metrics(metrics: Iterable[Metric]) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 from harness.changes import RENAMED
 from harness.data.source import Source, open_source
 from harness.errors import RequestError
-from harness.evaluation.conventions import metric_named
+from harness.evaluation.conventions import check_scaling, metric_named
 from harness.experiment import BUDGETS, Experiment
 from harness.notation import differences, flatten, shown, unflatten
 from harness.presets import preset
@@ -94,7 +94,8 @@ class Request:
             if SEED in settings and experiment.training.seed != seed:
                 raise RequestError(f"the seed is given twice, as {seed} and by --set {SEED}={settings[SEED]}; give it once")
             experiment = experiment.replace({SEED: seed}, find)
-        metric_named(experiment.training.select, experiment.metrics)
+        select = metric_named(experiment.training.select, experiment.metrics)
+        check_scaling((select, *experiment.metrics), experiment.data)
         return resolve(self._located(experiment), self.device)
 
     def _located(self, experiment: Experiment) -> Experiment:

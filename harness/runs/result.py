@@ -11,8 +11,7 @@ from harness.data.source import Source
 from harness.evaluation.baselines import evaluate_beside_baselines
 from harness.evaluation.conventions import CONVENTIONS, HEADLINE, describe_metrics, outdated_metrics
 from harness.evaluation.cost import flops_per_sequence, frames_per_second
-from harness.evaluation.metrics import BUILT_IN
-from harness.evaluation.metrics.in_unit import unit_metrics
+from harness.evaluation.metrics.in_unit import measured_on
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.model.build import count_parameters, use_reference
 from harness.model.graphs import graphed
@@ -45,7 +44,7 @@ def evaluate_cell(
     micro_batches = MicroBatcher(size, options.auto_batch, lambda text: context.note(f"testing {cell.variant!r}: {text}"))
     model = use_reference(load_model(experiment, source.shape, training.check(summary), device), options.reference)
     network = graphed(model, device, not (options.no_graphs or options.deterministic), context.note)
-    metrics = (*BUILT_IN, *experiment.metrics, *unit_metrics(source.values))
+    metrics = measured_on(source.values, experiment.metrics)
     scores = evaluate_beside_baselines(
         network,
         source,

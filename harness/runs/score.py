@@ -22,7 +22,7 @@ from harness.data.source import Source
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.baselines import evaluate_beside_baselines
 from harness.evaluation.conventions import CONVENTIONS, HEADLINE, describe_metrics
-from harness.evaluation.metrics import BUILT_IN
+from harness.evaluation.metrics.in_unit import measured_on
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.evaluation.views import Predictor
 from harness.runs.outcome import Outcome
@@ -211,7 +211,7 @@ def score(made: Made, cell: Cell, source: Source, store: Store, device: str) -> 
     RequestError when the predictions are unusable.
     """
     experiment, checked = cell.experiment, _Checked(made)
-    data, metrics = experiment.data, (*BUILT_IN, *experiment.metrics)
+    data, metrics = experiment.data, measured_on(source.values, experiment.metrics)
     torch.manual_seed(made.seed)
     size = min(experiment.training.batch_size, source.test_sequences)
     try:

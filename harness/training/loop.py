@@ -283,7 +283,7 @@ def validate(
     Returns the metrics. When `stop` is set meanwhile nothing is kept, so that the caller has time to save.
     """
     size = experiment.training.batch_size
-    select = metric_named(experiment.training.select, experiment.metrics)
+    select = metric_named(experiment.training.select, experiment.metrics).on(source.values)
     scores = evaluate(
         {"model": model, **at_blank.predictors},
         takewhile(lambda frames: not stop.is_set(), source.validation(size, device)),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from harness.data.scaling import Scaling
 from harness.data.values import Values
-from harness.evaluation.metrics.metric import Metric
+from harness.evaluation.metrics import BUILT_IN
+from harness.evaluation.metrics.metric import Metric, bound
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,15 +23,23 @@ class _InUnit(Metric):
     higher_is_better: ClassVar[bool] = False
     lowest: ClassVar[float] = 0.0
     highest: ClassVar[float | None] = None
+    scaling: ClassVar[Scaling | None] = None
 
-    def __init__(self, values: Values) -> None:
-        object.__setattr__(self, "values", values)
-        object.__setattr__(self, "unit", values.unit)  # an instance's own: it belongs to the data
+    @property
+    def needs_scaling(self) -> bool:
+        """Always."""
+        return True
+
+    def on(self, values: Values | None) -> Metric:
+        """The metric in the unit of these values."""
+        super().on(values)
+        assert values is not None
+        return bound(self, scaling=values.scaling, unit=values.unit)
 
     @property
     def convention(self) -> str:
         """What is computed."""
-        unit = getattr(self, "unit", "") or "the data's unit"
+        unit = self.unit or "the data's unit"
         return f"{self.title.lower()} over all known pixels and channels, in {unit}, of predictions clamped to the scaling's limits"
 
     def counts(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
@@ -42,8 +52,8 @@ class _InUnit(Metric):
         """The same of known pixels."""
         import torch
 
-        scaling = self.values.scaling  # type: ignore[attr-defined]  # set as the unit is, not declared: it is no setting
-        prediction, target = (scaling.inverse(one) for one in (prediction_BTCHW, target_BTCHW))
+        assert self.scaling is not None, "see `on`"
+        prediction, target = (self.scaling.inverse(one) for one in (prediction_BTCHW, target_BTCHW))
         error = torch.where(known_BTCHW, prediction - target, prediction.new_zeros(())).flatten(2).double()
         return torch.stack((self.of(error).sum(-1), known_BTCHW.flatten(2).sum(-1).double()), dim=-1)
 
@@ -52,7 +62,7 @@ class _InUnit(Metric):
         """What is added up of each pixel's error."""
 
 
-@dataclass(frozen=True, kw_only=True, init=False)
+@dataclass(frozen=True, kw_only=True)
 class MeanError(_InUnit):
     """Mean absolute error in the data's unit."""
 
@@ -69,7 +79,7 @@ class MeanError(_InUnit):
         return total / pixels if pixels else float("nan")
 
 
-@dataclass(frozen=True, kw_only=True, init=False)
+@dataclass(frozen=True, kw_only=True)
 class RootMeanSquare(_InUnit):
     """Root mean squared error in the data's unit."""
 
@@ -86,6 +96,14 @@ class RootMeanSquare(_InUnit):
         return float((total / pixels) ** 0.5) if pixels else float("nan")
 
 
-def unit_metrics(values: Values | None) -> tuple[Metric, ...]:
-    """The errors in the data's unit; none where values are intensities already."""
-    return () if values is None or values.scaling is None else (MeanError(values), RootMeanSquare(values))
+IN_UNIT: tuple[Metric, ...] = (MeanError(), RootMeanSquare())
+"""In the order of tables."""
+
+
+def measured_on(values: Values | None, more: Iterable[Metric] = ()) -> tuple[Metric, ...]:
+    """What is measured on such data: the built-in metrics, `more`, and with a scaling the errors in the data's unit.
+
+    Raises RequestError for one that needs a scaling, where there is none.
+    """
+    scaled = values is not None and values.scaling is not None
+    return tuple(one.on(values) for one in (*BUILT_IN, *more, *(IN_UNIT if scaled else ())))

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.component import Component
+from harness.errors import RequestError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from harness.data.values import Values
+
+
+WITHOUT_SCALING = "is in the data's unit, and data without a scaling have none; give one, such as --set data.scaling=min-max"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +50,20 @@ class Metric(Component):
         """Exactly what is computed, in one line."""
 
     @property
+    def needs_scaling(self) -> bool:
+        """Whether it speaks of values in the data's unit, which only data with a scaling have."""
+        return False
+
+    def on(self, values: Values | None) -> Metric:
+        """The metric as it measures data of such values: itself, unless it speaks of their unit.
+
+        Raises RequestError where it needs a scaling, and there is none.
+        """
+        if self.needs_scaling and (values is None or values.scaling is None):
+            raise RequestError(f"{self.name} {WITHOUT_SCALING}")
+        return self
+
+    @property
     def direction(self) -> str:
         """'higher' or 'lower': which way is better."""
         return "higher" if self.higher_is_better else "lower"
@@ -73,6 +94,14 @@ class Metric(Component):
     @abstractmethod
     def finish(self, sums: Sequence[float]) -> float:
         """The metric of frames whose K counts add up to `sums`; NaN where it is not defined."""
+
+
+def bound(metric: Metric, **known: Any) -> Metric:
+    """A copy of a metric that knows something of the data, which is none of its settings."""
+    found = copy.copy(metric)
+    for name, value in known.items():
+        object.__setattr__(found, name, value)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,7 +55,7 @@ def measure(setup: Setup, frames: Tensor) -> None:
     """Each metric beside the built-in ones."""
     target = frames[:, setup.shown :]
     prediction, wanted = (0.9 * target + 0.05).clamp(0, 1), (len(target), setup.horizon)
-    for one in setup.experiment.metrics:
+    for one in (metric.on(setup.source.values) for metric in setup.experiment.metrics):
         found = same_twice(setup.experiment, one, "counts", lambda: one.counts(prediction.clone(), target.clone()))  # noqa: B023  # called at once
         right = isinstance(found, Tensor) and found.ndim == 3 and tuple(found.shape[:2]) == wanted
         if not right or found.dtype != torch.float64:

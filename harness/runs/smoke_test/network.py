@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from harness.errors import RequestError
 from harness.evaluation.evaluate import evaluate
-from harness.evaluation.metrics import BUILT_IN
+from harness.evaluation.metrics.in_unit import measured_on
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.model.build import build_model
 from harness.runs.blame import blamed, calling, first_module, suspect, who
@@ -69,7 +69,7 @@ def predict(setup: Setup, model: nn.Module) -> None:
             evaluate(
                 {"model": model},
                 [frames],
-                (*BUILT_IN, *setup.experiment.metrics),
+                measured_on(setup.source.values, setup.experiment.metrics),
                 shown=setup.shown,
                 horizon=setup.horizon,
                 views=setup.experiment.inference.views,
