@@ -1,4 +1,4 @@
-"""`harness bench`: how fast the shared trainer is, against its reference and the article's literal cell, in one run.
+"""`harness bench`: how fast the shared trainer is, against its reference, the article's literal cell and onnxruntime, in one run.
 
 Contenders take turns (A, B, C, A, B, C, ...) on the same batch; the first round (on CUDA the first three, in which graphs
 are made) warms up and is not counted; medians are reported with the fastest and slowest. Times are of the wall clock, or of
@@ -8,11 +8,13 @@ the processor for one thread on the CPU. Compare ratios of one run: absolute tim
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from torch import Tensor, nn
 
 from harness.bench.article import ArticleForecaster
 from harness.bench.peak import CLOCKS, clock_of, measure_peaks
+from harness.component import Shape
 from harness.data.source import open_source
 from harness.errors import HarnessError, RequestError, unknown
 from harness.evaluation.cost import forget_peak, forward_cost, peak_memory
@@ -33,6 +36,7 @@ from harness.experiment import Experiment
 from harness.model.build import build_model, use_reference
 from harness.model.graphs import WARM_UPS, graphed
 from harness.presets import preset
+from harness.runs.export import Whole, write_onnx
 from harness.runs.request import resolve
 from harness.system.environment import describe_device, environment
 from harness.system.precision import exact_float32
@@ -52,6 +56,8 @@ class Contender:
     name: str
     build: Callable[[Any], nn.Module]
     precision: str | None
+    trains: bool = True
+    """Whether it can train; otherwise it is measured in predicting alone."""
 
 
 CONTENDERS = (
@@ -61,6 +67,7 @@ CONTENDERS = (
     Contender("reference-float32", use_reference, "float32"),
     Contender("article-float32", ArticleForecaster, "float32"),
     Contender("article-bf16", ArticleForecaster, "bfloat16"),
+    Contender("onnx", lambda model: model, "float32", trains=False),
 )
 
 
@@ -79,7 +86,7 @@ def bench(
     Args:
         batch: sequences a training step and an inference batch; the preset's if None. Inference is measured at 1 as well.
         rounds: counted turns of each contender.
-        names: contenders; if None all, except those that equal `fast`.
+        names: contenders; if None all, except those that equal `fast`, and `onnx` unless it is installed and the device a CPU.
     """
     if rounds < 1 or (batch is not None and batch < 1):
         raise RequestError("--rounds and --batch are at least 1")
@@ -87,6 +94,7 @@ def bench(
     chosen = [_contender(name) for name in names] if names else [*CONTENDERS]
     if not names:
         chosen = [c for c in chosen if not (_is_fast(c.name) and c.precision == experiment.training.precision)]
+        chosen = [c for c in chosen if c.name != "onnx" or (device_name == "cpu" and _has_onnx())]
     if batch is not None:
         experiment = experiment.replace({"training.batch_size": batch})
     size = experiment.training.batch_size
@@ -94,11 +102,16 @@ def bench(
     source = open_source(experiment.data, digits)
     model = build_model(experiment.architecture, source.shape, 0)
     params, flops = forward_cost(experiment, source.shape, experiment.data.horizon)
-    steppers = {one.name: Stepper(one, model, experiment, device) for one in chosen}
+    steppers: dict[str, Stepper | OnnxPredictor] = {}
+    for one in chosen:
+        note(f"making ready: {one.name}")
+        steppers[one.name] = _stepper(one, model, experiment, source.shape, device)
     times: dict[str, list[dict[str, float]]] = {one.name: [] for one in chosen}
     warm = WARM_UPS if device.type == "cuda" else 1
     for turn in range(1 - warm, rounds + 1):
         for name, stepper in steppers.items():
+            if not isinstance(stepper, Stepper):
+                continue
             note(f"training step, {'warm-up' if turn < 1 else f'round {turn} of {rounds}'}: {name}")
             measured = stepper.step(partial(source.train_batch, 0, max(turn, 0), size, experiment.data.horizon, device))
             if turn > 0:
@@ -110,7 +123,7 @@ def bench(
         note(f"memory: {one.name}")
         memory[one.name] = memory_of(one.name, preset_name, size, device_name, digits)
     training = []
-    for one in chosen:
+    for one in (some for some in chosen if some.trains):
         totals = [sum(step[phase] for phase in PHASES) for step in times[one.name]]
         compute = statistics.median(step["forward"] + step["backward"] for step in times[one.name])
         training.append(
@@ -176,12 +189,15 @@ def ratios(training: Sequence[dict[str, Any]], inference: Sequence[dict[str, Any
     """Each fast contender over every slow one, by "FAST over SLOW": speed of a training step, its memory (below 1 is less),
     speed of inference."""
     found: dict[str, dict[str, float]] = {}
-    for fast in (row["contender"] for row in training if _is_fast(row["contender"])):
-        for slow in (row["contender"] for row in training if not _is_fast(row["contender"])):
+    names = list(dict.fromkeys(row["contender"] for row in inference))
+    for fast in (name for name in names if _is_fast(name)):
+        for slow in (name for name in names if not _is_fast(name)):
+            pair = found[f"{fast} over {slow}"] = {}
             ours, theirs = _row(training, fast), _row(training, slow)
-            pair = found[f"{fast} over {slow}"] = {"training": theirs["ms_per_step"] / ours["ms_per_step"]}
-            if ours["memory_bytes"] and theirs["memory_bytes"]:
-                pair["memory"] = ours["memory_bytes"] / theirs["memory_bytes"]
+            if ours and theirs:
+                pair["training"] = theirs["ms_per_step"] / ours["ms_per_step"]
+                if ours["memory_bytes"] and theirs["memory_bytes"]:
+                    pair["memory"] = ours["memory_bytes"] / theirs["memory_bytes"]
             for row in inference:
                 if row["contender"] == fast:
                     other = next(one for one in inference if (one["contender"], one["batch"]) == (slow, row["batch"]))
@@ -194,7 +210,11 @@ def _is_fast(name: str) -> bool:
 
 
 def _row(rows: Sequence[dict[str, Any]], name: str) -> Any:
-    return next(row for row in rows if row["contender"] == name)
+    return next((row for row in rows if row["contender"] == name), None)
+
+
+def _has_onnx() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("onnxscript", "onnxruntime"))
 
 
 def _contender(name: str) -> Contender:
@@ -262,6 +282,35 @@ class Stepper:
         return CLOCKS[clock_of(self.device)]()
 
 
+class OnnxPredictor:
+    """The network as `harness export --to onnx` writes it, in onnxruntime on the CPU: it predicts, and cannot train."""
+
+    precision = "float32"
+
+    def __init__(self, model: nn.Module, experiment: Experiment, shape: Shape) -> None:
+        frames = torch.zeros(2, experiment.data.input_frames, shape.channels, shape.height, shape.width)
+        whole = Whole(copy.deepcopy(model), experiment.data.horizon).eval()
+        with tempfile.TemporaryDirectory() as folder:
+            self._answer = write_onnx(whole, frames, Path(folder) / "network.onnx")
+
+    def infer(self, inputs: Tensor) -> float:
+        """Seconds to predict one batch."""
+        clock = CLOCKS[clock_of(inputs.device)]
+        started = clock()
+        self._answer(inputs)
+        return clock() - started
+
+
+def _stepper(
+    contender: Contender, model: nn.Module, experiment: Experiment, shape: Shape, device: torch.device
+) -> Stepper | OnnxPredictor:
+    if contender.trains:
+        return Stepper(contender, model, experiment, device)
+    if device.type != "cpu":
+        raise RequestError(f"the contender {contender.name} is measured on the CPU; the device is {device}: --device cpu")
+    return OnnxPredictor(model, experiment, shape)
+
+
 def memory_of(
     name: str, preset_name: str, batch: int, device_name: str, digits: Path | None
 ) -> dict[str, dict[str, int | None]]:
@@ -282,7 +331,8 @@ def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digi
     experiment = resolve(preset(preset_name), device_name).replace({"training.batch_size": batch})
     device = torch.device(device_name)
     source = open_source(experiment.data, Path(digits) if digits else None)
-    stepper = Stepper(_contender(name), build_model(experiment.architecture, source.shape, 0), experiment, device)
+    model = build_model(experiment.architecture, source.shape, 0)
+    stepper = _stepper(_contender(name), model, experiment, source.shape, device)
     frames = source.train_batch(0, 0, batch, experiment.data.horizon, device)
     shown = frames[:, : experiment.data.input_frames]
     before = 0
@@ -300,7 +350,7 @@ def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digi
 
     # From the smallest to the largest: the next uses what the allocator keeps of the one before.
     found = {f"inference at batch {count}": measured(lambda: stepper.infer(shown[:count])) for count in sorted({1, batch})}  # noqa: B023  # called at once
-    return found | {"training": measured(lambda: stepper.step(lambda: frames))}
+    return found | ({"training": measured(lambda: stepper.step(lambda: frames))} if isinstance(stepper, Stepper) else {})
 
 
 def check(document: dict[str, Any], recorded: Path) -> list[str]:

@@ -11,7 +11,7 @@ from harness.errors import HarnessError
 from harness.options import option
 from harness.system.console import emit, note, print_table, say
 
-CONTENDERS = "fast,fast-float32,fast-bf16,reference-float32,article-float32,article-bf16"
+CONTENDERS = "fast,fast-float32,fast-bf16,reference-float32,article-float32,article-bf16,onnx"
 
 
 @expand_options
@@ -20,7 +20,7 @@ def bench(
     asked: PresetOptions,
     batch: int | None = option(None, "Sequences per step. Default: the preset's."),
     rounds: int = option(5, "Measured rounds of every contender."),
-    contenders: str | None = option(None, f"Some of {CONTENDERS}. Default: all."),
+    contenders: str | None = option(None, f"Some of {CONTENDERS}. Default: all; onnx predicts only, where it is installed."),
     check: Path | None = option(None, "Recorded ratios; fail when one drops by a fifth."),
     quality: bool = option(False, "Instead: test SSIM after equal time, default against the article's recipe."),
     seconds: float = option(100.0, "Training time, with --quality."),

@@ -47,7 +47,7 @@ def frames_per_second(model: Predictor, experiment: Experiment, frames_BTCHW: Te
     return len(inputs) * int(data.horizon) / median_seconds(once, seconds, warm_up=WARM_UPS if device.type == "cuda" else 1)
 
 
-def median_seconds(once: Callable[[], None], seconds: float, *, warm_up: int = 1, at_least: int = 3) -> float:
+def median_seconds(once: Callable[[], object], seconds: float, *, warm_up: int = 1, at_least: int = 3) -> float:
     """Median duration of a call, repeated for about `seconds` and at least `at_least` times."""
     for _ in range(warm_up):
         once()

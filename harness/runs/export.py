@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,11 @@ AGREES = 1e-4
 class Whole(nn.Module):
     """The network with its horizon fixed and its views averaged: frames (B, T, C, H, W) -> (B, horizon, C, H, W)."""
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, model: nn.Module, horizon: int, views: Sequence[str] = ("identity",)) -> None:
         super().__init__()
-        self.network = use_reference(trained.model)  # plain operations, which every runtime has
-        self.horizon = int(trained.experiment.data.horizon)
-        self.views = [VIEWS[name] for name in trained.experiment.inference.views]
+        self.network = use_reference(model)  # plain operations, which every runtime has
+        self.horizon = horizon
+        self.views = [VIEWS[name] for name in views]
 
     def forward(self, frames: Tensor) -> Tensor:
         """The mean over views."""
@@ -58,7 +59,7 @@ def export(trained: Trained, result: dict[str, Any], sequences: dict[str, Any], 
     frames = torch.rand(
         2, data.input_frames, trained.shape_CHW[0], *values.padded, generator=torch.Generator().manual_seed(0)
     )
-    whole = Whole(trained).eval()
+    whole = Whole(trained.model, int(data.horizon), trained.experiment.inference.views).eval()
     with torch.no_grad():
         expected = whole(frames)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -71,14 +72,13 @@ def export(trained: Trained, result: dict[str, Any], sequences: dict[str, Any], 
             files.write(out, save(weights(trained.model), about))
             again = expected
         else:
-            program = _program(whole, frames)
             if kind == "torch-export":
-                torch.export.save(program, out)
+                torch.export.save(_program(whole, frames), out)
                 loaded = torch.export.load(out).module()
                 with torch.no_grad():
                     again = loaded(frames)
             else:
-                again, speeds = _onnx(program, whole, frames, out)
+                again, speeds = _onnx(whole, frames, out)
     except OSError as error:
         raise HarnessError(f"cannot write {out}: {error.strerror or error}; free space or choose another file") from error
     if (off := float((again - expected).abs().max())) > AGREES:
@@ -98,15 +98,19 @@ def _program(whole: nn.Module, frames: Tensor) -> torch.export.ExportedProgram:
         raise RequestError(f"this network cannot be exported as a graph ({_line(error)}); use --to safetensors") from None
 
 
-def _onnx(program: Any, whole: nn.Module, frames: Tensor, out: Path) -> tuple[Tensor, dict[str, float]]:
-    """The answer of onnxruntime to the file that this writes, and seconds a sequence of both on the CPU."""
+def write_onnx(whole: Whole, frames: Tensor, out: Path) -> Callable[[Tensor], Tensor]:
+    """Writes the network as ONNX, and returns what onnxruntime answers with that file, on the CPU in as many threads as torch.
+
+    `frames`: two sequences or more to trace it with. Raises RequestError for a missing library or a network that does not allow it.
+    """
     try:
         importlib.import_module("onnxscript")
         runtime = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise RequestError(
-            f"--to onnx needs {error.name}, which is not installed; pip install 'ablation-harness[onnx]'"
+            f"ONNX needs {error.name}, which is not installed; pip install 'ablation-harness[onnx]'"
         ) from None
+    program = _program(whole, frames)
     level = logging.getLogger("torch.onnx").level
     try:
         with warnings.catch_warnings():
@@ -121,14 +125,20 @@ def _onnx(program: Any, whole: nn.Module, frames: Tensor, out: Path) -> tuple[Te
         raise RequestError(f"this network cannot be written as ONNX ({_line(error)}); use --to torch-export") from None
     finally:
         logging.getLogger("torch.onnx").setLevel(level)
-    session = runtime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
-    given = {session.get_inputs()[0].name: frames.numpy()}
-    one = {name: value[:1] for name, value in given.items()}
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = runtime.InferenceSession(str(out), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda given: torch.from_numpy(session.run(None, {name: given.numpy()})[0])
+
+
+def _onnx(whole: Whole, frames: Tensor, out: Path) -> tuple[Tensor, dict[str, float]]:
+    """The answer of onnxruntime to the file that this writes, and seconds a sequence of both on the CPU."""
+    answer = write_onnx(whole, frames, out)
     use_reference(whole, False)  # as `harness` runs it
     with torch.no_grad():
         ours = median_seconds(lambda: whole(frames[:1]), 0.3)
-    theirs = median_seconds(lambda: session.run(None, one), 0.3)
-    return torch.from_numpy(session.run(None, given)[0]), {"torch": ours, "onnxruntime": theirs}
+    return answer(frames), {"torch": ours, "onnxruntime": median_seconds(lambda: answer(frames[:1]), 0.3)}
 
 
 def _line(error: BaseException) -> str:

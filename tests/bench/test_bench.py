@@ -75,6 +75,18 @@ def test_every_contender_has_its_rows_and_figures(document: dict[str, Any]) -> N
     json.dumps(document, allow_nan=False)
 
 
+def test_onnxruntime_predicts_beside_the_others_and_trains_nothing() -> None:
+    pytest.importorskip("onnxruntime")
+    found = bench.bench("tiny", "cpu", batch=2, rounds=1, names=["fast", "onnx"])
+    assert [row["contender"] for row in found["training"]] == ["fast"]
+    rows = {(row["contender"], row["batch"]): row for row in found["inference"]}
+    assert set(rows) == {("fast", 1), ("onnx", 1), ("fast", 2), ("onnx", 2)}
+    assert all(row["memory_bytes"] is not None and row["ms"] > 0 for row in rows.values())
+    assert found["ratios"] == {
+        "fast over onnx": {f"inference batch {n}": rows["onnx", n]["ms"] / rows["fast", n]["ms"] for n in (1, 2)}
+    }
+
+
 def test_a_contenders_memory_is_its_own_and_not_that_of_who_measures() -> None:
     large = torch.ones(2**28)  # a new process inherits its parent's peak in what getrusage says
     del large
