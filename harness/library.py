@@ -314,6 +314,7 @@ def judge(
     reference: str | None = None,
     margin: float | None = None,
     costs: str | Sequence[str] = (),
+    test: str | None = None,
     out: str | Path | None = None,
     name: str = "ablation",
 ) -> Judgement:
@@ -327,6 +328,7 @@ def judge(
         reference: the arm that the others are compared with.
         margin: the smallest difference of interest, in the first metric's unit.
         costs: columns that are shown as ratios to the reference's.
+        test: t, the default, or signed-rank where runs may collapse; it needs runs that are paired by seed.
         out: a folder to write the page to; without it nothing is written.
     """
     from harness.registry import Plugins
@@ -343,7 +345,7 @@ def judge(
         higher_is_better=higher_is_better,
         reference=reference,
         costs=(costs,) if isinstance(costs, str) else tuple(costs),
-        **chosen.options(chosen.judge, margin=margin),
+        **chosen.options(chosen.judge, margin=margin, test=test),
     )
     if out is not None:
         judged.write(Path(out), False)

@@ -24,6 +24,7 @@ def judge(
     lower_is_better: bool = option(False, "Less of the first metric is better.", flag="--lower-is-better"),
     reference: str | None = option(None, "The arm that the others are compared with."),
     cost: list[str] | None = option(None, "Column of a cost, shown as a ratio; may be repeated."),
+    test: str | None = option(None, "t (default), or signed-rank where runs may collapse: by seeds, from 6 seeds on."),
     out: Path | None = option(None, "Folder for the page. Default: NAME-report here, none with --json.", flag="--out -o"),
     pdf: bool = option(False, "Print the page to report.pdf, too.", flag="--pdf"),
     asked: ReportOptions,
@@ -43,7 +44,7 @@ def judge(
         higher_is_better=True if higher_is_better else False if lower_is_better else None,
         reference=reference,
         costs=tuple(cost or ()),
-        **report.options(report.judge, margin=asked.margin),
+        **report.options(report.judge, margin=asked.margin, test=test),
     )
     for text in judged.notes:
         note(text)

@@ -53,7 +53,8 @@ def decided(group: Group, plans: Sequence[PlanRecord], warnings: list[str]) -> G
             sides = _only(reference, used), _only(values[one.arm], used)
             paired = compare(*sides, name=one.arm, margin=rule.margin, higher_is_better=rule.higher_is_better)
             comparisons[one.arm] = _comparison(paired, one, rule.margin)
-    return replace(group, comparisons=comparisons, decided=Decided(rule, standing.decisions))
+    contrasts = tuple(comparisons.get(one.name, one) for one in group.contrasts)
+    return replace(group, comparisons=comparisons, contrasts=contrasts, decided=Decided(rule, standing.decisions))
 
 
 def _only(values: Values, seeds: Sequence[int]) -> dict[int, float | None]:

@@ -242,16 +242,23 @@ def compare_unpaired(
 
 
 def regression(
-    a: Values, b: Values, *, name: str = "", margin: float = MARGIN, alpha: float = 0.05, higher_is_better: bool = True
+    a: Values,
+    b: Values,
+    *,
+    name: str = "",
+    margin: float = MARGIN,
+    alpha: float = 0.05,
+    higher_is_better: bool = True,
+    test: str = "t",
 ) -> Comparison:
     """Whether B is worse than A beyond noise: it is if, and only if, the verdict's kind is HURTS.
 
     Paired by seed where at least 3 seeds are common, or where the runs of common seeds are identical; otherwise Welch's test
-    over all seeds of both.
+    over all seeds of both, where the test is t.
     """
     common = len(set(a) & set(b))
-    pairs = compare(a, b, name=name, margin=margin, alpha=alpha, higher_is_better=higher_is_better)
-    if common >= MINIMUM_SEEDS or pairs.verdict.kind is Kind.EQUIVALENT:
+    pairs = compare(a, b, name=name, margin=margin, alpha=alpha, higher_is_better=higher_is_better, test=test)
+    if common >= MINIMUM_SEEDS or pairs.verdict.kind is Kind.EQUIVALENT or test != "t":
         return pairs
     return compare_unpaired(a, b, name=name, margin=margin, alpha=alpha, higher_is_better=higher_is_better)
 

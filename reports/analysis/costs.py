@@ -78,6 +78,20 @@ def _ratios(method: Method, reference: Method) -> dict[str, Ratio]:
     return {name: one for name, one in found.items() if one is not None}
 
 
+def cost_words(reference: Method | None, method: Method) -> str:
+    """'1.20x training time, +21% parameters, 4.00x inference': and what differs of the others."""
+    ratio, base = method.time_ratio(reference), reference.first if reference else None
+    found = [] if ratio is None else [f"{ratio:.2f}x training time"]
+    if base is not None:
+        more = method.first.params / base.params - 1 if base.params else math.nan
+        if math.isfinite(more) and abs(more) >= 0.005:
+            found.append(f"{more:+.0%} parameters")
+        inference = method.first.flops / base.flops if base.flops else math.nan
+        if math.isfinite(inference) and abs(inference - 1) >= 0.005:
+            found.append(f"{inference:.2f}x inference")
+    return ", ".join(found)
+
+
 def log_ratio(method: Method, reference: Method, cost: Callable[[RunRecord], float]) -> Estimate:
     """The logarithm of a cost over the reference's at the same seed."""
     pairs = {seed: (cost(run), cost(reference.runs[seed])) for seed, run in method.runs.items() if seed in reference.runs}

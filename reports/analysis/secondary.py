@@ -20,6 +20,8 @@ from reports.analysis.records import MetricInfo
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import shorten
 
+AUTO = "the judged metric decided when arms stopped, and only its error is kept over all looks"
+"""What verdicts by other metrics lack in a plan with `--seeds auto`."""
 SHARE = 0.01
 """The margin of a metric of which no noise was measured: this share of the reference's mean."""
 _MOST = 12
@@ -127,12 +129,14 @@ def above_blank(group: Group) -> tuple[AboveBlank, ...]:
     return tuple(found)
 
 
-def flip_words(found: tuple[Flip, ...], others: tuple[Secondary, ...]) -> str:
-    """Which verdicts depend on the metric; empty without secondary metrics."""
+def flip_words(found: tuple[Flip, ...], others: tuple[Secondary, ...], exploratory: bool = False) -> str:
+    """Which verdicts depend on the metric; empty without secondary metrics. `exploratory`: see `AUTO`."""
     if not others:
         return ""
     margins = ", ".join(f"{one.title} {one.margin:g}" for one in others)
     start = f"Secondary metrics, each Holm-adjusted in a family of its own (margins: {margins})"
+    if exploratory:
+        start = f"{start}, exploratory: {AUTO}"
     if not found:
         return f"{start}: every verdict is the same by all of them."
     turned = f" Opposite claims: {', '.join(shorten(one.name, 60) for one in found if one.turned)}."

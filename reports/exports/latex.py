@@ -32,9 +32,9 @@ def to_latex(table: Table, *, narrow: bool = False) -> str:
     """
     check_table(table)
     columns = "".join("r" if numeric else "l" for numeric in table.numeric)
-    size = [r"  \footnotesize", r"  \setlength{\tabcolsep}{3pt}"] if narrow else []
+    size = [r"  \footnotesize", r"  \setlength{\tabcolsep}{2pt}"] if narrow else []
     if narrow:
-        columns = rf"p{{0.22\linewidth}}{columns[1:]}"
+        columns = rf"@{{}}p{{0.19\linewidth}}{columns[1:]}@{{}}"
     rows = [_tex_row([value.text for value in row], breaks=narrow) for row in table.rows]
     lines = [
         r"% needs \usepackage{booktabs}",
@@ -65,5 +65,5 @@ def _tex_row(cells: Iterable[str], breaks: bool = False) -> str:
     # At the start of a row, a bracket or a star would be an argument of the command that ends the line before it.
     escaped = [re.sub(r"^[\[*]", r"{\g<0>}", _tex(cell)) for cell in cells]
     if breaks:
-        escaped[0] = r"\raggedright " + escaped[0].replace("+", r"+\allowbreak{}")
+        escaped[0] = r"\raggedright " + re.sub(r"\\_|[+(.,=-]", r"\g<0>\\allowbreak{}", escaped[0])
     return " & ".join(escaped) + r" \\"

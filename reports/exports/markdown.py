@@ -20,6 +20,11 @@ def to_markdown(page: Page, figures_dir: str = "figures") -> str:
     check_page(page)
     figures = PurePosixPath(figures_dir)
     blocks = [f"# {_md(page.title)}", *(_md_start(text) for text in page.summary)]
+    if page.answer:
+        marks = {True: "\u2713", False: "!", None: "?"}
+        blocks += map(_md_start, page.answer.tradeoff)
+        blocks.append("\n".join(f"- {marks[one.passed]} {_md(one.words)}" for one in page.answer.controls))
+        blocks += map(_md_start, page.answer.remaining)
     if page.warnings:
         blocks.append("\n".join(["> [!WARNING]", *(f"> - {_md_start(text)}" for text in page.warnings)]))
     if page.facts:

@@ -6,8 +6,10 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from harness.ablation.plan import TESTS
 from harness.errors import RequestError
 from harness.experiment import canonical_json
 from reports.analysis.comparisons import MARGIN, Comparison, estimate, regression, settle
@@ -32,17 +34,28 @@ class Judged:
     comparisons: tuple[Comparison, ...]
 
 
-def compared(runs: Runs, metric: str, margin: float | None) -> Judged:
-    """All arms against the reference by one metric, in one Holm family. Failed arms stay in it."""
+def compared(runs: Runs, metric: str, margin: float | None, test: str = "t") -> Judged:
+    """All arms against the reference by one metric, in one Holm family. Failed arms stay in it. `test` is one of `TESTS`."""
     values = runs.values(metric)
     base, better = values[runs.reference], runs.higher_is_better[metric]
     used, source = _margin(metric, base, runs.reference) if margin is None else (margin, "given")
-    test = regression if runs.paired else unpaired  # paired where seeds are common
-    drafts = [test(base, values[arm], name=arm, margin=used, alpha=ALPHA, higher_is_better=better) for arm in runs.arms[1:]]
+    judge = partial(regression, test=test) if runs.paired else unpaired  # paired where seeds are common
+    drafts = [judge(base, values[arm], name=arm, margin=used, alpha=ALPHA, higher_is_better=better) for arm in runs.arms[1:]]
     return Judged(metric, better, used, source, tuple(settle(drafts, ALPHA, better)))
 
 
-def plan(runs: Runs, judged: Sequence[Judged]) -> dict[str, Any]:
+def check_test(runs: Runs, test: str) -> None:
+    """Raises RequestError for an unknown test, and for one that pairs runs where nothing pairs them."""
+    if test not in TESTS:
+        raise RequestError(f"--test {test}; choose {', '.join(TESTS)}")
+    if test != "t" and not runs.paired:
+        raise RequestError(
+            f"--test {test} pairs runs by seed, and here no arm shares 3 seeds with {runs.reference!r}; name the column of seeds "
+            "with --seed, or leave --test out for Welch's test"
+        )
+
+
+def plan(runs: Runs, judged: Sequence[Judged], test: str = "t") -> dict[str, Any]:
     """What the verdicts answer, with its digest. No result is in it but a margin that was derived from the reference's mean."""
     first, *others = judged
     arms = runs.arms[1:]
@@ -59,7 +72,7 @@ def plan(runs: Runs, judged: Sequence[Judged]) -> dict[str, Any]:
         "seeds": int(runs.frame["seed"].nunique()),
         "alpha": ALPHA,
         "adjustment": "Holm",
-        "test": "paired t over seeds" if runs.paired else "Welch's t",
+        "test": TESTS[test] if runs.paired else "Welch's t",
     }
     return asked | {"digest": hashlib.sha256(canonical_json(asked).encode()).hexdigest()[:16]}
 

@@ -12,7 +12,7 @@ from reports.analysis.comparisons import Comparison, check
 from reports.analysis.costs import Ratio
 from reports.analysis.words import counted, listed, shorten
 from reports.judging.columns import Asked, Runs, read_runs
-from reports.judging.families import ALPHA, Judged, compared, cost_ratios, plan
+from reports.judging.families import ALPHA, Judged, check_test, compared, cost_ratios, plan
 from reports.judging.tables import name_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def judge(
     reference: str | None = None,
     margin: float | None = None,
     costs: Sequence[str] = (),
+    test: str = "t",
 ) -> Judgement:
     """Judges the arms of a table of results against one of them.
 
@@ -42,17 +43,19 @@ def judge(
         margin: the smallest difference of interest, in units of the primary metric. Default: 0.005 for SSIM, else 1% of the
             reference's mean.
         costs: columns that are shown as ratios to the reference's.
+        test: t, or signed-rank where runs may collapse; it needs runs that are paired by seed.
 
     Raises:
-        RequestError: the file cannot be read, or its columns cannot be told apart.
+        RequestError: the file cannot be read, its columns cannot be told apart, or the test does not fit them.
     """
     if margin is not None:
         check(margin)
     asked = Asked(arm=arm, seed=seed, metrics=metrics, higher_is_better=higher_is_better, reference=reference, costs=costs)
     runs = read_runs(given, asked)
-    judged = [compared(runs, name, margin if index == 0 else None) for index, name in enumerate(runs.metrics)]
+    check_test(runs, test)
+    judged = [compared(runs, name, margin if index == 0 else None, test) for index, name in enumerate(runs.metrics)]
     ratios = cost_ratios(runs)
-    asks = plan(runs, judged)
+    asks = plan(runs, judged, test)
     notes = tuple(_notes(runs, judged[0]))
 
     def write(out: Path, pdf: bool = False) -> list[Path]:

@@ -63,7 +63,7 @@ def make_page(
         "margin and number of seeds give it, and no result does but a margin derived from the reference's mean."
     )
     ns = sorted({one.n for one in first.comparisons if one.method == "paired"})
-    promised = [promise(n, len(first.comparisons)) for n in sorted({ns[0], ns[-1]} if ns else ())]
+    promised = [promise(n, len(first.comparisons), first.comparisons[0].test) for n in sorted({ns[0], ns[-1]} if ns else ())]
     sections = [
         *([Section("seeds", "Every seed", figures=(drawn,))] if drawn else []),
         Section("tables", "Tables", tables=tuple(tables)),
@@ -118,12 +118,13 @@ def _paper(name: str, runs: Runs, first: Judged, ratios: Mapping[str, Mapping[st
     table = column_table(
         arms, shorten(first.metric, 40), first.margin, f"{better} Cost: {cost}." if cost else better, pairing
     )
+    judged = methods_of(first.comparisons, first.margin)
     text = (
         f"We compared {', '.join(shorten(one.name, 60) for one in first.comparisons)} with {shorten(runs.reference, 60)} by "
         f"{first.metric} ({better.lower()[:-1]}), from {len(runs.frame):,} runs in {name}. "
-        f"{methods_of(first.comparisons, first.margin)} Computed with ablation-harness {__version__}."
+        f"{judged} Computed with ablation-harness {__version__}."
     )
-    return Paper(table, (text, "\n".join(references(first.comparisons))))
+    return Paper(table, (text, "\n".join(references(judged))))
 
 
 def _sentence(one: Effect) -> str:

@@ -11,7 +11,7 @@ from harness.reports import Answer as Terminal
 from reports import cells
 from reports.analysis.commands import installable, plan_command
 from reports.analysis.comparisons import Comparison
-from reports.analysis.costs import FRONTS, front, front_words
+from reports.analysis.costs import FRONTS, cost_words, front, front_words
 from reports.analysis.groups import Group, Method
 from reports.analysis.records import Records, Trouble
 from reports.analysis.secondary import above_blank, flips, secondary, title_of
@@ -176,7 +176,7 @@ def _against_base(main: Group) -> Callable[[Row], bool]:
 
 
 def _effect(main: Group, row: Row, name: str, outside: bool) -> Effect:
-    cost = costs(row.reference, row.method) if row.method else ""
+    cost = cost_words(row.reference, row.method) if row.method else ""
     if differs := (main.plan.question.get("differs") or {}).get(row.name) if main.plan else None:
         cost = "; ".join(part for part in (cost, f"differs: {', '.join(map(str, differs[:3]))}") if part)
     made = effect(row.comparison, name, 4, cost)
@@ -202,20 +202,6 @@ def fronts(main: Group) -> list[str]:
     """Who is not beaten in the metric and a cost at once, by each cost, as a sentence."""
     words = front_words({cost: front(main, cost) for cost in FRONTS})
     return [words] if words else []
-
-
-def costs(reference: Method | None, method: Method) -> str:
-    """'1.20x time, +21% parameters, 4.00x inference': training time, size and operations of a prediction, where they differ."""
-    ratio, base = method.time_ratio(reference), reference.first if reference else None
-    found = [] if ratio is None else [f"{ratio:.2f}x time"]
-    if base is not None:
-        more = method.first.params / base.params - 1 if base.params else math.nan
-        if math.isfinite(more) and abs(more) >= 0.005:
-            found.append(f"{more:+.0%} parameters")
-        inference = method.first.flops / base.flops if base.flops else math.nan
-        if math.isfinite(inference) and abs(inference - 1) >= 0.005:
-            found.append(f"{inference:.2f}x inference")
-    return ", ".join(found)
 
 
 def controls(main: Group, found: Records, missing: Sequence[Trouble], copies: tuple[int, int]) -> list[Control]:
@@ -269,8 +255,9 @@ def _other_metrics(main: Group) -> list[Control]:
         return []
     claims = {Kind.HELPS, Kind.HURTS}
     apart = [one for one in flips(main, others) if claims & set(one.verdicts.values())]
-    lines = [Control(False if one.turned else None, one.words) for one in apart[:_MOST_NAMES]]
-    return lines or [Control(True, f"{counted(len(others), 'other metric')} give the same verdicts")]
+    exploratory = "" if main.decided is None else " (exploratory but for the judged one)"
+    lines = [Control(False if one.turned else None, f"{one.words}{exploratory}") for one in apart[:_MOST_NAMES]]
+    return lines or [Control(True, f"{counted(len(others), 'other metric')} give the same verdicts{exploratory}")]
 
 
 def _as_planned(main: Group) -> Control:

@@ -10,7 +10,7 @@ from reports import cells
 from reports.analysis.comparisons import Comparison, Estimate
 from reports.analysis.contrasts import Effect, Factorial
 from reports.analysis.groups import Decided, Group
-from reports.analysis.secondary import Secondary, judged
+from reports.analysis.secondary import AUTO, Secondary, judged
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import listed
 from reports.cells import NONE, Column, counts, names, table, words
@@ -33,6 +33,7 @@ def statistics(
     found: Mapping[str, Comparison], base: str, id_: str, title: str, metric: str = "SSIM", decimals: int = 4
 ) -> Table:
     """Every comparison in full; `metric` names what is compared."""
+    test = "signed-rank" if any(one.test == "signed-rank" for one in found.values()) else "t test"
     columns: list[Column[tuple[str, Comparison]]] = [
         names("comparison", lambda row: f"{row[0]} - {base}" if base else row[0]),
         counts("pairs", lambda row: row[1].n),
@@ -41,7 +42,7 @@ def statistics(
         words("verdict", lambda row: _verdict(row[1])),
         Column("95%, alone", lambda row: cells.interval(row[1].low_alone, row[1].high_alone, decimals, sign=True)),
         Column("sd of differences", lambda row: cells.figure(row[1].sd, decimals)),
-        Column("p (t test)", lambda row: cells.probability(row[1].p)),
+        Column(f"p ({test})", lambda row: cells.probability(row[1].p)),
         Column("p (Holm)", lambda row: cells.probability(row[1].p_adjusted)),
         Column("p (equivalence, Holm)", lambda row: cells.probability(row[1].p_equivalence_adjusted)),
         words("seeds better / worse", lambda row: NONE if row[1].better is None else f"{row[1].better} / {row[1].worse}"),
@@ -92,6 +93,8 @@ def by_metric(group: Group, others: Sequence[Secondary], id_: str, title: str, m
         "Verdict, mean difference, and p Holm-adjusted within the metric's own family: they are secondary, and over all metrics "
         f"together nothing is adjusted. Margins: {margins}."
     )
+    if group.decided is not None:
+        note += f" All but the first are exploratory: {AUTO}."
     return table(id_, title, columns, list(found), note)
 
 

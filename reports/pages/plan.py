@@ -24,7 +24,7 @@ def plan_words(group: Group) -> list[str]:
         )
         for arm, found in sorted((plan.question.get("differs") or {}).items()):
             lines.append(f"{shorten(str(arm), 80)} differs beside its idea: {'; '.join(map(str, found[:8]))}.")
-    return [*lines, *(f"Exploratory: {one}." for one in exploratory(group)), *_controls(group)]
+    return [*lines, *(f"Exploratory: {one}." for one in exploratory(group)), *control_words(group)]
 
 
 def held_equal(group: Group) -> list[str]:
@@ -66,7 +66,7 @@ def checked_controls(group: Group) -> list[tuple[Comparison, str, bool]]:
     return found
 
 
-def _controls(group: Group) -> list[str]:
+def control_words(group: Group) -> list[str]:
     """'The regime passed: ...', or which control failed."""
     found = checked_controls(group)
     if not found:

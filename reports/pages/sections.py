@@ -181,7 +181,11 @@ def _statistics(store: Store, result: Analysis, copies: tuple[Table, int] | None
     promised = [promise(n, size, main.test) for n in sorted({fixed[0], fixed[-1]} if fixed else ())]
     paragraphs = [*plan_words(main), *map(auto.method, rules), METHOD, *promised]
     others = secondary(main)
-    more = (flip_words(flips(main, others), others), blank_words(above_blank(main)), spread_words(spreads(store, main)))
+    more = (
+        flip_words(flips(main, others), others, main.decided is not None),
+        blank_words(above_blank(main)),
+        spread_words(spreads(store, main)),
+    )
     paragraphs += [one for one in more if one]
     paragraphs.append(
         f"The margin of the verdicts is {main.margin:g} {main.metric}. `harness ablate --margin X` sets it before the first run; "

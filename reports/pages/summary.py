@@ -11,6 +11,7 @@ from reports import cells
 from reports.analysis import settings
 from reports.analysis.commands import known_preset, plan_command
 from reports.analysis.comparisons import Comparison
+from reports.analysis.costs import cost_words
 from reports.analysis.groups import Group, Method, difference_title
 from reports.analysis.overview import Analysis
 from reports.analysis.power import MINIMUM_SEEDS
@@ -44,19 +45,14 @@ def summary(main: Group, matched: Sequence[Group] = ()) -> list[str]:
 
 
 def sentence(group: Group, method: Method) -> str:
-    """One method in one sentence: 'attention: +0.0120 SSIM [+0.0040, +0.0200] over base, 1.20x time, 5 seeds: helps.'"""
+    """One method in one sentence: 'attention: +0.0120 SSIM [+0.0040, +0.0200] over base, 1.20x training time, 5 seeds: helps.'"""
     name = shorten(method.label, 80)
     comparison = group.comparisons.get(method.label)
     seeds = counted(len(method.seeds), "seed")
     if comparison is None:
         mean = cells.mean(method.estimate(group.metric), 4).text
         return f"{name}: {title_of(group)} {mean}, {seeds}; there is no base to compare it with."
-    ratio = method.time_ratio(group.reference)
-    costs = [] if ratio is None else [f"{ratio:.2f}x training time"]
-    reference = group.reference.first.params if group.reference else math.nan
-    more = method.first.params / reference - 1 if reference else math.nan
-    if math.isfinite(more) and abs(more) >= 0.005:
-        costs.append(f"{more:+.0%} parameters")
+    costs = filter(None, [cost_words(group.reference, method)])
     if comparison.unpaired:
         seeds = counted(comparison.n, "common seed")
     return (

@@ -66,6 +66,26 @@ def test_the_numbers_are_those_of_scipy_and_statsmodels(harness: Command, tmp_pa
         assert row["p"] == pytest.approx(adjusted, rel=1e-9)
 
 
+def test_signed_rank_is_scipy_s_exact_test(harness: Command, tmp_path: Path) -> None:
+    frame = tidy()
+    frame.loc[(frame["arm"] == "better") & (frame["seed"] == 0), "ssim"] += 0.5  # takes the t test its power
+    path = save(frame, tmp_path / "results.csv")
+    assert verdicts(path)["better"] == "undecided"
+    document = harness("judge", path, "--test", "signed-rank", "--json").document
+    assert document["plan"]["test"] == "exact Wilcoxon signed-rank over seeds"
+    values = frame.pivot(index="seed", columns="arm", values="ssim")
+    for row in document["comparisons"]:
+        differences = (values[row["arm"]] - values["base"]).to_numpy()
+        assert row["p_alone"] == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue)
+        a, b = np.triu_indices(SEEDS)
+        assert row["difference"] == pytest.approx(np.median((differences[a] + differences[b]) / 2))
+    alone = frame[frame["arm"].isin(["base", "better"])]  # over four arms 6 seeds can never reach 5%: the least p is 2 / 2^6
+    assert verdicts(save(alone, tmp_path / "alone.csv"), test="signed-rank") == {"better": "helps"}
+    answer = harness("judge", save(tidy().drop(columns="seed"), tmp_path / "unpaired.csv"), "--test", "signed-rank")
+    assert (answer.code, "name the column of seeds with --seed" in answer.error) == (2, True)
+    assert "choose t, signed-rank" in harness("judge", path, "--test", "welch").error
+
+
 def test_without_seeds_rows_are_runs_and_the_test_is_welch_s(tmp_path: Path) -> None:
     path = save(tidy().drop(columns="seed"), tmp_path / "results.csv")
     document = judge(path).document
@@ -233,6 +253,11 @@ def test_costs_are_ratios_to_the_reference_with_intervals(tmp_path: Path) -> Non
     logs = np.log(seconds["noisy"] / seconds["base"])
     interval = stats.t.interval(0.95, SEEDS - 1, logs.mean(), stats.sem(logs))
     assert (rows["noisy"]["low"], rows["noisy"]["high"]) == pytest.approx(tuple(np.exp(interval)))
+    judge(tmp_path / "r.csv").write(tmp_path / "page", False)
+    text = (tmp_path / "page" / "report.md").read_text()
+    assert "Not beaten by another arm's means (Pareto front) against seconds: base, better." in text
+    table = pd.read_csv(tmp_path / "page" / "data" / "costs.csv").set_index("arm")
+    assert tuple(table.loc["noisy", ["low", "high"]]) == pytest.approx(tuple(np.exp(interval)))
 
 
 def test_a_failed_seed_is_a_verdict_of_its_own_and_stays_in_the_family(tmp_path: Path) -> None:

@@ -80,6 +80,41 @@ def test_the_page_names_the_rule_the_look_and_the_interval_after_stopping(root: 
     assert not any("do not share seeds" in line for line in page.warnings)
 
 
+def test_verdicts_by_other_metrics_are_called_exploratory(root: Path) -> None:
+    """Only the judged metric's error is kept over all looks."""
+    store = Store(root)
+    page = make_page(store, read_store(store), Variants())
+    text = " ".join(next(one for one in page.sections if one.id == "statistics").paragraphs)
+    assert "exploratory: the judged metric decided when arms stopped, and only its error is kept over all looks" in text
+    (table,) = (one for one in page.tables if one.id == "by-metric")
+    assert "All but the first are exploratory" in table.note
+    judged = {row[0].text: row[1].text.partition(" ")[0] for row in table.rows}
+    assert judged == {name: one.verdict for name, one in expected().items()}, "the first column is the rule's"
+    assert page.answer is not None
+    assert all("exploratory but for the judged one" in one.words for one in page.answer.controls if " by SSIM" in one.words)
+    (data,) = (one for one in page.data if one.id == "comparisons")
+    rows = [dict(zip(data.columns, row, strict=True)) for row in data.rows]
+    assert {row["exploratory"] for row in rows if row["metric"] == "ssim"} == {False}
+    assert {row["exploratory"] for row in rows if row["metric"] == "mse"} == {True}
+
+
+def test_the_methods_of_a_paper_name_the_rule(root: Path) -> None:
+    store = Store(root)
+    paper = make_page(store, read_store(store), Variants()).paper
+    assert paper is not None
+    text, sources = paper.methods
+    for words in (
+        "over at most 13 seeds",
+        "after looks at 4, 6, 9, 13 seeds",
+        "Ye et al. 2013",
+        "repeated confidence intervals",
+    ):
+        assert words in text
+    for words in ("- Q. Liu and K. M. Anderson", "- Y. Ye, A. Li", "- C. Jennison and B. W. Turnbull", "- S. Holm"):
+        assert words in sources
+    assert "p Holm-adjusted over 4 comparisons and all looks" in paper.table.title
+
+
 def test_the_figures_of_the_promise_are_those_of_the_committed_simulation() -> None:
     from reports.analysis.auto import method
 

@@ -1024,11 +1024,9 @@ def test_every_number_of_the_summary_and_the_facts_is_traced(page: Page, raw: Ra
     assert "ab12ab12" in first
     for method, sentence in zip(METHODS[1:], sentences, strict=False):
         row = main[method]
-        more = main[method]["parameters"] != main["base"]["parameters"]
-        share = raw.select(method)[0]["params"] / raw.select("base")[0]["params"] - 1
         assert sentence == (
             f"{method}: {row['gain over base (SSIM)']} SSIM {row['gain, adjusted interval']} over base, "
-            f"{row['training time (x base)']} training time{f', {share:+.0%} parameters' if more else ''}, 4 seeds: "
+            f"{costs_in_words(raw, method, row)}, 4 seeds: "
             f"{rows(page, 'statistics')[f'{method} - base']['verdict']}."
         )
     for match, sentence in zip(("seconds", "flops"), sentences[3:], strict=True):
@@ -1052,6 +1050,14 @@ def test_every_number_of_the_summary_and_the_facts_is_traced(page: Page, raw: Ra
     }
 
 
+def costs_in_words(raw: Raw, method: str, row: dict[str, str]) -> str:
+    one, base = raw.select(method)[0], raw.select("base")[0]
+    more = f"{one['params'] / base['params'] - 1:+.0%} parameters"
+    inference = f"{one['flops_per_sequence'] / base['flops_per_sequence']:.2f}x inference"
+    costs = (f"{row['training time (x base)']} training time", more, inference)
+    return ", ".join(cost for cost in costs if cost not in ("+0% parameters", "1.00x inference"))
+
+
 def test_every_number_of_the_first_screen_is_traced(page: Page, raw: Raw) -> None:
     answer, main, tests = page.answer, rows(page, "ablation"), rows(page, "statistics")
     assert answer is not None
@@ -1064,14 +1070,7 @@ def test_every_number_of_the_first_screen_is_traced(page: Page, raw: Raw) -> Non
         assert one.gain == pytest.approx(np.mean(values))
         assert (one.low, one.high) == pytest.approx(ends)
         assert one.text == f"{row['gain over base (SSIM)']} {row['gain, adjusted interval']}"
-        flops = raw.select(method)[0]["flops_per_sequence"] / raw.select("base")[0]["flops_per_sequence"]
-        more = raw.select(method)[0]["params"] / raw.select("base")[0]["params"] - 1
-        costs = [
-            f"{row['training time (x base)']} time",
-            f"{more:+.0%} parameters" if more else "",
-            f"{flops:.2f}x inference",
-        ]
-        assert one.cost == ", ".join(cost for cost in costs if cost and cost != "1.00x inference")
+        assert one.cost == costs_in_words(raw, method, row)
         if one.verdict in ("helps", "hurts"):
             assert one.sure == f"p {tests[f'{method} - base']['p (Holm)']}, 4 seeds"
         assert tests[f"{method} - base"]["verdict"].startswith(one.verdict)

@@ -14,13 +14,15 @@ from fake_store import Fake, cell, write_run
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from harness.store import Store
+from harness.store import Folder, Store
 from harness.variant import Variants
 from harness.version import __version__
 from reports import ablation
+from reports.analysis.reading import read_store
 from reports.figures import canvas
 from reports.judging.judge import judge
 from reports.page import Figure
+from reports.pages.sections import make_page
 
 SEEDS = 5
 RANDOM = np.random.default_rng(2)
@@ -124,10 +126,44 @@ def test_the_methods_name_the_design_the_versions_and_the_sources(report: Path) 
     text = (report / "methods.md").read_text()
     for words in (
         "We compared attention, tta with base over 5 seeds (0, 1, 2, 3, 4).", "paired by seed", "Holm 1979", "Schuirmann 1987",
-        "within 0.005", f"ablation-harness {__version__}", "torch 2.13.0", "800 steps", "- S. Holm,", "- attention: A. Vaswani",
+        "within 0.005", "No plan was written before the first run",
+        f"ablation-harness {__version__}", "torch 2.13.0", "800 steps", "- S. Holm,", "- attention: A. Vaswani",
     ):  # fmt: skip
         assert words in text
     assert "Welch" not in text  # every comparison is paired
+
+
+def test_controls_are_no_arms_of_the_paper_and_the_plan_is_named(tmp_path: Path) -> None:
+    ids = {}
+    with fake_store.without_sync():
+        for name, values in VALUES.items():
+            for seed, value in enumerate(values):
+                ids[name, seed] = write_run(tmp_path, cell(name, seed), Fake(ssim=float(value)))
+    cells = [
+        {"label": name, "variant": name, "seed": seed, "run_id": run_id, "status": "finished", "error": None}
+        for (name, seed), run_id in ids.items()
+    ]
+    question = {
+        "contrasts": [{"name": "attention", "treated": "attention", "reference": "base"}], "metric": "ssim",
+        "higher_is_better": True, "margin": 0.004, "margin_from": "given with --margin", "digest": "d1", "budget": "steps",
+        "held_equal": ["data"], "differs": {}, "controls": {"tta": "equivalent"}, "seeds": list(range(SEEDS)),
+        "test": "exact Wilcoxon signed-rank over seeds",
+    }  # fmt: skip
+    record = {"plan": "custom", "match": "steps", "preset": "tiny", "reference": "base", "command": "", "cells": cells}
+    Folder(tmp_path / "plans").write("p.json", record | {"question": question, "known_before": 0, "departures": []})
+    store = Store(tmp_path)
+    paper = make_page(store, read_store(store), Variants(third_party=False)).paper
+    assert paper is not None
+    assert [row[0].text for row in paper.table.rows] == ["base", "attention"]
+    assert "p Holm-adjusted over 1 comparison; equivalent: within 0.004" in paper.table.title
+    text, sources = paper.methods
+    for words in (
+        "We compared attention with base", "margin (0.004: given with --margin) and seeds are those of the plan d1, written before",
+        "held equal: steps, data.", "exact signed-rank tests over seeds (Wilcoxon 1945)", "The regime passed its controls: tta",
+    ):  # fmt: skip
+        assert words in text
+    assert "- F. Wilcoxon" in sources
+    assert "Welch" not in sources
 
 
 def test_a_judged_table_has_the_same_files(report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
