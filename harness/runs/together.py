@@ -36,6 +36,10 @@ class Together:
         """Threads for torch in the process that runs the task."""
         return self.jobs[0].threads
 
+    def progress(self) -> int:
+        """The steps from which its cells would continue, added up."""
+        return sum(job.progress() for job in self.jobs)
+
     def run(self, variants: Variants | None = None) -> Done:
         """Runs the cells; `parts` of the answer are theirs, in the order of the jobs."""
         import torch

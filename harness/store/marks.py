@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 
-from harness import __version__
 from harness.experiment import canonical_json
 from harness.store.formats import FORMAT
 from harness.store.index import cache_file, signature
 from harness.store.merge import RECORDS
 from harness.store.store import Store
 from harness.system import files
+from harness.version import __version__
 
 _PROGRAM = f"{__version__}, format {FORMAT}, marks 1"
 
