@@ -44,6 +44,9 @@ class StubRun:
     def run_id(self) -> str:
         return f"{self.job.variant} {self.job.seed}"
 
+    def progress(self) -> int:
+        return 0
+
     def run(self) -> Done:
         with (self.job.store / "submitted.txt").open("a") as file:
             file.write(f"{self.run_id}\n")
