@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -269,7 +270,15 @@ def source_digest(module_name: str) -> str | None:
 
 
 def _entry_points(group: str) -> Iterable[metadata.EntryPoint]:
-    """The installed entry points of a group. A distribution whose own files cannot be read has none."""
+    """The installed entry points of a group. A distribution whose own files cannot be read has none.
+
+    All distributions are asked, which takes longer than a cell's other preparations: once, until a folder of packages changes.
+    """
+    return _scan(group, tuple((path, os.stat(path).st_mtime_ns) for path in sys.path if os.path.isdir(path)))
+
+
+@lru_cache(maxsize=16)
+def _scan(group: str, folders: tuple[tuple[str, int], ...]) -> Iterable[metadata.EntryPoint]:
     try:
         return metadata.entry_points(group=group)
     except Exception:  # one broken distribution spoils them all: ask one by one

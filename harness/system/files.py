@@ -21,8 +21,11 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.part")
 
 def write(path: Path, *pieces: bytes | memoryview) -> None:
     """Writes a whole file and makes its folder if there is none. Raises OSError; what was there before is then untouched."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = stage(path, *pieces)
+    try:
+        temporary = stage(path, *pieces)
+    except FileNotFoundError:  # asked last, for a file server answers each question
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = stage(path, *pieces)
     try:
         os.replace(temporary, path)
     except BaseException:

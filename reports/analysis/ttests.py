@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,19 +40,21 @@ class TTest(NamedTuple):
 
 def paired_t(differences: npt.ArrayLike, margin: float) -> TTest:
     """Student's t over differences of shape (..., n), n >= 2, which must be finite and spread; equivalence at +-margin."""
-    from scipy import stats
+    from scipy.special import (
+        stdtr,
+        stdtrit,
+    )  # a hundred times as fast as stats.ttest_1samp, which a large report would wait for
 
     raw = np.asarray(differences, dtype=np.float64)
     scale = float(np.max(np.abs(raw)))  # keeps squares of huge or tiny numbers in range; t does not depend on it
-    scaled = raw / scale
-    bound = margin / scale
-    test = stats.ttest_1samp(scaled, 0.0, axis=-1)
-    interval = test.confidence_interval(CONFIDENCE)
-    above = stats.ttest_1samp(scaled, -bound, axis=-1, alternative="greater").pvalue
-    below = stats.ttest_1samp(scaled, bound, axis=-1, alternative="less").pvalue
+    scaled, bound, df = raw / scale, margin / scale, raw.shape[-1] - 1
     mean, sd = scaled.mean(axis=-1), scaled.std(axis=-1, ddof=1)
     error = sd / math.sqrt(raw.shape[-1])
-    return _result(scale, mean, sd, interval, test.pvalue, np.maximum(above, below), error, raw.shape[-1] - 1)
+    reach = stdtrit(df, (1 + CONFIDENCE) / 2) * error
+    equivalence = np.maximum(stdtr(df, -(mean + bound) / error), stdtr(df, (mean - bound) / error))
+    return _result(
+        scale, mean, sd, (mean - reach, mean + reach), 2 * stdtr(df, -np.abs(mean / error)), equivalence, error, df
+    )
 
 
 def welch_t(baseline: npt.ArrayLike, treated: npt.ArrayLike, margin: float) -> TTest:
@@ -73,18 +76,26 @@ def welch_t(baseline: npt.ArrayLike, treated: npt.ArrayLike, margin: float) -> T
     parts = [one.var(axis=-1, ddof=1) for one in (a, b)]
     sd = np.sqrt((parts[0] + parts[1]) / 2)
     error = np.sqrt(parts[0] / a.shape[-1] + parts[1] / b.shape[-1])
-    return _result(scale, mean, sd, interval, test.pvalue, np.maximum(above, below), error, test.df)
+    bounds = (interval.low, interval.high)
+    return _result(scale, mean, sd, bounds, test.pvalue, np.maximum(above, below), error, test.df)
 
 
 def _result(
-    scale: float, mean: Array, sd: Array, interval: Any, p: npt.ArrayLike, equivalence: npt.ArrayLike, error: Array, df: Any
+    scale: float,
+    mean: Array,
+    sd: Array,
+    interval: tuple[Any, Any],
+    p: npt.ArrayLike,
+    equivalence: npt.ArrayLike,
+    error: Array,
+    df: Any,
 ) -> TTest:
     """The results in the unit of the samples, which were divided by `scale`."""
 
     def plain(value: Any, unit: float = 1.0) -> Array:
         return np.asarray(np.asarray(value, dtype=np.float64) * unit)
 
-    low, high = plain(interval.low, scale), plain(interval.high, scale)
+    low, high = (plain(one, scale) for one in interval)
     return TTest(
         plain(mean, scale), plain(sd, scale), low, high, plain(p), plain(equivalence), plain(error, scale), plain(df)
     )
@@ -112,6 +123,7 @@ def holm_levels(p: npt.ArrayLike, alpha: float) -> Array:
     return np.asarray(alpha / (count - np.minimum(place, np.minimum(rejected, count - 1))))
 
 
+@cache
 def sign_test(up: int, down: int) -> float:
     """Two-sided p of the exact sign test, ties dropped; 1 where all are ties."""
     from scipy import stats
@@ -121,13 +133,18 @@ def sign_test(up: int, down: int) -> float:
 
 def median_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     """The narrowest pair of order statistics that covers the median with 95% or more, whatever the distribution."""
-    from scipy import stats
-
     n, ordered = len(values), sorted(values)
     if n < DISTRIBUTION_FREE_SEEDS:
         return None, None
-    rank = max(r for r in range(n // 2) if 2 * stats.binom.cdf(r, n, 0.5) <= 1 - CONFIDENCE)
-    return ordered[rank], ordered[n - 1 - rank]
+    return ordered[_rank(n)], ordered[n - 1 - _rank(n)]
+
+
+@cache
+def _rank(n: int) -> int:
+    """Of the lower of the two order statistics of n."""
+    from scipy import stats
+
+    return max(r for r in range(n // 2) if 2 * stats.binom.cdf(r, n, 0.5) <= 1 - CONFIDENCE)
 
 
 def mean_of(values: Sequence[float]) -> float | None:
