@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import os
 import shutil
 import signal
@@ -32,53 +31,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpu_sizes import GPU, OVERHEAD, REHEARSAL, Setup, arms, at_once, step_seconds, steps_of_epochs, table_of
+
 ROOT = Path(__file__).resolve().parent.parent
 HARNESS = (sys.executable, "-m", "harness")
 LEVELS = (0.82, 0.87, 0.93)
 """Validation SSIM whose times are stated."""
-TRAININGS = 8.5
-"""Trainings of a block of the table: base, three ideas, all of them, controls of 1, 0.5 and 2 budgets; tta needs none."""
-NETWORKS = 11
-OVERHEAD = 1.3
-"""Of a cell beside its steps: start, validation, test."""
-WORTH = 1.1
-"""How much faster several cells at once must be than one after the other."""
 LAST_SECONDS = 60
 """Kept for the report."""
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What differs between a GPU and its rehearsal."""
-
-    device: str
-    presets: tuple[str, ...]
-    """Those that the table may have, best first: the first whose own budget fits is taken."""
-    quality: str
-    batches: tuple[int, ...]
-    seeds: int
-    together: dict[str, tuple[str, ...]]
-    """Presets whose cells are small enough to try several in one process, and the words of benchmarks/together.py for each."""
-    at_least: int = 1
-    """Cells in one process, however little that brings."""
-    networks: tuple[str, ...] = ()
-    """Those of the networks stage; all when empty."""
-    network_seconds: float = math.inf
-    """The most that a network gets."""
-    quick: tuple[str, ...] = ()
-    """Words for benchmarks/kernels.py."""
-
-
-GPU = Setup("cuda", ("paper", "evening", "cpu"), "paper", (1, 8, 32, 64), seeds=3, together={"evening": (), "cpu": ()})
-REHEARSAL = Setup(
-    *("cpu", ("tiny",), "tiny", (1, 2)),
-    seeds=2,
-    together={"tiny": ("--counts", "1,2", "--steps", "8")},
-    at_least=2,
-    networks=("simvp", "convlstm-stack"),
-    network_seconds=0.5,
-    quick=("--seconds", "0.001"),
-)
 KILLED_WHEN = ("quality-store/trainings/*/metrics.jsonl", "store/runs/*/result.json")
 """Files at whose first appearance the rehearsal is killed."""
 
@@ -95,7 +57,12 @@ class Stage:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--budget", type=seconds_of, default=None, help="time of this call: 28m, 1700s, 2h (default 28m)")
+    parser.add_argument(
+        "--budget",
+        type=seconds_of,
+        default=None,
+        help="time of this call: 28m, 1700s, 2h (default 28m; of a rehearsal, which ends before, 2h)",
+    )
     parser.add_argument("--out", type=Path, default=None, help="the folder (default gpu, or gpu-rehearsal)")
     parser.add_argument("--rehearsal", action="store_true", help="on the CPU at preset tiny")
     parser.add_argument(
@@ -108,7 +75,7 @@ def main() -> int:
     arguments = parser.parse_args()
     setup = REHEARSAL if arguments.rehearsal else GPU
     out = (arguments.out or Path("gpu-rehearsal" if arguments.rehearsal else "gpu")).resolve()
-    budget = arguments.budget or 28 * 60
+    budget = arguments.budget or (120 if arguments.rehearsal else 28) * 60
     if arguments.kills:
         if not arguments.rehearsal:
             parser.error("--kills belongs to --rehearsal")
@@ -125,18 +92,6 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
-def table_of(step_seconds: dict[str, float], own_steps: dict[str, int], setup: Setup, seconds: float) -> tuple[str, int]:
-    """The preset and steps of the table: the first whose own steps fit the time, else the cheapest with as many as fit.
-
-    Paper's may be a quarter of its own: what is cut is a budget that all arms share.
-    """
-    for name in setup.presets:
-        fits = int(seconds / (setup.seeds * TRAININGS * OVERHEAD * step_seconds[name]))
-        if fits >= own_steps[name] / (4 if name == "paper" else 1):
-            return name, min(fits, own_steps[name])
-    return name, max(2, fits)
-
-
 class Call:
     """One call of the script."""
 
@@ -145,7 +100,7 @@ class Call:
         self.ends = time.monotonic() + budget
         self.store, self.quality_store = out / "store", out / "quality-store"
         self.chosen: tuple[str, int] | None = None
-        self.cells_per_process = 1
+        self.together = ("--workers", "1")
         self.log: list[dict[str, Any]] = []
 
     def run(self) -> int:
@@ -249,8 +204,8 @@ class Call:
         }
         for batch in self.setup.batches:
             words = ("--preset", self.setup.quality, "--batch", str(batch), "--json", *device)
-            found[f"bench-{batch}.json"] = self._harness("bench", "--rounds", "3", *words)
-            found[f"kernels-{batch}.json"] = (sys.executable, "benchmarks/kernels.py", *words, *self.setup.quick)
+            found[f"bench-{batch}.json"] = self._harness("bench", *self.setup.bench, *words)
+            found[f"kernels-{batch}.json"] = (sys.executable, "benchmarks/kernels.py", *words, *self.setup.kernels)
         for name, more in self.setup.together.items():
             script = (sys.executable, "benchmarks/together.py", "--preset", name, "--json")
             found[f"together-{name}.json"] = (*script, *device, *more)
@@ -269,39 +224,25 @@ class Call:
         ):
             from harness.presets import preset
 
-            steps = {name: _step_seconds(self.out / f"step-{name}.json") for name in self.setup.presets}
-            together = {name: self._together(name) for name in self.setup.presets}
-            own = {name: preset(name).training.steps or _steps_of_epochs(name) for name in self.setup.presets}
-            paid = {name: seconds / together[name][1] for name, seconds in steps.items()}
+            steps = {name: step_seconds(self.out / f"step-{name}.json") for name in self.setup.presets}
+            together = {name: at_once(self.out / f"together-{name}.json", self.setup) for name in self.setup.presets}
+            own = {name: preset(name).training.steps or steps_of_epochs(name) for name in self.setup.presets}
+            paid = {name: seconds / together[name][2] for name, seconds in steps.items()}
             name, count = table_of(paid, own, self.setup, self.budget * 0.28)
             record = {"preset": name, "steps": count, "own_steps": own, "step_seconds": steps, "seeds": self.setup.seeds}
-            record["cells_per_process"], record["gain"] = together[name]
+            record["by"], record["at_once"], record["gain"] = together[name]
             path.write_text(json.dumps(record, indent=2))
         if path.exists():
             record = json.loads(path.read_text())
             self.chosen = record["preset"], record["steps"]
-            self.cells_per_process = record["cells_per_process"]
+            self.together = record["by"], str(record["at_once"])
             own = record["own_steps"][record["preset"]]
             needed = record["own_steps"][self.setup.quality] * record["step_seconds"][self.setup.quality] * OVERHEAD
             print(f"quality: about {needed:.0f} s for base at preset {self.setup.quality}")
             print(
                 f"table: preset {self.chosen[0]}, {self.chosen[1]:,} of its {own:,} steps, {self.setup.seeds} blocks of seeds, "
-                f"{self.cells_per_process} cells at once ({record['gain']:.2f} times as fast as one)"
+                f"{' '.join(self.together)} ({record['gain']:.2f} times as fast as one at a time)"
             )
-
-    def _together(self, name: str) -> tuple[int, float]:
-        """How many cells of a preset train at once in one process, and how much faster that is than one after the other."""
-        path = self.out / f"together-{name}.json"
-        if not path.exists():
-            return 1, 1.0
-        text = path.read_text()
-        rows = [row for row in json.loads(text[text.index("{") :])["rows"] if "error" not in row]
-        rates = {row["cells"]: row["sequences_per_second"] for row in rows}
-        fit = {count: rate for count, rate in rates.items() if count >= self.setup.at_least and 1 in rates}
-        best = max(fit, key=lambda count: fit[count], default=1)
-        if best == 1 or (fit[best] < WORTH * rates[1] and self.setup.at_least == 1):
-            return 1, 1.0
-        return best, fit[best] / rates[1]
 
     @property
     def _plans(self) -> int:
@@ -314,9 +255,8 @@ class Call:
             return {}
         name, steps = self.chosen
         words = ("ablate", "--plan", "add-one", "--controls", "--seeds", str(self.setup.seeds), "--margin", "0.005")
-        settings = ("--preset", name, "--set", f"training.steps={steps}", "--device", self.setup.device, "--workers", "1")
-        together = ("--cells-per-process", str(self.cells_per_process))
-        return {"table.json": self._harness(*words, *settings, *together, "--json", store=self.store)}
+        settings = ("--preset", name, "--set", f"training.steps={steps}", "--device", self.setup.device)
+        return {"table.json": self._harness(*words, *settings, *self.together, "--json", store=self.store)}
 
     def _networks(self, seconds: float) -> dict[str, Sequence[str]]:
         if self.chosen is None:
@@ -324,7 +264,7 @@ class Call:
             return {}
         path = self.out / "network-seconds.json"
         if not (path.exists() and self._plans > 1):
-            each = seconds / (self.setup.seeds * _arms(self.setup) * OVERHEAD)
+            each = seconds / (self.setup.seeds * arms(self.setup) * OVERHEAD)
             path.write_text(json.dumps(round(min(max(0.05, each), self.setup.network_seconds), 2)))
         budget = ("--set", f"training.seconds={json.loads(path.read_text())}", "--margin", "0.005")
         words = ("ablate", "--plan", "networks", "--preset", self.chosen[0], *budget, "--seeds", str(self.setup.seeds))
@@ -387,24 +327,6 @@ def killed(out: Path, budget: float, kills: int) -> None:
         os.killpg(process.pid, signal.SIGKILL) if not ended else None
         process.wait()
         print(f"killed at the first {pattern}" if not ended else "had ended before it was killed", flush=True)
-
-
-def _arms(setup: Setup) -> int:
-    """Trainings of a seed of the networks stage: base and the others."""
-    return 1 + len(setup.networks) if setup.networks else NETWORKS
-
-
-def _step_seconds(path: Path) -> float:
-    text = path.read_text()
-    return float(json.loads(text[text.index("{") :])["training"][0]["ms_per_step"]) / 1000
-
-
-def _steps_of_epochs(name: str) -> int:
-    from harness.presets import preset
-
-    experiment = preset(name)
-    sequences: Any = experiment.get("data.epoch_sequences")
-    return round((experiment.training.epochs or 1) * int(sequences) / experiment.training.batch_size)
 
 
 def _environment() -> dict[str, str]:

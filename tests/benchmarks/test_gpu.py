@@ -50,8 +50,8 @@ def test_the_table_is_the_best_preset_that_fits(gpu: ModuleType, seconds: float,
 def test_every_preset_that_it_names_exists_and_has_a_number_of_steps(gpu: ModuleType) -> None:
     for setup in (gpu.GPU, gpu.REHEARSAL):
         for name in {*setup.presets, setup.quality}:
-            assert (PRESETS[name][1].training.steps or gpu._steps_of_epochs(name)) > 0
-    assert gpu._steps_of_epochs("paper") == round(50 * 10_000 / 64)
+            assert (PRESETS[name][1].training.steps or gpu.steps_of_epochs(name)) > 0
+    assert gpu.steps_of_epochs("paper") == round(50 * 10_000 / 64)
 
 
 def test_times_are_read_and_nonsense_is_not(gpu: ModuleType) -> None:
@@ -103,22 +103,23 @@ def test_sizes_are_chosen_again_until_their_plan_has_begun(gpu: ModuleType, tmp_
 @pytest.mark.parametrize(
     ("rates", "expected"),
     [
-        ({1: 100, 2: 150, 4: 300, 8: 290}, (4, 3.0)),
-        ({1: 100, 2: 104}, (1, 1.0)),  # not worth it
-        ({1: 100, 2: 180, 4: None}, (2, 1.8)),  # memory was too small for four
-        ({1: None}, (1, 1.0)),
+        ([("turns", 1, 100), ("turns", 2, 150), ("processes", 2, 120), ("turns", 4, 300)], ("--cells-per-process", 4, 3.0)),
+        ([("turns", 1, 100), ("turns", 2, 150), ("processes", 2, 170)], ("--workers", 2, 1.7)),
+        ([("turns", 1, 100), ("turns", 2, 104)], ("--workers", 1, 1.0)),  # not worth it
+        ([("turns", 1, 100), ("turns", 2, 180), ("turns", 4, None)], ("--cells-per-process", 2, 1.8)),  # four did not fit
+        ([("turns", 1, None)], ("--workers", 1, 1.0)),
     ],
 )
-def test_as_many_cells_at_once_as_were_measured_to_be_fastest(
-    gpu: ModuleType, rates: dict[int, float | None], expected: tuple[int, float], tmp_path: Path
+def test_cells_train_at_once_as_was_measured_to_be_fastest(
+    gpu: ModuleType, rates: list[tuple[str, int, float | None]], expected: tuple[str, int, float], tmp_path: Path
 ) -> None:
     rows = [
-        {"cells": count} | ({"sequences_per_second": rate} if rate else {"error": "memory"}) for count, rate in rates.items()
+        {"how": how, "cells": count} | ({"sequences_per_second": rate} if rate else {"error": "memory"})
+        for how, count, rate in rates
     ]
     (tmp_path / "together-cpu.json").write_text(json.dumps({"rows": rows}))
-    call = gpu.Call(gpu.GPU, tmp_path, 60)
-    assert call._together("cpu") == expected
-    assert call._together("paper") == (1, 1.0)
+    assert gpu.at_once(tmp_path / "together-cpu.json", gpu.GPU) == expected
+    assert gpu.at_once(tmp_path / "together-paper.json", gpu.GPU) == ("--workers", 1, 1.0)
 
 
 STAND_IN = """
@@ -134,7 +135,7 @@ if "ablate" in words:
 if os.environ["DIES"] in words:
     os.kill(os.getpid(), signal.SIGKILL)
 if "benchmarks/together.py" in words:
-    print(json.dumps({"rows": [{"cells": count, "sequences_per_second": 1.0} for count in (1, 2)]}))
+    print(json.dumps({"rows": [{"how": "turns", "cells": count, "sequences_per_second": 1.0} for count in (1, 2)]}))
 else:
     print(json.dumps({"training": [{"ms_per_step": 1.0}]}))
 """
