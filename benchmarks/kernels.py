@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=None, help="sequences (default: the preset's)")
     parser.add_argument("--precision", default="bfloat16", choices=["bfloat16", "float16", "float32"])
     parser.add_argument("--seconds", type=float, default=0.3, help="how long each row is repeated (default 0.3)")
+    parser.add_argument("--no-compile", action="store_true", help="leave the compiled pointwise part out")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     arguments = parser.parse_args()
     device, kind = torch.device(arguments.device), getattr(torch, arguments.precision)
@@ -85,7 +86,7 @@ def main() -> None:
     for name, layer in cells(model):
         gates = torch.randn(batch, 4 * layer.channels, sizes[name], sizes[name], device=device, dtype=kind)
         gates = gates.to(memory_format=torch.channels_last)
-        pointwise_parts(row, name, gates)
+        pointwise_parts(row, name, gates, compiled=not arguments.no_compile)
     stepper = Stepper(next(one for one in CONTENDERS if one.name == "fast"), model, experiment, device)
     feed = partial(source.train_batch, 0, 0, batch, data.horizon, device)
     if isinstance(stepper.network, Graphed):
@@ -128,15 +129,14 @@ def convolutions(row: Callable[..., None], what: str, frames: torch.Tensor, weig
         row(part, what, partial(torch.ops.aten.convolution_backward, *given), flops)
 
 
-def pointwise_parts(row: Callable[..., None], name: str, gates: torch.Tensor) -> None:
+def pointwise_parts(row: Callable[..., None], name: str, gates: torch.Tensor, compiled: bool) -> None:
     """Rows of the pointwise part of one step, forward and backward. Gates are overwritten, which changes no time."""
     like = gates.chunk(4, dim=1)[0]
     hidden, hidden_grad = (torch.empty_like(like, memory_format=torch.channels_last) for _ in range(2))
     cell, cell_grad = (torch.zeros_like(like, dtype=torch.float32) for _ in range(2))
-    ways = {
-        "eager": pointwise.PLAIN,
-        "compiled": pointwise.Pointwise(*map(torch.compile, pointwise.PLAIN)),
-    }
+    ways = {"eager": pointwise.PLAIN}
+    if compiled:
+        ways["compiled"] = pointwise.Pointwise(*map(torch.compile, pointwise.PLAIN))
     if fused.takes(gates):
         ways["fused"] = fused.POINTWISE
     for way, functions in ways.items():

@@ -52,7 +52,7 @@ def estimate(runner: Runner, tuner: Runner | None = None, steps: int = 2) -> dic
         "cells": len(todo),
         "trainings": len(trained),
         "seconds": seconds / max(1, runner.ablation.workers),
-        "memory_bytes": memory,
+        "memory_bytes": memory * runner.ablation.cells_per_process,
         "measured_steps": steps,
     }
 
