@@ -43,6 +43,10 @@ class Meeting:
         """As the job's."""
         return self.job.threads
 
+    def progress(self) -> int:
+        """As the job's."""
+        return self.job.progress()
+
     def run(self) -> Done:
         """Waits for the others, and runs the job."""
         import torch
