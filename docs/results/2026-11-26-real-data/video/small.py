@@ -1,4 +1,7 @@
-import av, numpy as np
+"""Makes carphone-36x44.mkv of carphone_pristine.mp4: means of 4 x 4 pixels, stored without loss."""
+
+import av
+import numpy as np
 
 frames = [f.to_ndarray(format="rgb24") for f in av.open("carphone_pristine.mp4").decode(video=0)]
 small = np.stack(frames).reshape(len(frames), 36, 4, 44, 4, 3).mean((2, 4)).round().astype(np.uint8)
