@@ -182,9 +182,14 @@ def fit(file: FrameFile, training: Sequence[Segment], scaling: Scaling | None) -
             raise RequestError(
                 f"channel {channel} of the training part of {file.path} has missing values only; leave it out"
             )
+    low, high = (_over(file.scan, training, name) for name in ("low", "high"))
+    if low == high:
+        held = ", ".join(f"{one:g}" for one in low)
+        raise RequestError(
+            f"the training part of {file.path} is constant ({held}), so there is nothing to learn; give other data"
+        )
     if scaling is None:
         return None
-    low, high = (_over(file.scan, training, name) for name in ("low", "high"))
     return scaling.fit(low, high, f"the training part of {file.path}")
 
 

@@ -19,6 +19,8 @@ def open_video(path: Path) -> Array:
     av = extra("av", "video", path)
     try:
         with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError("it holds none")
             stream = container.streams.video[0]
             height, width = stream.height, stream.width
             times = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
