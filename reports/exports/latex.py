@@ -24,6 +24,9 @@ for _letter in ("alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "r
     _TEX[unicodedata.lookup(f"GREEK SMALL LETTER {_letter.replace('lambda', 'lamda')}")] = rf"$\{_letter}$"
 _TEX_TABLE = str.maketrans(_TEX)
 
+_WIDE = 45
+"""Letters beside a name that a column of 229 points holds at 8 points."""
+
 
 def to_latex(table: Table, *, narrow: bool = False) -> str:
     """The table as a LaTeX `table` that needs the package booktabs, with caption and the label `tab:<id>`.
@@ -32,9 +35,13 @@ def to_latex(table: Table, *, narrow: bool = False) -> str:
     """
     check_table(table)
     columns = "".join("r" if numeric else "l" for numeric in table.numeric)
-    size = [r"  \footnotesize", r"  \setlength{\tabcolsep}{2pt}"] if narrow else []
+    size: list[str] = []
     if narrow:
-        columns = rf"@{{}}p{{0.19\linewidth}}{columns[1:]}@{{}}"
+        beside = zip(*([len(value.text) for value in row[1:]] for row in table.rows), strict=True)
+        letters = sum(map(max, beside))
+        letter, share = (r"  \footnotesize", 0.19) if letters <= _WIDE else (r"  \scriptsize", 0.16)
+        size = [letter, r"  \setlength{\tabcolsep}{2pt}"]
+        columns = rf"@{{}}p{{{share}\linewidth}}{columns[1:]}@{{}}"
     rows = [_tex_row([value.text for value in row], breaks=narrow) for row in table.rows]
     lines = [
         r"% needs \usepackage{booktabs}",

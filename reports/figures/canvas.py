@@ -85,6 +85,15 @@ def chosen(group: Group, most: int = MOST_LINES) -> list[Method]:
     return [*single[: most - len(largest)], *largest]
 
 
+def in_lines(name: str) -> str:
+    """A name beside an axis, in two lines where one is too short: its end may be all that tells it from another."""
+    whole = label(name, 2 * SHORT)
+    if len(whole) <= SHORT:
+        return whole
+    cut = max((place for place in range(1, SHORT + 1) if whole[place - 1] in "+(.=_, "), default=SHORT)
+    return f"{whole[:cut]}\n{label(whole[cut:], SHORT)}"
+
+
 @contextmanager
 def draw(height: float, panels: int = 1, **options: Any) -> Iterator[tuple[Canvas, list[Axes]]]:
     """A figure of its own, apart from pyplot's state, and its panels from top to bottom; `height` in inches."""

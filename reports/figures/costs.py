@@ -1,4 +1,4 @@
-"""SSIM against cost, with the Pareto front."""
+"""The judged metric against cost, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from reports import cells
 from reports.analysis.comparisons import Estimate
 from reports.analysis.costs import pareto
 from reports.analysis.groups import Group
+from reports.analysis.secondary import title_of
 from reports.analysis.words import label
 from reports.figures import canvas
 from reports.figures.canvas import BASELINE_DASHES, GREY, Style, styles
@@ -23,8 +24,8 @@ MOST_PANELS = 3
 
 
 def against_cost(group: Group, matched: Sequence[Group], attribute: str) -> Figure | None:
-    """SSIM against training time ('seconds', a panel for each budget) or parameters ('params'), with the Pareto front."""
-    by_time = attribute == "seconds"
+    """The judged metric against training time ('seconds', a panel for each budget) or 'params', with the Pareto front."""
+    by_time, metric, sign = attribute == "seconds", title_of(group), 1 if group.higher_is_better else -1
     known = {method.label for method in group.methods}
     looks = styles([*group.methods, *(method for one in matched for method in one.methods if method.label not in known)])
     shown = [group, *matched][: MOST_PANELS if by_time else 1]
@@ -34,19 +35,22 @@ def against_cost(group: Group, matched: Sequence[Group], attribute: str) -> Figu
             points = _points(axes, one, attribute, looks)
             drawn += [y for _, y in points.values()]
             checks = {check.name for check in one.controls}
-            line = [points[name] for name in pareto({name: at for name, at in points.items() if name not in checks})]
+            line = [
+                points[name]
+                for name in pareto({name: (x, sign * y) for name, (x, y) in points.items() if name not in checks})
+            ]
             axes.plot([x for x, _ in line], [y for _, y in line], color=GREY, linewidth=1.2, linestyle="--", zorder=1)
             words += [
-                f"{label(name)} {ssim:.4f} at {cells.significant(cost).text} {'s' if by_time else 'million parameters'}"
+                f"{label(name)} {value:.4f} at {cells.significant(cost).text} {'s' if by_time else 'million parameters'}"
                 + ("" if one is group else f" ({one.equal})")
-                for name, (cost, ssim) in points.items()
+                for name, (cost, value) in points.items()
             ]
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
             axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
             axes.margins(0.1)
             if len(shown) > 1:
                 axes.set_title(one.equal)
-            axes.set_ylabel("test SSIM")
+            axes.set_ylabel(f"test {metric}")
         if not drawn:
             return None
         hidden = _baseline_lines(panels, group, drawn)
@@ -59,25 +63,25 @@ def against_cost(group: Group, matched: Sequence[Group], attribute: str) -> Figu
         canvas.legend(plot, panels[0], more | {"Pareto front": Line2D([], [], color=GREY, linewidth=1.2, linestyle="--")})
         caption = f"Means over seeds with 95% intervals; controls are not on the front.{hidden}"
         what = "training time" if by_time else "parameters"
-        alt = f"Test SSIM against {what}: {'; '.join(words[:12])}{'; and others' if len(words) > 12 else ''}."
-        id_ = "ssim-against-time" if by_time else "ssim-against-parameters"
-        return canvas.save(plot, id_, f"SSIM against {what}", caption, alt)
+        alt = f"Test {metric} against {what}: {'; '.join(words[:12])}{'; and others' if len(words) > 12 else ''}."
+        id_ = f"{group.metric.replace('_', '-')}-against-{'time' if by_time else 'parameters'}"
+        return canvas.save(plot, id_, f"{metric} against {what}", caption, alt)
 
 
 def _points(axes: Axes, group: Group, attribute: str, looks: Mapping[str, Style]) -> dict[str, tuple[float, float]]:
-    """Draws the methods of a group; returns label -> (cost, SSIM)."""
+    """Draws the methods of a group; returns label -> (cost, the judged metric)."""
     scale = 1.0 if attribute == "seconds" else 1e6
     points = {}
     for method in group.methods:
-        ssim, cost, style = method.estimate(), method.estimate_number(attribute), looks.get(method.label)
-        if style is None or ssim.mean is None or cost.mean is None or ssim.excluded or cost.excluded:
+        judged, cost, style = method.estimate(group.metric), method.estimate_number(attribute), looks.get(method.label)
+        if style is None or judged.mean is None or cost.mean is None or judged.excluded or cost.excluded:
             continue
-        x, y = cost.mean / scale, ssim.mean
+        x, y = cost.mean / scale, judged.mean
         points[method.label] = (x, y)
         if attribute == "seconds" and (spread := _error(cost)) is not None:
             error = [[min(spread[0], x)], [spread[1]]]
             axes.errorbar(x, y, xerr=error, fmt="none", ecolor=style.color, elinewidth=1, alpha=0.35)
-        height = _error(ssim)
+        height = _error(judged)
         axes.errorbar(
             x,
             y,
@@ -98,14 +102,14 @@ def _baseline_lines(panels: Sequence[Axes], group: Group, values: Sequence[float
     reach = max(high - low, 0.02) * 1.5
     hidden = []
     for (key, words), dash in zip(group.baselines.items(), BASELINE_DASHES, strict=False):
-        ssim = group.baseline(key).get("ssim", math.nan)
-        if not math.isfinite(ssim):
+        score = group.baseline(key).get(group.metric, math.nan)
+        if not math.isfinite(score):
             continue
-        if low - reach <= ssim <= high + reach:
+        if low - reach <= score <= high + reach:
             for axes in panels:
-                axes.axhline(ssim, color=GREY, linestyle=dash, linewidth=1.2, zorder=0, label=f"{words} ({ssim:.3f})")
+                axes.axhline(score, color=GREY, linestyle=dash, linewidth=1.2, zorder=0, label=f"{words} ({score:.3f})")
         else:
-            hidden.append(f"{words} {ssim:.4f}")
+            hidden.append(f"{words} {score:.4f}")
     return f" Outside the plot: {', '.join(hidden)}." if hidden else ""
 
 

@@ -56,7 +56,7 @@ def forest(comparisons: Iterable[Comparison], base: str, id_: str, at: str, metr
                 cells.interval(one.low, one.high, decimals, sign=True).text,
             ]
             words.append(f"{label(one.name)} {' '.join(part for part in shown if part != cells.NONE)}, {kind}")
-        axes.set_yticks(range(len(rows)), [label(one.name, canvas.SHORT) for one in rows])
+        axes.set_yticks(range(len(rows)), [canvas.in_lines(one.name) for one in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
         axes.xaxis.set_major_locator(MaxNLocator(5))

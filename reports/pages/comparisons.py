@@ -88,7 +88,10 @@ def by_metric(group: Group, others: Sequence[Secondary], id_: str, title: str, m
         words(f"{metric} decides", lambda name: of(name, found[name])),
         *(words(one.title, lambda name, one=one: of(name, rows[one.metric].get(name))) for one in others),  # type: ignore[misc]
     ]
-    margins = "; ".join(f"{one.title} {one.margin:g}, {one.margin_from}" for one in others)
+    sources: dict[str, list[str]] = {}
+    for one in others:
+        sources.setdefault(one.margin_from, []).append(f"{one.title} {one.margin:g}")
+    margins = "; ".join(f"{', '.join(of)}: {source}" for source, of in sources.items())
     note = (
         "Verdict, mean difference, and p Holm-adjusted within the metric's own family: they are secondary, and over all metrics "
         f"together nothing is adjusted. Margins: {margins}."

@@ -71,7 +71,7 @@ def _figure_image(figure: Figure) -> _Image:
 
 
 def _picture_image(picture: Picture) -> _Image:
-    still = _first_frame(picture.content)
+    still = _last_frame(picture.content)
     return _Image(
         f"pictures/{picture.id}.{EXTENSIONS[picture.mime]}",
         _data_uri(picture.mime, picture.content),
@@ -79,12 +79,13 @@ def _picture_image(picture: Picture) -> _Image:
     )
 
 
-def _first_frame(content: bytes) -> bytes | None:
-    """The first frame of an animation as PNG; None for a still picture and for one that cannot be read."""
+def _last_frame(content: bytes) -> bytes | None:
+    """An animation's last frame, where all have predicted, as PNG; None for a still picture and for one that cannot be read."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             if getattr(image, "n_frames", 1) == 1:
                 return None
+            image.seek(getattr(image, "n_frames", 1) - 1)
             still = io.BytesIO()
             image.convert("RGB").save(still, format="PNG")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
@@ -125,10 +126,15 @@ def _environment() -> Environment:
     environment.globals["long_text"] = LONG_TEXT
     environment.filters["sort_key"] = _sort_key
     environment.filters["named_in"] = _named_in
-    environment.filters["breakable"] = lambda name: escape(clean(name)).replace("+", Markup("+<wbr>"))
+    environment.filters["breakable"] = _breakable
     environment.filters["csv_uri"] = lambda table: _data_uri("text/csv;charset=utf-8", to_csv(table).encode())
     environment.filters["latex_uri"] = lambda table: _data_uri("text/plain;charset=utf-8", to_latex(table).encode())
     return environment
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may go on in the next line after its parts."""
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[+(.=_,])", clean(name)))
 
 
 def _asset(environment: Environment, name: str) -> str:

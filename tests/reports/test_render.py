@@ -34,6 +34,7 @@ from reports.exports.csv import to_csv
 from reports.exports.latex import to_latex
 from reports.exports.markdown import to_markdown
 from reports.exports.text import clean
+from reports.figures import canvas
 from reports.page import Figure, Page, Picture, Section, Table, Value
 from reports.pages import folder, html
 
@@ -207,6 +208,31 @@ def test_an_animation_stands_still_until_it_is_played(document: Document) -> Non
     assert len([element for element in document.all("details") if element["class"] == "play"]) == 1
 
 
+def test_what_stands_still_is_the_last_frame() -> None:
+    """The first frames show the input, and nothing that was predicted."""
+    frames = [Image.new("RGB", (8, 8), color) for color in ("black", "white", "red")]
+    content = io.BytesIO()
+    frames[0].save(content, format="GIF", save_all=True, append_images=frames[1:], duration=100)
+    text = html.to_html(page_of(pictures=(Picture("p", "P", "", "moving", "image/gif", content.getvalue()),)))
+    (still,) = re.findall(r'<img class="still" src="data:image/png;base64,([^"]+)"', text)
+    with Image.open(io.BytesIO(base64.b64decode(still))) as image:
+        assert image.getpixel((4, 4)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("attention", "attention"),
+        ("base(training.steps=3600)", "base(training.steps=\n3600)"),
+        ("attention+curriculum+residual", "attention+curriculum+\nresidual"),
+        ("n" * 30, "n" * 22 + "\n" + "n" * 8),
+    ],
+)
+def test_a_long_name_beside_an_axis_keeps_its_end(name: str, shown: str) -> None:
+    assert canvas.in_lines(name) == shown
+    assert max(map(len, canvas.in_lines("x+" * 200).splitlines())) <= canvas.SHORT
+
+
 def test_rendering_is_deterministic() -> None:
     page = sample_page()
     assert html.to_html(page) == html.to_html(page)
@@ -237,8 +263,11 @@ def test_an_image_is_not_searched_for_secrets() -> None:
     assert f"data:image/png;base64,{looks_like_one}" in html.to_html(page_of(figures=(figure,)))
 
 
-def test_a_name_may_be_broken_after_a_plus_and_comes_out_as_text() -> None:
+def test_a_name_may_be_broken_after_its_parts_and_comes_out_as_text() -> None:
     assert "a+<wbr>&lt;b&gt;" in html.to_html(page_of(table_of("a+<b>")))
+    assert "base(<wbr>training.<wbr>data_<wbr>order=<wbr>1)" in html.to_html(
+        page_of(table_of("base(training.data_order=1)"))
+    )
     assert "p:***@host" in html.to_html(page_of(table_of("x://p:hunter2@host+")))
 
 
@@ -362,6 +391,25 @@ def test_latex_compiles(tmp_path: Path) -> None:
         ["pdflatex", "-halt-on-error", "a.tex"], cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
+@pytest.mark.parametrize(
+    ("cost", "gain"), [("1.94x", "-38.8 [-45.4, -32.2]"), ("12.94x", "-138.8 [-145.4, -132.2]")], ids=["usual", "wide"]
+)
+def test_the_papers_table_fits_a_column(tmp_path: Path, cost: str, gain: str) -> None:
+    """In article's two columns of 229 points, which no usual style undercuts."""
+    words = ("base(training.data_order=1)", cost, "0.594", gain, "<.001", "equivalent")
+    headings = ("arm", "cost", "SSIM", "gain \u00d7 1,000", "p", "verdict")
+    numeric = (False, False, True, True, True, False)
+    table = Table("paper", "A caption", headings, (tuple(map(Value, words)),), numeric)
+    preamble = r"\documentclass[twocolumn]{article}\usepackage{booktabs}\begin{document}"
+    (tmp_path / "a.tex").write_text(rf"{preamble}{to_latex(table, narrow=True)}\end{{document}}")
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "a.tex"], cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
 
 
 # Files
