@@ -375,7 +375,10 @@ def open_store(
 
     store = _store(path)
     if not store.root.is_dir():
-        raise RequestError(f"there is no store {store.root}; make runs with harness.run or harness.ablate")
+        raise RequestError(
+            f"there is no store {store.root}; name one with --store or HARNESS_STORE (from Python: open_store(path)), or begin one "
+            "with `harness ablate`"
+        )
     known = _variants(list(variants), components, None, plugins)
     finished = [one for one in scan(store) if one.status == "finished" and not one.superseded]
     return Results([_result(store, one.record, one.result or {}, known) for one in finished])

@@ -61,8 +61,8 @@ class Report:
     `compare(a, b, variants)` sets two folders side by side, each a store or what `build` wrote, and returns a `Difference`; it
     raises RequestError when nothing in them is comparable. `judge(given, arm=, seed=, metrics=, ...)` judges a table that others
     made (a file, or a data frame) and returns a `Judgement`. `answer(store, variants, plan)` says what the runs of a plan (the
-    stem of its file under plans/) say, as an `Answer`, or None while there are none. All may take options by keyword, such as
-    `margin`: see `options`.
+    stem of its file under plans/) say, as an `Answer`, or None while there are none; a `build` that takes `told` is given a
+    function, which it calls with the answer of its page. All may take options by keyword, such as `margin`: see `options`.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def build(store: Store, variants: Variants, out: Path, *, margin: float | None = None, pdf: bool = False) -> list[Path]:
+def build(
+    store: Store,
+    variants: Variants,
+    out: Path,
+    *,
+    margin: float | None = None,
+    pdf: bool = False,
+    told: Callable[[Answer], None] | None = None,
+) -> list[Path]:
     """Writes the report into the folder `out` and returns the paths of its files.
 
     Args:
@@ -38,6 +47,7 @@ def build(store: Store, variants: Variants, out: Path, *, margin: float | None =
         out: the folder; made if it is missing.
         margin: the smallest difference of interest, in the judged metric; by default the plan's, or 0.005 SSIM without a plan.
         pdf: print the page to report.pdf, too.
+        told: is called with the page's first screen.
 
     Raises:
         RequestError: the store has no finished run, the margin is not positive, or `out` is a file.
@@ -54,6 +64,8 @@ def build(store: Store, variants: Variants, out: Path, *, margin: float | None =
         raise RequestError(_nothing(store, found))
     page = make_page(store, found, variants, margin) if found.runs else Page(TITLE, ("No run was tested yet.",), searched)
     paths = write(page, out, pdf=pdf)
+    if told is not None and page.answer is not None:
+        told(printed(page.answer))
     return [*paths, _write_data(out / DATA_FILE, found, margin)]
 
 

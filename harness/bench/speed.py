@@ -88,8 +88,9 @@ def bench(
         rounds: counted turns of each contender.
         names: contenders; if None all, except those that equal `fast`, and `onnx` unless it is installed and the device a CPU.
     """
-    if rounds < 1 or (batch is not None and batch < 1):
-        raise RequestError("--rounds and --batch are at least 1")
+    for name, count in (("--rounds", rounds), ("--batch", batch)):
+        if count is not None and count < 1:
+            raise RequestError(f"{name} {count}; give at least 1")
     experiment = resolve(preset(preset_name), device_name)
     chosen = [_contender(name) for name in names] if names else [*CONTENDERS]
     if not names:

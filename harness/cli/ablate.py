@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
+from harness.cli.printing import print_answer
 from harness.errors import HarnessError
 from harness.options import ExecutorOptions, RunOptions, option
 from harness.reports import Answer, answer
@@ -192,11 +193,7 @@ def print_plan(document: dict[str, Any], found: Answer | None) -> None:
             f"up to {estimate['memory_bytes'] / 2**30:.1f} GiB a worker (from {estimate['measured_steps']} measured steps each)"
         )
     elif found is not None:
-        say("")
-        say(found.headline)
-        print_table(found.columns, found.rows)
-        for line in found.lines:
-            say(line)
+        print_answer(found)
         say("")
         say("`harness report` makes the page, with figures, tables and methods")
 

@@ -38,7 +38,12 @@ def frame(
         chosen = {row["run_id"] for row in listing.runs(store.root, where)}
         found = Results([one for one in found if one.run_id in chosen])
     if not found:
-        raise RequestError(f"no finished run in {store.root}{f' meets --where {where!r}' if where else ''}")
+        which = (
+            f" meets --where {where!r}; `harness list runs` shows what there is"
+            if where
+            else "; `harness ablate` makes some"
+        )
+        raise RequestError(f"no finished run in {store.root}{which}")
     folder = out or store.root / "frames"
     if out is None and folder.is_symlink():
         raise RequestError(f"{folder} is a link, which may lead out of the store; remove it, or name the folder with --out")

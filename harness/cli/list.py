@@ -13,6 +13,7 @@ from harness.options import option
 from harness.system.console import emit, note, print_table, say
 
 _WHY = ("error", "reason")
+_BEGIN = "; `harness run` or `harness ablate` makes some, --store or HARNESS_STORE names another store"
 
 
 @expand_options
@@ -51,7 +52,7 @@ def list_(
         emit({what: rows})
     elif not rows:
         which = f" that meet --where {where!r}" if where else ""
-        say(f"no runs in {stored.root}{which}" if what == "runs" else f"no {what}")
+        say(f"no runs in {stored.root}{which or _BEGIN}" if what == "runs" else f"no {what}")
     else:
         if what == "components":
             rows = listing.fields(rows)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress
+from operator import ne
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +118,7 @@ def runs(store: Path | None, where: str = "", columns: Sequence[str] = ()) -> li
     """
     found = [_flat(row) for row in index.rows(Store(store_root(store)))]
     known: dict[str, None] = dict.fromkeys([*PLAIN, "steps"])
-    for row in found:
+    for row in found if where or columns else ():
         known.update(dict.fromkeys(row))
     names = [resolve(one, known, "--columns") for one in columns]
     if where:
@@ -149,8 +151,8 @@ def _differences(rows: Iterable[Row]) -> list[str]:
     found: set[str] = set()
     for row in rows:
         start = first.setdefault((row["variant"], row["preset"]), row)
-        if start is not row and row.keys() == start.keys():
-            found.update(path for path, value in row.items() if value != start[path])
+        if [*row] == [*start]:
+            found.update(compress(row, map(ne, row.values(), start.values())))
         else:
             found |= {path for path in row.keys() | start.keys() if row.get(path) != start.get(path)}
     return sorted(path for path in found if "." in path and path != "training.seed")

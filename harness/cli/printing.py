@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from harness.system.console import say
+from harness.reports import Answer
+from harness.system.console import print_table, say
 
 
 def figure(value: float | None, digits: int) -> str:
@@ -21,3 +22,12 @@ def print_checks(checks: Sequence[dict[str, Any]], name: str) -> None:
     """One line per check: 'ok' or 'FAIL', the check's `name`, and the finding."""
     for check in checks:
         say(f"{'ok  ' if check['ok'] else 'FAIL'}  {check[name]}: {check['finding']}")
+
+
+def print_answer(found: Answer) -> None:
+    """A sentence, a row for each arm, and what to check or do next; an empty line before."""
+    say("")
+    say(found.headline)
+    print_table(found.columns, found.rows)
+    for line in found.lines:
+        say(line)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 from harness.cli.options import ReportOptions, StoreOptions, expand_options
+from harness.cli.printing import print_answer
 from harness.errors import RequestError
 from harness.options import option
+from harness.reports import Answer
 from harness.system.console import note, say
 
 
@@ -21,7 +24,7 @@ def report(
     stored: StoreOptions,
     asked: ReportOptions,
 ) -> None:
-    """Rebuild the tables from the store's records; train nothing."""
+    """Rebuild the tables from the store's records and print the verdicts; train nothing."""
     chosen = asked.load()
     if site is not None:
         if out is not None or pdf:
@@ -40,6 +43,11 @@ def report(
     store = stored.open()
     if out is None and (out := store.root / "report").is_symlink():
         raise RequestError(f"{out} is a link, which may lead out of the store; remove it, or name the folder with --out")
+    answers: list[Answer] = []
+    if "told" in inspect.signature(chosen.build).parameters:
+        options["told"] = answers.append
     first, *others = chosen.build(store, asked.variants(), out, **options)
     say(str(first))
     note(f"and {len(others)} more files in {out}: Markdown, data, and every table, plot and picture as a file")
+    for one in answers:
+        print_answer(one)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
@@ -57,7 +57,7 @@ def study(
     from harness.bench.sharing import share_machine
     from harness.executors.resources import executors, resolve_resources
     from harness.hooks import find_hooks
-    from harness.tuning.command import run_study, serve_dashboard
+    from harness.tuning.command import find_study, run_study, serve_dashboard
     from harness.tuning.request import StudyRequest
 
     store = stored.open()
@@ -70,10 +70,6 @@ def study(
         asked.request(resources.device, where.digits, store.root),
         tuple(one.strip() for one in objectives.split(",")),
     )
-    share = None
-    if "seconds" not in wanted:  # a trial's time must not depend on what ran beside it
-        base = start.cell(plugins.variants(), "base", 0)[0].experiment
-        share = share_machine(executor, resources.device, base, search.trials, start.digits, note)
     request = StudyRequest(
         **vars(search),
         study=name,
@@ -84,11 +80,16 @@ def study(
         plugins=plugins.files,
         third_party=not plugins.no_plugins,
         options=options,
-        workers=share.workers if share else resources.workers,
-        threads=share.threads if share else resources.threads,
+        workers=resources.workers,
+        threads=resources.threads,
         words=("harness", *sys.argv[1:]),
     )
-    find_hooks(options.hooks or ())  # what is wrong is refused before anything runs
+    find_study(request)  # what is wrong is refused before anything runs
+    find_hooks(options.hooks or ())
+    if "seconds" not in wanted:  # a trial's time must not depend on what ran beside it
+        base = start.cell(plugins.variants(), "base", 0)[0].experiment
+        if share := share_machine(executor, resources.device, base, search.trials, start.digits, note):
+            request = replace(request, workers=share.workers, threads=share.threads)
     document = run_study(request, store, note, executors(resources, store.root, note))
     if as_json:
         emit(document)

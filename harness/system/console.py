@@ -49,7 +49,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     On a terminal it fits the width; elsewhere it has plain columns without lines or colours, one line a row, which paste well.
     """
     terminal = sys.stdout.isatty() and len(rows) <= _MANY
-    rows = [[visible(cell).replace("\n", "\\n").replace("\t", " ") for cell in row] for row in rows]
+    rows = [_cells(row) for row in rows]
     columns = [[row[index] for row in rows] for index in range(len(header))]
     right = [any(column) and all(map(_FIGURE.fullmatch, filter(None, column))) for column in columns]
     if not terminal:
@@ -71,6 +71,12 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines() if line.strip()))
 
 
+def _cells(row: Sequence[str]) -> list[str]:
+    """The cells of a row, each as one line; `visible` leaves the tab between them alone."""
+    joined = visible("\t".join(cell.replace("\t", " ") for cell in row))
+    return joined.replace("\n", "\\n").split("\t")
+
+
 def _print_plain(
     header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[Sequence[str]], right: Sequence[bool]
 ) -> None:
@@ -82,7 +88,7 @@ def _print_plain(
     widths = [max(map(width, (name, *column))) for name, column in zip(header, columns, strict=True)]
     for row in (header, *rows):
         padded = [
-            " " * (wide - width(cell)) + cell if figures else cell + " " * (wide - width(cell))
+            (cell.rjust if figures else cell.ljust)(wide + len(cell) - width(cell))
             for cell, wide, figures in zip(row, widths, right, strict=True)
         ]
         sys.stdout.write("  ".join(padded).rstrip() + "\n")

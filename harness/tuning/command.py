@@ -24,6 +24,12 @@ from harness.variant import Variants
 GROUP = "harness.studies"
 
 
+def find_study(asked: StudyRequest) -> Study:
+    """The study of that name. Raises RequestError when there is none, or it fails to load."""
+    found: Study = Plugins(GROUP, Study, files=asked.plugins, third_party=asked.third_party).get(asked.study)
+    return found
+
+
 def run_study(
     asked: StudyRequest,
     store: Store,
@@ -35,7 +41,7 @@ def run_study(
 
     Raises RequestError, HarnessError or Interrupted, and loses nothing that was finished.
     """
-    study: Study = Plugins(GROUP, Study, files=asked.plugins, third_party=asked.third_party).get(asked.study)
+    study = find_study(asked)
     variants = variants or Variants(files=asked.plugins, third_party=asked.third_party)
     names = (
         [plugin.name for plugin in variants if plugin.error is None]

@@ -55,7 +55,10 @@ OTHERS = {
     "list runs --where seed<three": "--where seed<'three': < compares numbers; use = or != for texts",
     "show ffff": "no run with the id 'ffff' in store; there: none; `harness list runs` shows all",
     "frame --format xml": "unknown format 'xml'; choices: csv, parquet",
-    "frame": "there is no store store; make runs with harness.run or harness.ablate",
+    "frame": (
+        "there is no store store; name one with --store or HARNESS_STORE (from Python: open_store(path)), or begin one with "
+        "`harness ablate`"
+    ),
     "report --site site": "the store store has no plan; harness ablate makes one, harness report a page without",
     "report --site site --pdf": "--site writes pages of its own; leave out --out and --pdf",
     "store export": "no plan in store; name one with --plan. There: none",
@@ -63,14 +66,53 @@ OTHERS = {
     "store import none.zip": "there is no bundle none.zip",
     "store merge here nowhere": "there is no store nowhere to merge",
     "reproduce none.zip": "there is no bundle none.zip",
+    "study loss-wieghts --preset tiny": (
+        "unknown study 'loss-wieghts'; did you mean 'loss-weights'? installed: learning-rate, loss-weights"
+    ),
+    "study loss-weights --preset tiny --trials 0": "--trials 0; at least 1 trial is needed",
+    "study loss-weights --preset tiny --sampler tpee": (
+        "unknown sampler 'tpee'; did you mean 'tpe'? choices: cmaes, gp, random, tpe"
+    ),
+    "study loss-weights --preset tiny --with l2": "study 'loss-weights' has no option 'l2'; its options: l1",
+    "study": "Missing argument 'name'; see `harness study --help`",
+    "compare before": "Missing argument 'b'; see `harness compare --help`",
+    "compare before after": "before is no folder; name a store, or the folder of a report",
+    "judge none.csv": "none.csv is no file; name a table of results: CSV, Parquet or JSON lines",
+    "judge results.csv --metric speed": "--metric: unknown column 'speed'; did you mean 'seed'? results.csv has: model, seed, ssim",
+    "judge results.csv --reference c": "unknown arm 'c'; column 'model' has: a, b",
+    "score --preset tiny": "name files of predictions, or one --predictor; `harness data export` writes what to predict",
+    "score none.npy --preset tiny --name theirs": (
+        "the frames file none.npy does not exist; give a .npy, .npz, HDF5 (.h5), Zarr or NetCDF (.nc) file, a video, or a folder "
+        "of images, videos or such files, or moving-mnist"
+    ),
+    "bench --preset tiny --contenders fst": (
+        "unknown contender 'fst'; did you mean 'fast'? known: article-bf16, article-float32, fast, fast-bf16, fast-float32, "
+        "reference-float32"
+    ),
+    "bench --preset tiny --rounds 0": "--rounds 0; give at least 1",
+    "data export --preset tiny --out there/": "--out there: choose a file that ends in .npy",
+    "watch": "no plan in store; there: none. `harness ablate` begins one",
+    "report": (
+        "the store store has no finished run to report on; make some with `harness ablate --seeds 3`, or name another store with "
+        "--store or HARNESS_STORE"
+    ),
+    "predict ffff": "no run with the id 'ffff' in store; there: none; `harness list runs` shows all",
+    "forecast ffff": "name a run and its input: harness forecast RUN --input FILE; several runs: --ensemble RUN,RUN",
+    "schema jugde": (
+        "unknown schema 'jugde'; did you mean 'judge'? schemas: ablate, bench, bench-quality, compare, data-export, data-verify, "
+        "doctor, export, forecast, frame, judge, list-components, list-presets, list-reports, list-runs, list-settings, "
+        "list-studies, list-variants, reproduce, run, run-dry-run, schema, score, show, store-export, store-import, store-merge, "
+        "study, watch"
+    ),
 }
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory; the store is `store`, which does not exist."""
+    """A working directory with a table of results alone; the store is `store`, which does not exist."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HARNESS_STORE", "store")
+    (tmp_path / "results.csv").write_text("model,seed,ssim\na,0,0.5\na,1,0.6\nb,0,0.7\nb,1,0.8\n")
     return tmp_path
 
 
@@ -92,3 +134,20 @@ def test_a_settings_file_with_a_byte_order_mark_is_read(here: Path, harness: Com
     (here / "bom.toml").write_bytes(b"\xef\xbb\xbf[training]\nseed = 3\n")
     document = harness("run", "--preset", "tiny", "--config", "bom.toml", "--dry-run", "--json").document
     assert document["seed"] == 3
+
+
+def test_a_store_without_runs_says_how_to_make_some(here: Path, harness: Command) -> None:
+    assert harness("list", "runs").out == (
+        "no runs in store; `harness run` or `harness ablate` makes some, --store or HARNESS_STORE names another store\n"
+    )
+    (here / "store").mkdir()
+    assert harness("frame", "--format", "csv").error == "error: no finished run in store; `harness ablate` makes some"
+
+
+def test_a_folder_of_digits_is_answered_file_by_file(here: Path, harness: Command) -> None:
+    answer = harness("data", "verify", "--digits", "nowhere")
+    assert answer.code == 1
+    assert [line.split(":")[0].split()[-1] for line in answer.out.splitlines()] == [
+        "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
+    ]  # fmt: skip
+    assert "harness data fetch" in answer.out
