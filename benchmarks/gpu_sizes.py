@@ -47,7 +47,7 @@ REHEARSAL = Setup(
     together={"tiny": ("--counts", "1,2", "--steps", "8")},
     networks=("simvp",),
     network_seconds=0.5,
-    kernels=("--seconds", "0.001", "--no-compile"),
+    kernels=("--seconds", "0.001", "--precision", "float32", "--quick"),
 )
 
 

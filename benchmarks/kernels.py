@@ -4,7 +4,7 @@ Convolutions: forward, gradient of the frames, gradient of the weights, of one s
 NHWC and NCHW, with the channels that a cell has, one more (what concatenating a frame would give) and that rounded up to eight.
 Pointwise part: eager, compiled and as this project's kernels. The step: launched kernel by kernel and replayed from graphs.
 
-For a GPU: `python benchmarks/kernels.py --json > kernels.json`. `--device cpu --preset tiny` tries the script anywhere.
+For a GPU: `python benchmarks/kernels.py --json > kernels.json`. `--device cpu --preset tiny --quick` tries the script anywhere.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=None, help="sequences (default: the preset's)")
     parser.add_argument("--precision", default="bfloat16", choices=["bfloat16", "float16", "float32"])
     parser.add_argument("--seconds", type=float, default=0.3, help="how long each row is repeated (default 0.3)")
-    parser.add_argument("--no-compile", action="store_true", help="leave the compiled pointwise part out")
+    parser.add_argument("--quick", action="store_true", help="compile nothing and measure no peaks: to try the script")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     arguments = parser.parse_args()
     device, kind = torch.device(arguments.device), getattr(torch, arguments.precision)
@@ -86,7 +86,7 @@ def main() -> None:
     for name, layer in cells(model):
         gates = torch.randn(batch, 4 * layer.channels, sizes[name], sizes[name], device=device, dtype=kind)
         gates = gates.to(memory_format=torch.channels_last)
-        pointwise_parts(row, name, gates, compiled=not arguments.no_compile)
+        pointwise_parts(row, name, gates, compiled=not arguments.quick)
     stepper = Stepper(next(one for one in CONTENDERS if one.name == "fast"), model, experiment, device)
     feed = partial(source.train_batch, 0, 0, batch, data.horizon, device)
     if isinstance(stepper.network, Graphed):
@@ -101,7 +101,7 @@ def main() -> None:
         "batch": batch,
         "precision": arguments.precision,
         "rows": rows,
-        "peaks": measure_peaks(device, [arguments.precision]),
+        "peaks": None if arguments.quick else measure_peaks(device, [arguments.precision]),
         "environment": environment(arguments.device),
     }
     if arguments.json:
