@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,20 @@ def test_a_finished_plan_is_answered_from_the_store(finished: Path) -> None:
     rows, executor = run(ablation(), finished)
     assert executor.jobs == []
     assert all(row.cached for row in rows)
+
+
+def test_what_is_called_finished_is_in_the_store(finished: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(finished, tmp_path / "store"))
+    recorded = {cell["run_id"]: cell["status"] for cell in plan_records(root)[0]["cells"]}
+    assert set(recorded.values()) == {"finished"}
+    for run_id in recorded:
+        assert Store(root).find(run_id).read("result.json")["status"] == "finished"
+    lost = next(iter(recorded))
+    (root / "runs" / lost / "result.json").unlink()
+    rows, executor = run(ablation(), root)
+    assert len(executor.jobs) == 1, "what the store lacks is not finished, whatever the plan's record says"
+    assert all(row.status == "finished" for row in rows)
+    assert Store(root).find(lost).read("result.json")["status"] == "finished"
 
 
 def test_a_larger_plan_runs_only_what_is_missing(finished: Path) -> None:

@@ -255,5 +255,22 @@ def test_fifty_gigabytes_are_read_by_parts(tmp_path: Path) -> None:
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 100 << 20
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_pass_over_the_values_holds_a_part_of_the_file(dtype: type, tmp_path: Path) -> None:
+    """As the first opening of a file of 50 GB must; docs/your-data.md has the figures of one."""
+    import tracemalloc
+
+    size = np.dtype(dtype).itemsize
+    np.lib.format.open_memmap(tmp_path / "large.npy", "w+", dtype, (400 // size, 20, 256, 256)).flush()
+    file = open_frames(tmp_path / "large.npy", "N T H W")
+    assert file.stored.bytes == 500 << 20
+    tracemalloc.start()
+    assert [int(one.sum()) for one in file.scan.count] == [20 * 256 * 256] * (400 // size)
+    file.read_stored(range(0, 400 // size, 40))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 250 << 20
+
+
 def test_every_ending_has_a_reader() -> None:
     assert {".h5", ".nc", ".mp4"} <= set(formats._BY_ENDING)
