@@ -1,4 +1,7 @@
-"""What the report makes of stores as they are: incomparable, incomplete, damaged, hostile, or empty."""
+"""What the report makes of stores as they are: incomparable, incomplete, damaged, hostile, or empty.
+
+One file, however long: all of its stores are filled, and their pages made, in one way.
+"""
 
 from __future__ import annotations
 

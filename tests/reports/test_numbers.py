@@ -2,6 +2,8 @@
 
 For each table there is a tracer that works out its cells from the JSON files of a small store. A table, column, row, plot or
 sentence with a digit that no tracer knows fails: nothing new gets into the page untraced.
+
+One file, however long: the tracers share one store and one set of routes, and the claims at its end count that none is missing.
 """
 
 from __future__ import annotations
@@ -1127,7 +1129,7 @@ def test_every_number_of_prose_is_traced(page: Page, raw: Raw) -> None:
         expected.append(f"{name} {stats.sem(d.mean(axis=1)):.2g} and {stats.sem(d.mean(axis=0)):.2g}")
         assert f"draw of {d.shape[1]:,} test sequences" in spread
     assert f"{'; '.join(expected)}." in spread
-    assert promised.startswith("4 seeds, 3 comparisons, after Holm's steps: at most")  # see test_statistics.py
+    assert promised.startswith("4 seeds, 3 comparisons, after Holm's steps: at most")  # see test_promises.py
     assert secondary.startswith("Secondary metrics, each Holm-adjusted in a family of its own")  # see test_secondary.py
     assert numbers(margin) == [f"{MARGIN:g}"]
     assert numbers(a_a) == ["1", "0"]
