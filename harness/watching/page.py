@@ -72,6 +72,7 @@ def page(board: Board) -> str:
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">{refresh}
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>{finished}/{len(board.cells)} · {_text(board.title)}</title><style>{_CSS}</style></head>
 <body><main>
 <h1>{_text(board.title)}</h1>

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import runpy
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Locator, sync_playwright
+from browsing import PHONE, WIDE, Open, until
+from playwright.sync_api import Locator
 from playwright.sync_api import Page as Tab
 
 from harness.errors import RequestError
@@ -25,33 +22,7 @@ pytestmark = pytest.mark.browser
 SAMPLE = runpy.run_path(str(Path(__file__).parents[1] / "support" / "sample_page.py"))
 NAMES = [row[0] for row in SAMPLE["METHODS"]]
 GAINS = {row[0]: row[4][0] for row in SAMPLE["METHODS"] if row[4]}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-WIDE = {"width": 1280, "height": 900}
-PHONE = {"width": 375, "height": 800}
 LONG = "n" * 10_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        message = f"no browser found (looked for {', '.join(BROWSERS)}); install Debian's chromium"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)  # in an empty profile of its own
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -78,37 +49,6 @@ def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write(page, tmp_path_factory.mktemp("hostile"))[0].as_uri()
 
 
-Open = Callable[..., Tab]
-
-
-@pytest.fixture
-def visit(browser: Browser) -> Iterator[Open]:
-    """Opens a page in a fresh context; fails the test when the page asks for anything else or writes an error."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
-
-    def visit(url: str, **options: Any) -> Tab:
-        context = browser.new_context(**({"viewport": WIDE} | options))
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on(
-            "request",
-            lambda request: (
-                None if request.url == url or request.url.startswith("data:") else complaints.append(request.url)
-            ),
-        )
-        page.goto(url)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
 def shown(table: Locator) -> list[str]:
     """The names of the visible rows, top to bottom."""
     rows = table.locator("tbody tr:visible")
@@ -122,15 +62,6 @@ def tab_to(page: Tab, condition: str) -> None:
         if page.evaluate(f"(() => {{ const e = document.activeElement; return {condition}; }})()"):
             return
     pytest.fail(f"the keyboard does not reach: {condition}")
-
-
-def until(page: Tab, condition: str) -> None:
-    """Waits for a condition; the page's policy forbids Playwright's own way, which evaluates texts in the page."""
-    for _ in range(100):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"never true: {condition}")
 
 
 @pytest.mark.parametrize(
