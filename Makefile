@@ -10,7 +10,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo 'Setting up .venv: a minute or two (what pip says goes to .venv/install.log)'
+	@echo 'Setting up .venv: a few minutes (what pip says goes to .venv/install.log)'
 	@$(BIN)/python -m pip install --upgrade pip >.venv/install.log 2>&1 \
 	  && $(BIN)/python -m pip install -c constraints.txt -e '.[dev]' >>.venv/install.log 2>&1 \
 	  || { tail -n 30 .venv/install.log >&2; echo 'error: the installation failed; see .venv/install.log' >&2; exit 1; }
