@@ -35,9 +35,9 @@ def spawn(command: str, *words: str) -> pexpect.spawn[str]:
     )
 
 
-def ablate(store: Path, **changes: str) -> pexpect.spawn[str]:
+def ablate(store: Path, *words: str, **changes: str) -> pexpect.spawn[str]:
     settings = [word for path, value in (QUICK | changes).items() for word in ("--set", f"{path}={value}")]
-    return spawn("ablate", *WORDS, *settings, "--store", str(store))
+    return spawn("ablate", *WORDS, *words, *settings, "--store", str(store))
 
 
 def plain(text: str) -> str:
@@ -75,3 +75,22 @@ def test_the_table_at_the_end(tmp_path: Path) -> None:
     assert "4 of 4 cells finished" in shown
     assert re.search(r"tta +\d\.\d{4} +\d\.\d{4} +[+-]\d\.\d{4} \[.*\] of 2 seeds", shown)
     assert "base seed 0: finished" in shown  # notes stand above the table
+
+
+@pytest.mark.slow
+def test_cells_that_run_as_jobs_of_a_cluster_are_seen_too(tmp_path: Path) -> None:
+    """submitit's own executor stands in for SLURM; the board reads the store alone, whoever runs the cells."""
+    slurm = {"--executor": "slurm", "--slurm": "cluster=local"}
+    child = ablate(tmp_path, *(word for pair in slurm.items() for word in pair), **{"training.steps": "100000"})
+    child.expect(r"1 running")
+    watching = spawn("watch", "--store", str(tmp_path), "--port", "0")
+    watching.expect(r"1 running")
+    watching.expect(r"\d:\d\d left")  # its log has begun
+    watching.sendintr()
+    watching.expect(pexpect.EOF)
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130
+    store = Store(tmp_path)
+    assert Reader(store, find_plan(store, None)).read().counts == {"unfinished": 2, "waiting": 2}
