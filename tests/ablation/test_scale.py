@@ -96,6 +96,17 @@ def test_what_changed_is_read_and_what_is_damaged_or_gone_is_not_finished(tmp_pa
     assert {row.cell.run_id for row in again if row.status != "finished" and row.cell} == {damaged, gone}
 
 
+def test_files_of_machines_whose_clocks_are_an_hour_apart_are_answers_all_the_same(tmp_path: Path, read: list[str]) -> None:
+    runner(tmp_path / "store").run()
+    for number, folder in enumerate(sorted(tmp_path.glob("store/*/*"))):
+        for file in folder.iterdir() if folder.is_dir() else ():
+            time = file.stat().st_mtime + (-1800, 1800)[number % 2]
+            os.utime(file, (time, time))
+    for _ in range(2):
+        assert [row.cached for row in runner(tmp_path / "store").run()] == [True] * 12
+    assert sorted(read[-12:]) == sorted(set(read))  # read again once, and then believed
+
+
 def test_another_question_and_unreadable_marks_are_no_answer(
     tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
