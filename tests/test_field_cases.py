@@ -1,4 +1,8 @@
-"""What people do with data of their own, as they do it: the situations that went wrong, and what is right."""
+"""What people do with data of their own, as they do it: the situations that went wrong, and what is right.
+
+Others of the list have their tests where they belong: 10 in reports/test_statistics.py, 14 in cli/test_messages.py, 16 in
+cli/test_list.py, 23 in runs/test_score.py and judging/test_judge.py, 24 in reports/test_first_screen.py, 25 in reports/test_numbers.py.
+"""
 
 from __future__ import annotations
 
@@ -291,6 +295,20 @@ def test_plans_and_studies_say_once_what_they_understood_and_runs_how_long_they_
     shares = [json.loads(path.read_text())["training"]["waiting_share"] for path in Path("s/runs").glob("*/result.json")]
     assert len(shares) >= 2
     assert all(0 < share < 1 for share in shares)
+
+
+def test_13_a_settings_file_with_a_byte_order_mark_is_read(here: Path, harness: Command) -> None:
+    Path("set.toml").write_bytes(b"\xef\xbb\xbf[training]\nbatch_size = 3\n")
+    planned = harness("run", *TINY, "--config", "set.toml", "--store", "s", "--dry-run", "--json")
+    assert planned.code == 0, planned.err
+    assert planned.document["experiment"]["training"]["batch_size"] == 3
+
+
+def test_15_a_study_continued_with_another_setting_names_it_and_both_values(here: Path, harness: Command) -> None:
+    words = ("study", "learning-rate", *TINY, "--trials", "1", "--workers", "1", "--study-name", "mine", "--store", "s")
+    assert harness(*words).code == 0
+    said = refused(harness(*words, "--set", "training.clip_norm=2"))
+    assert "the study 'mine' exists with training.clip_norm 1.0, now 2.0; its trials cannot be compared" in said
 
 
 @pytest.mark.parametrize("name", ["with space", "50%", "a?b", "#1", "line\nbreak", "Zürich ☂", 'it\'s "quoted"'])

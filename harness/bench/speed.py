@@ -121,8 +121,12 @@ def bench(
     most = {name: peaks["flops_per_second"][stepper.precision] for name, stepper in steppers.items()}
     memory = {}
     for one in chosen:
-        note(f"memory: {one.name}")
-        memory[one.name] = memory_of(one.name, preset_name, size, device_name, digits)
+        if one.trains:
+            note(f"memory: {one.name}")
+            memory[one.name] = memory_of(one.name, preset_name, size, device_name, digits)
+        else:  # onnxruntime's is its own, and what exported the network is in the way
+            none: dict[str, int | None] = {"memory_bytes": None, "reserved_bytes": None}
+            memory[one.name] = {f"inference at batch {count}": none for count in (1, size)}
     training = []
     for one in (some for some in chosen if some.trains):
         totals = [sum(step[phase] for phase in PHASES) for step in times[one.name]]
@@ -332,8 +336,7 @@ def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digi
     experiment = resolve(preset(preset_name), device_name).replace({"training.batch_size": batch})
     device = torch.device(device_name)
     source = open_source(experiment.data, Path(digits) if digits else None)
-    model = build_model(experiment.architecture, source.shape, 0)
-    stepper = _stepper(_contender(name), model, experiment, source.shape, device)
+    stepper = Stepper(_contender(name), build_model(experiment.architecture, source.shape, 0), experiment, device)
     frames = source.train_batch(0, 0, batch, experiment.data.horizon, device)
     shown = frames[:, : experiment.data.input_frames]
     before = 0
@@ -351,7 +354,7 @@ def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digi
 
     # From the smallest to the largest: the next uses what the allocator keeps of the one before.
     found = {f"inference at batch {count}": measured(lambda: stepper.infer(shown[:count])) for count in sorted({1, batch})}  # noqa: B023  # called at once
-    return found | ({"training": measured(lambda: stepper.step(lambda: frames))} if isinstance(stepper, Stepper) else {})
+    return found | {"training": measured(lambda: stepper.step(lambda: frames))}
 
 
 def check(document: dict[str, Any], recorded: Path) -> list[str]:

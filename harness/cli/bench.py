@@ -82,9 +82,9 @@ def _cells(kind: str, row: dict[str, Any]) -> dict[str, str]:
 
 
 def _mebibytes(row: dict[str, Any]) -> str:
-    """Allocated, and reserved where that is known."""
+    """Allocated, and reserved where that is known; empty where neither is."""
     reserved = f"/{row['reserved_bytes'] / 2**20:,.0f}" if row["reserved_bytes"] else ""
-    return f"{(row['memory_bytes'] or 0) / 2**20:,.0f}{reserved}"
+    return "" if row["memory_bytes"] is None else f"{row['memory_bytes'] / 2**20:,.0f}{reserved}"
 
 
 def _three(figure: float) -> str:

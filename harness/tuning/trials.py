@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import RequestError
+from harness.notation import flatten
 from harness.store import Store, key_of
 from harness.studies import Params
 from harness.tuning.bound import BoundStudy
@@ -272,5 +273,6 @@ def _difference(found: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
     if old != new:
         names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
         return f"another search space ({', '.join(f'{name}: {old.get(name)}, now {new.get(name)}' for name in names)})"
-    spec, now = found.get("spec", {}), mine["spec"]
-    return "another " + ", ".join(sorted(name for name in {*spec, *now} if spec.get(name) != now.get(name)))
+    spec, now = (flatten(one) for one in (found.get("spec", {}), mine["spec"]))
+    paths = sorted(path for path in {*spec, *now} if spec.get(path) != now.get(path))
+    return ", ".join(f"{path.removeprefix('experiment.')} {spec.get(path)}, now {now.get(path)}" for path in paths)

@@ -72,7 +72,7 @@ def test_another_search_space_or_experiment_under_one_name_is_refused(lab: Lab) 
     with pytest.raises(RequestError, match=r"exists with another search space \(x: .*'high': 1.0.*'high': 2.0"):
         lab.search(wider, study_name="mine")
     other = preset("tiny").replace({"training.steps": 7}), {"train": "t", "evaluation": "e"}
-    with pytest.raises(RequestError, match="exists with another experiment"):
+    with pytest.raises(RequestError, match=r"exists with .*training\.steps \d+, now 7"):
         lab.search(study_name="mine", start=other)
     assert lab.search(start=other).id != lab.search().id
     assert lab.search(study_name="mine", trials=2).record()["counts"]["complete"] == 2
