@@ -75,6 +75,7 @@ def test_every_contender_has_its_rows_and_figures(document: dict[str, Any]) -> N
     json.dumps(document, allow_nan=False)
 
 
+@pytest.mark.slow  # PyTorch's exporter takes most of it
 def test_onnxruntime_predicts_beside_the_others_and_trains_nothing() -> None:
     pytest.importorskip("onnxruntime")
     found = bench.bench("tiny", "cpu", batch=2, rounds=1, names=["fast", "onnx"])
