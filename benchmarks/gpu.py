@@ -10,7 +10,7 @@ is not run again, and harness commands resume by themselves, so the same call co
 blocks of seeds: an early end leaves a balanced table. Before they start, the time of a step is measured and printed with what it
 lets the table be.
 
-`--rehearsal` does all of it on the CPU at preset tiny and with fewer networks; with `--kills`, in a process group that is killed
+`--rehearsal` does all of it on the CPU at preset tiny and with fewer arms; with `--kills`, in a process group that is killed
 first: as soon as the quality stage trains, then as soon as the table has cells.
 The folder that comes out has no checkpoints and is ready for docs/results.
 """
@@ -256,7 +256,8 @@ class Call:
         name, steps = self.chosen
         words = ("ablate", "--plan", "add-one", "--controls", "--seeds", str(self.setup.seeds), "--margin", "0.005")
         settings = ("--preset", name, "--set", f"training.steps={steps}", "--device", self.setup.device)
-        return {"table.json": self._harness(*words, *settings, *self.together, "--json", store=self.store)}
+        words = (*words, *settings, *self.together, *self.setup.table)
+        return {"table.json": self._harness(*words, "--json", store=self.store)}
 
     def _networks(self, seconds: float) -> dict[str, Sequence[str]]:
         if self.chosen is None:

@@ -31,6 +31,8 @@ class Setup:
     """Presets whose cells are small enough to try several at once, and the words of benchmarks/together.py for each."""
     bench: tuple[str, ...] = ("--rounds", "3")
     """Words for `harness bench`."""
+    table: tuple[str, ...] = ()
+    """More words for the table's plan."""
     networks: tuple[str, ...] = ()
     """Those of the networks stage; all when empty."""
     network_seconds: float = math.inf
@@ -45,6 +47,7 @@ REHEARSAL = Setup(
     seeds=2,
     bench=("--rounds", "1", "--contenders", "fast"),
     together={"tiny": ("--counts", "1,2", "--steps", "8")},
+    table=("--variants", "residual,tta"),
     networks=("simvp",),
     network_seconds=0.5,
     kernels=("--seconds", "0.001", "--precision", "float32", "--quick"),
