@@ -43,7 +43,7 @@ def paired_t(differences: npt.ArrayLike, margin: float) -> TTest:
     from scipy.special import (
         stdtr,
         stdtrit,
-    )  # a hundred times as fast as stats.ttest_1samp, which a large report would wait for
+    )  # stats.ttest_1samp does much more than this, and a large report would wait for it
 
     raw = np.asarray(differences, dtype=np.float64)
     scale = float(np.max(np.abs(raw)))  # keeps squares of huge or tiny numbers in range; t does not depend on it
