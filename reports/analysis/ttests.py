@@ -40,10 +40,8 @@ class TTest(NamedTuple):
 
 def paired_t(differences: npt.ArrayLike, margin: float) -> TTest:
     """Student's t over differences of shape (..., n), n >= 2, which must be finite and spread; equivalence at +-margin."""
-    from scipy.special import (
-        stdtr,
-        stdtrit,
-    )  # stats.ttest_1samp does much more than this, and a large report would wait for it
+    # By its formula: stats.ttest_1samp does much more than this, and a large report would wait for it.
+    from scipy.special import stdtr, stdtrit
 
     raw = np.asarray(differences, dtype=np.float64)
     scale = float(np.max(np.abs(raw)))  # keeps squares of huge or tiny numbers in range; t does not depend on it
