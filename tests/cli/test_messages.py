@@ -87,7 +87,7 @@ OTHERS = {
     ),
     "bench --preset tiny --contenders fst": (
         "unknown contender 'fst'; did you mean 'fast'? known: article-bf16, article-float32, fast, fast-bf16, fast-float32, "
-        "reference-float32"
+        "onnx, reference-float32"
     ),
     "bench --preset tiny --rounds 0": "--rounds 0; give at least 1",
     "data export --preset tiny --out there/": "--out there: choose a file that ends in .npy",

@@ -90,7 +90,7 @@ def test_a_mended_metric_is_measured_again_from_the_checkpoint(
     mended = tuple(Mended() if one.name == "mae" else one for one in conventions.BUILT_IN)
     for module in (conventions, evaluate):
         monkeypatch.setattr(module, "BUILT_IN", mended)
-    monkeypatch.setattr("harness.runs.result.BUILT_IN", mended)
+    monkeypatch.setattr("harness.evaluation.metrics.in_unit.BUILT_IN", mended)
     after = run_cell(cell, store, source)
     assert not after.cached
     assert after.result["metrics"]["mae"] == pytest.approx(2 * before["metrics"]["mae"])

@@ -55,7 +55,7 @@ class FedBackContract:
         arrays = load_golden(self.name)
         model = self.build(2, **GOLDEN)
         set_formula_weights(model, arrays["names"], type(self).translate, gain=3.0)
-        return model, arrays
+        return model.to(arrays["predictions"].dtype), arrays
 
     def test_has_the_parameters_that_openstl_publishes(self) -> None:
         with torch.device("meta"):

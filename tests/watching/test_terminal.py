@@ -32,6 +32,7 @@ def spawn(command: str, *words: str) -> pexpect.spawn[str]:
         dimensions=(40, 140),
         encoding="utf-8",
         timeout=180,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
     )
 
 
