@@ -85,7 +85,7 @@ def test_frames_that_cannot_be_used_are_refused(
 def test_views_that_turn_frames_that_are_not_square_are_refused_before_training(
     harness: Command, unharmed: Path, tmp_path: Path
 ) -> None:
-    np.save(tmp_path / "wide.npy", np.arange(12 * 6 * 16 * 20).reshape(12, 6, 16, 20) % 251)
+    np.save(tmp_path / "wide.npy", (np.arange(12 * 6 * 16 * 20).reshape(12, 6, 16, 20) % 251).astype(np.uint8))
     words = ("run", "--preset", "tiny", "--set", f"data.frames={tmp_path / 'wide.npy'}", "--set", "inference.views=rot90")
     answer = harness(*words, "--store", unharmed, "--json")
     refused(answer, "swaps height and width")
