@@ -20,7 +20,7 @@ demo: $(READY)
 	$(BIN)/harness run --variant attention
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 25
 
 # The oldest versions that pyproject.toml allows (torch apart, which is too large to have twice), over those of .venv.
 LOWEST := .venv-lowest
