@@ -133,7 +133,7 @@ def _environment() -> Environment:
 
 
 def _breakable(name: str) -> Markup:
-    """A name that may go on in the next line after its parts."""
+    """A name that a narrow column may break between its parts."""
     return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[+(.=_,])", clean(name)))
 
 
