@@ -93,7 +93,8 @@ def answer(store: Store, variants: Variants, plan: str) -> Answer | None:
     """What the runs of a plan say: the first screen of its page, for a terminal. None while no run is finished."""
     found = read_store(store)
     mine = next((found.of(one) for one in found.plans if one.key == plan), None)
-    return printed(first_screen(mine, analyse(mine))) if mine is not None and mine.runs else None
+    result = analyse(mine) if mine is not None and mine.runs else None
+    return None if mine is None or result is None or not result.groups else printed(first_screen(mine, result))
 
 
 def _nothing(store: Store, found: Records) -> str:

@@ -69,9 +69,12 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float | 
 
 
 def first_screen(found: Records, result: Analysis) -> Answer:
-    """The answer of the first table, with its controls and with what is missing."""
-    copies = _copies(found, result.groups[0])
-    return answer(result.groups[0], found, _missing(found), (0, 0) if copies is None else (len(copies[0].rows), copies[1]))
+    """The answer of the first table that compares, with its controls and with what is missing. Where only plans of equal cost ran,
+    that is the table of the first of them.
+    """
+    main = next((group for group in (result.groups[0], *result.matched) if group.comparisons), result.groups[0])
+    copies = _copies(found, main)
+    return answer(main, found, _missing(found), (0, 0) if copies is None else (len(copies[0].rows), copies[1]))
 
 
 def _copies(found: Records, main: Group) -> tuple[Table, int] | None:

@@ -86,3 +86,11 @@ def test_the_answer_is_of_the_plan_alone_and_names_what_is_missing(harness: Comm
         ["broken", "0", "failed"],
         ["broken", "1", "failed"],
     ]
+
+
+def test_a_plan_of_equal_cost_ends_with_its_own_answer(harness: Command, tmp_path: Path) -> None:
+    words = ("ablate", "--plan", "base,attention", "--equal", "flops", "--seeds", 2, "--preset", "tiny", "--device", "cpu")
+    answer = harness(*words, "--store", tmp_path, "--json").document["answer"]
+    assert [one["name"] for one in answer["effects"]] == ["base", "attention"]
+    assert answer["effects"][1]["gain"] is not None
+    assert "equal operations" in answer["setting"]
