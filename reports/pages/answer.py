@@ -127,9 +127,10 @@ def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: tupl
     open_ = [row for row in rows if row.comparison.verdict.kind.value == "undecided" and row.reference is main.reference]
     most = max((row.comparison.verdict.seeds_needed or 0 for row in open_), default=0)
     names = installable(row.name for row in open_ if row.method is None or not row.method.first.scored)
-    commands = (
-        [plan_command(main, ",".join([main.first.variant, *names]), seeds=range(most))] if names and 0 < most <= 1000 else []
-    )
+    equal = () if main.match == "steps" else ("--equal", main.match)
+    commands = []
+    if names and 0 < most <= 1000:
+        commands.append(plan_command(main, ",".join([main.first.variant, *names]), *equal, seeds=range(most)))
     more = len(rows) + (main.reference is not None) - len(effects)
     base = f" over {shorten(main.reference.label, 40)}" if main.reference and all(map(_against_base(main), rows)) else ""
     held = held_equal(main)

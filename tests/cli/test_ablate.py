@@ -94,3 +94,5 @@ def test_a_plan_of_equal_cost_ends_with_its_own_answer(harness: Command, tmp_pat
     assert [one["name"] for one in answer["effects"]] == ["base", "attention"]
     assert answer["effects"][1]["gain"] is not None
     assert "equal operations" in answer["setting"]
+    assert answer["commands"]
+    assert all("--equal flops" in one for one in answer["commands"])
