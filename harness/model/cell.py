@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.model import fused, pointwise
+from harness.model import fused, pointwise, pointwise_cpu
 from harness.model.build import mark_gates
 
 State = tuple[Tensor, Tensor]
@@ -206,7 +206,7 @@ class Recurrence(torch.autograd.Function):
             gates if ctx.has_driven else None,
             gates.sum(0) if ctx.has_steady else None,
             _weight_grad(pairs, weight),
-            gates.sum(dim=(0, 1, 3, 4)) if ctx.has_bias else None,
+            gates.flatten(0, 1).sum(dim=(0, 2, 3)) if ctx.has_bias else None,
             from_next if has_state else None,
             cell_grad if has_state else None,
             None,
@@ -262,7 +262,9 @@ def _convolution_backward(grad: Tensor, inputs: Tensor, weight: Tensor, wanted: 
 
 def _pointwise(gates: Tensor) -> pointwise.Pointwise:
     """What is fastest for gates like these (B, 4C, H, W)."""
-    return fused.POINTWISE if fused.takes(gates) else pointwise.PLAIN
+    if fused.takes(gates):
+        return fused.POINTWISE
+    return pointwise_cpu.POINTWISE if pointwise_cpu.takes(gates) else pointwise.PLAIN
 
 
 def plain_convlstm(

@@ -25,7 +25,7 @@ from harness.experiment import Experiment
 from harness.model.build import build_model
 from harness.store import DamagedRecord, Training
 from harness.system import files
-from harness.system.devices import out_of_memory
+from harness.system.devices import keep_freed_memory, out_of_memory
 from harness.training.distributed import Distributed
 
 LAST = "last.safetensors"
@@ -264,6 +264,8 @@ def load_model(experiment: Experiment, shape: Shape, path: Path, device: torch.d
 
 def on_device(model: nn.Module, device: torch.device, precision: str) -> nn.Module:
     """The model on the device, in the memory format that is fastest there: NHWC on a GPU, and for 16 bits on the CPU."""
+    if device.type == "cpu":
+        keep_freed_memory()
     model = model.to(device)
     nhwc = device.type == "cuda" or precision != "float32"
     return model.to(memory_format=torch.channels_last) if nhwc else model  # type: ignore[call-overload]  # torch's stub
