@@ -15,6 +15,9 @@ ID = "[a-z0-9][a-z0-9-]{0,99}"
 EXTENSIONS = {"image/png": "png", "image/gif": "gif"}
 """The kinds of pictures and their file names' endings."""
 
+MOST_ROWS = 1000
+"""Rows of a table that a page shows; the table's own files have all."""
+
 
 @dataclass(frozen=True)
 class Value:
@@ -42,6 +45,18 @@ class Table:
     rows: tuple[tuple[Value, ...], ...]
     numeric: tuple[bool, ...]
     note: str = ""
+
+    @property
+    def shown(self) -> tuple[tuple[Value, ...], ...]:
+        """The rows that a page shows."""
+        return self.rows[:MOST_ROWS]
+
+    @property
+    def cut(self) -> str:
+        """What a page says of the rows that it does not show; empty where it shows all."""
+        if len(self.rows) <= MOST_ROWS:
+            return ""
+        return f"Rows {MOST_ROWS + 1:,} to {len(self.rows):,} are left out here: tables/{self.id}.csv has all."
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,10 @@ def ratios(group: Group) -> dict[str, dict[str, Ratio]]:
     """Arm -> cost -> its ratio to the reference's, over the seeds that both have. Costs that were not measured are left out."""
     if group.reference is None:
         return {}
-    return {one.label: _ratios(one, group.reference) for one in group.others if not one.first.scored}
+    if "ratios" not in group.kept:
+        group.kept["ratios"] = {one.label: _ratios(one, group.reference) for one in group.others if not one.first.scored}
+    found: dict[str, dict[str, Ratio]] = group.kept["ratios"]
+    return found
 
 
 def _ratios(method: Method, reference: Method) -> dict[str, Ratio]:

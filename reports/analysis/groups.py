@@ -10,6 +10,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from typing import Any
 
 from harness.ablation.auto import Decision, SeedRule
 from harness.ablation.plan import REFERENCE
@@ -108,6 +110,8 @@ class Group:
     """Labels of the rows that are in no plan's family."""
     test: str = "t"
     """The plan's test; see `Comparison.test`."""
+    kept: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What was worked out of this group before, by name."""
 
     @property
     def first(self) -> RunRecord:
@@ -119,17 +123,17 @@ class Group:
         """All methods but the reference."""
         return [method for method in self.methods if method is not self.reference]
 
-    @property
+    @cached_property
     def runs(self) -> list[RunRecord]:
         """All runs, by row and seed."""
         return [method.runs[seed] for method in self.methods for seed in method.seeds]
 
-    @property
+    @cached_property
     def seeds(self) -> list[int]:
         """Every seed that any row has."""
         return sorted({seed for method in self.methods for seed in method.runs})
 
-    @property
+    @cached_property
     def more_metrics(self) -> list[MetricInfo]:
         """The metrics beside the built-in ones, where every run that has one computed it alike."""
         found: dict[str, set[MetricInfo]] = {}
@@ -138,7 +142,7 @@ class Group:
                 found.setdefault(one.name, set()).add(one)
         return [next(iter(same)) for _, same in sorted(found.items()) if len(same) == 1]
 
-    @property
+    @cached_property
     def devices(self) -> list[str]:
         """The devices that the runs were trained on."""
         return distinct(run.device for run in self.runs if not run.scored)
@@ -245,8 +249,11 @@ def differences(a: Context, b: Context, ignore: Iterable[str] = ()) -> list[str]
 
 def covered(path: str, changes: Collection[str]) -> bool:
     """Whether a setting is one of those that are changed, or belongs to a component that is."""
-    parts = path.split(".")
-    return any(".".join(parts[:end]) in changes for end in range(1, len(parts) + 1))
+    while path not in changes:
+        path, dot, _ = path.rpartition(".")
+        if not dot:
+            return False
+    return True
 
 
 def grouped(runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> list[Group]:
@@ -258,9 +265,10 @@ def grouped(runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> li
     runs = [run for run in runs if not run.scored]
     contexts = {run.run_id: context_of(run) for run in runs}
     changeable = {path for run in runs for path in run.changes}
+    free = cache(lambda name: covered(name, changeable))
 
     def fixed(run: RunRecord) -> str:
-        return compact({name: value for name, value in contexts[run.run_id].items() if not covered(name, changeable)})
+        return compact({name: value for name, value in contexts[run.run_id].items() if not free(name)})
 
     buckets: dict[str, list[RunRecord]] = defaultdict(list)
     for run in runs:

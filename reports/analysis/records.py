@@ -191,6 +191,8 @@ def settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """NaN as null: JSON has no other."""
+    if isinstance(value, str | int | None):
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -7,7 +7,7 @@ over several metrics more of them are false: the primary one, chosen before the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.ablation.noise import default_margin
@@ -80,9 +80,15 @@ class AboveBlank:
 
 def secondary(group: Group) -> tuple[Secondary, ...]:
     """The metrics beside the judged one that every row was measured by, each with its verdicts."""
+    if "secondary" not in group.kept:
+        group.kept["secondary"] = tuple(_secondary(group))
+    found: tuple[Secondary, ...] = group.kept["secondary"]
+    return found
+
+
+def _secondary(group: Group) -> Iterator[Secondary]:
     if group.reference is None or not group.comparisons:
-        return ()
-    found = []
+        return
     for info in metrics_of(group):
         if info.name == group.metric or not all(
             math.isfinite(run.metric(info.name)) for run in group.reference.runs.values()
@@ -91,8 +97,7 @@ def secondary(group: Group) -> tuple[Secondary, ...]:
         margin, source = _margin(group, info)
         if margin > 0:
             comparisons = _compared(group, info, margin)
-            found.append(Secondary(info.name, info.title, info.higher_is_better, margin, source, comparisons))
-    return tuple(found)
+            yield Secondary(info.name, info.title, info.higher_is_better, margin, source, comparisons)
 
 
 def flips(group: Group, others: tuple[Secondary, ...]) -> tuple[Flip, ...]:

@@ -12,6 +12,7 @@ MOST_SHOWN = 120
 """Characters of a value that are shown where it differs."""
 MOST_LISTED = 20
 LABEL_LENGTH = 34
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def distinct(values: Iterable[str]) -> list[str]:
@@ -26,14 +27,15 @@ def shorten(text: str, most: int = MOST_SHOWN) -> str:
 
 
 def label(text: str, most: int = LABEL_LENGTH) -> str:
-    """A name that can be drawn: on one line, printable, not too long."""
+    """A name that can be drawn: on one line, printable, its middle left out where it is long: arms of a sweep differ in the end."""
     line = "".join(character if character.isprintable() else "?" for character in shorten(text, 10_000))
-    return line if len(line) <= most else f"{line[: most - 3]}..."
+    start = (most - 3) // 3
+    return line if len(line) <= most else f"{line[:start]}...{line[start + 3 - most :]}"
 
 
 def compact(value: object) -> str:
     """A value as JSON text; a text as it is."""
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return value if isinstance(value, str) else _JSON.encode(value)
 
 
 def number(value: object) -> str:

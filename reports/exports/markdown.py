@@ -32,7 +32,11 @@ def to_markdown(page: Page, figures_dir: str = "figures") -> str:
     for section in page.sections:
         blocks += [f"## {_md(section.title)}", *(_md_start(text) for text in section.paragraphs)]
         for table in section.tables:
-            blocks += [f"### {_md(table.title)}", _md_table(table), *([_md_start(table.note)] if table.note else [])]
+            blocks += [
+                f"### {_md(table.title)}",
+                _md_table(table),
+                *(_md_start(one) for one in (table.cut, table.note) if one),
+            ]
         for figure in section.figures:
             blocks += _md_image(figure.title, figure.caption, figure.alt, figures / f"{figure.id}.svg")
         for picture in section.pictures:
@@ -63,7 +67,7 @@ def _md_table(table: Table) -> str:
     lines = [
         [_md(column) for column in table.columns],
         ["---:" if numeric else "---" for numeric in table.numeric],
-        *([_md(value.text) for value in row] for row in table.rows),
+        *([_md(value.text) for value in row] for row in table.shown),
     ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports import cells
 from reports.analysis.doses import Curves
@@ -11,6 +11,9 @@ from reports.analysis.words import label
 from reports.figures import canvas
 from reports.figures.canvas import DASHES, GREY, MARKERS, MOST_LINES
 from reports.page import Figure
+
+MOST_TICKS = 8
+"""Values of a dose that each get a tick; more would overlap."""
 
 
 def response(group: Group, path: str, curves: Curves, id_: str) -> Figure:
@@ -46,7 +49,10 @@ def response(group: Group, path: str, curves: Curves, id_: str) -> Figure:
             axes.axhline(reference, color=GREY, linestyle=":", linewidth=1.2, label=label(group.reference.label), zorder=0)
         if doses[0] > 0 and doses[-1] >= 8 * doses[0]:
             axes.set_xscale("log")
-        axes.set_xticks(doses)
+        if len(doses) <= MOST_TICKS:
+            axes.set_xticks(doses)
+        elif axes.get_xscale() == "linear":
+            axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.minorticks_off()
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlabel(label(path, 40))
