@@ -5,8 +5,6 @@ Letters of the shapes: R recordings, T frames, C channels, H and W pixels, B seq
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,29 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data import remembered
 from harness.data.formats import LARGEST_UNPACKED, Array, open_arrays
 from harness.data.layout import Layout, layout_of
+from harness.data.scan import Scan
 from harness.errors import RequestError
 
-__all__ = ["LARGEST_UNPACKED", "FrameFile", "Scan", "open_frames"]
-
-_SCAN_BYTES = 64 << 20
-
-
-@dataclass(frozen=True, eq=False)
-class Scan:
-    """What one pass over the values found. Missing values (NaN, or `missing`) take no part.
-
-    `low`, `high`, `total` and `count` are by recording, frame and channel, a list of float64 (T, C); `hashes` by recording and
-    frame, 0 where axes of the file lie so that a frame is not read whole.
-    """
-
-    digest: str
-    low: list[NDArray[np.float64]]
-    high: list[NDArray[np.float64]]
-    total: list[NDArray[np.float64]]
-    count: list[NDArray[np.int64]]
-    hashes: list[NDArray[np.uint64]]
+__all__ = ["LARGEST_UNPACKED", "FrameFile", "open_frames"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +120,7 @@ class FrameFile:
         start, stop, _ = frames.indices(self.lengths[recording])
         parts = {"N": slice(index, index + 1), "T": slice(start, stop)}
         found = array.read(*(parts.get(letter, slice(None)) for letter in self.layout.letters))
-        return np.asarray(self._ordered(found)[0])
+        return np.asarray(self.layout.ordered(found)[0])
 
     def array_of(self, recording: int) -> Array:
         """The array that a recording lies in."""
@@ -148,24 +130,11 @@ class FrameFile:
     def _places(self) -> list[tuple[Array, int]]:
         return [(one, index) for one in self.arrays for index in range(self.layout.size(one.shape, "N"))]
 
-    def _ordered(self, found: NDArray[Any]) -> NDArray[Any]:
-        """An array with the axes of the file as (N, T, C, H, W)."""
-        letters = self.layout.letters
-        kept_sizes = [size for size, letter in zip(found.shape, letters, strict=True) if letter]
-        kept = [letter for letter in letters if letter]
-        ordered: NDArray[Any] = found.reshape(kept_sizes).transpose(
-            [kept.index(letter) for letter in "NTCHW" if letter in kept]
-        )
-        for axis, letter in enumerate("NTCHW"):
-            if letter not in kept:
-                ordered = np.expand_dims(ordered, axis)
-        return ordered
-
     # --- the whole content
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the stored shape, dtype and items, whatever the packing. Reads the whole file.
+        """SHA-256 of the stored shape, dtype and items, whatever the packing. Reads the whole file, or remembers it.
 
         Raises RequestError when there is no scaling and a frame is not in range (see `check_range`).
         """
@@ -173,62 +142,8 @@ class FrameFile:
 
     @cached_property
     def scan(self) -> Scan:
-        """One pass over all values."""
-        parts = [self._scan(one) for one in self.arrays]
-        digests = [one.digest for one in parts]
-        digest = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
-        return Scan(
-            digest,
-            [item for one in parts for item in one.low],
-            [item for one in parts for item in one.high],
-            [item for one in parts for item in one.total],
-            [item for one in parts for item in one.count],
-            [item for one in parts for item in one.hashes],
-        )
-
-    def _scan(self, array: Array) -> Scan:
-        hashed = hashlib.sha256(f"{array.shape} {array.dtype.str}\n".encode())
-        n, t, c, _, _ = self.layout.sizes(array.shape)
-        low, high = np.full((n, t, c), np.inf), np.full((n, t, c), -np.inf)
-        total, count, hashes = np.zeros((n, t, c)), np.zeros((n, t, c), np.int64), np.zeros((n, t), np.uint64)
-        first = self.layout.letters[0]
-        step = max(1, _SCAN_BYTES // max(1, array.bytes // array.shape[0]))
-        for start in range(0, array.shape[0], step):
-            stop = min(start + step, array.shape[0])
-            part = np.ascontiguousarray(array.read(slice(start, stop)))
-            hashed.update(part.reshape(-1).view(np.uint8).data)
-            at = tuple(slice(start, stop) if letter == first else slice(None) for letter in "NTC")
-            frames = self._ordered(part)
-            if first in "NT":
-                hashes[at[:2]] = [[_hash(one) for one in several] for several in frames]
-            known = self._known(frames)
-            exact = np.int64 if frames.itemsize < 8 else np.float64
-            if known is None:  # nothing can be missing: no copy is made
-                lowest, highest = frames.min((-2, -1)), frames.max((-2, -1))
-                sums, counts = frames.sum((-2, -1), dtype=exact), math.prod(frames.shape[-2:])
-            else:
-                lowest = np.where(known, frames, np.inf).min((-2, -1))
-                highest = np.where(known, frames, -np.inf).max((-2, -1))
-                sums, counts = np.where(known, frames, 0).sum((-2, -1), dtype=np.float64), known.sum((-2, -1))
-            np.minimum(low[at], lowest, out=low[at])
-            np.maximum(high[at], highest, out=high[at])
-            total[at] += sums
-            count[at] += counts
-        return Scan(hashed.hexdigest(), list(low), list(high), list(total), list(count), list(hashes))
-
-    def _known(self, frames: NDArray[Any]) -> NDArray[np.bool_] | None:
-        """Where values are known; None where all are, as of integers without a missing value."""
-        if frames.dtype.kind != "f" and self.missing is None:
-            return None
-        known: NDArray[np.bool_] = ~np.isnan(frames)
-        if self.missing is not None:
-            known &= frames != self.missing
-        return known
-
-
-def _hash(frame: NDArray[Any]) -> int:
-    content = np.ascontiguousarray(frame).reshape(-1).view(np.uint8).data
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+        """One pass over all values, or what is remembered of it. See `harness.data.remembered`."""
+        return remembered.scan(self.path, self.arrays, self.layout, self.missing)
 
 
 class _Sequences:

@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import RequestError
 
@@ -45,6 +49,19 @@ class Layout:
         """Lengths of N, T, C, H and W."""
         n, t, c, h, w = (self.size(shape, letter) for letter in LETTERS)
         return n, t, c, h, w
+
+    def ordered(self, found: NDArray[Any]) -> NDArray[Any]:
+        """An array with the axes of the file as (N, T, C, H, W)."""
+        letters = self.letters
+        kept_sizes = [size for size, letter in zip(found.shape, letters, strict=True) if letter]
+        kept = [letter for letter in letters if letter]
+        ordered: NDArray[Any] = found.reshape(kept_sizes).transpose(
+            [kept.index(letter) for letter in "NTCHW" if letter in kept]
+        )
+        for axis, letter in enumerate("NTCHW"):
+            if letter not in kept:
+                ordered = np.expand_dims(ordered, axis)
+        return ordered
 
 
 def layout_of(

@@ -15,8 +15,9 @@ from harness.data import movement
 from harness.data.digits import Digits, load_digits
 from harness.data.draws import generator
 from harness.data.frames import open_frames
-from harness.data.sequences import PlainTest, long_enough
+from harness.data.parts import PlainTest
 from harness.data.source import HeldOut, Source
+from harness.data.windows import long_enough
 from harness.errors import RequestError
 from harness.experiment import MOST
 
@@ -104,7 +105,8 @@ def open_generated(data: MovingMnist, digits_folder: Path | None = None) -> Sour
     validation = _GeneratedHeldOut(sprites["validation"], "validation", data.validation_sequences)
     test: HeldOut = _GeneratedHeldOut(sprites["test"], "test", data.test_sequences)
     if data.evaluation:
-        file = long_enough(open_frames(data.evaluation, data.layout, frames=data.total_frames), data)
+        file = open_frames(data.evaluation, data.layout, frames=data.total_frames)
+        long_enough(file, data.input_frames, data.horizon)
         if file.shape_CHW != train.shape_CHW:
             raise RequestError(
                 f"{file.path} holds frames of (channels, height, width) {file.shape_CHW}, training has {train.shape_CHW}; "

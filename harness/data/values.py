@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.component import Find, make
-from harness.data.frames import OUT_OF_RANGE, FrameFile, Scan, check_unit
+from harness.data.frames import OUT_OF_RANGE, FrameFile, check_unit
 from harness.data.scaling import Scaling
+from harness.data.scan import Scan
 from harness.errors import RequestError
 from harness.tree import record_of
 

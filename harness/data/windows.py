@@ -170,3 +170,13 @@ def repeated(test: Windows, test_file: FrameFile, training: Sequence[Segment], f
     hashes = test_file.scan.hashes
     pairs = zip(test.recordings.tolist(), test.starts.tolist(), strict=True)
     return sum(hashes[number][start : start + total].tobytes() in known for number, start in pairs)
+
+
+def long_enough(file: FrameFile, input_frames: int, horizon: int) -> FrameFile:
+    """The file, when its sequences have that many frames to show and to predict. Raises RequestError."""
+    if file.frames < input_frames + horizon:
+        raise RequestError(
+            f"{file.path} holds sequences of {file.frames} frames; data.input_frames {input_frames} + "
+            f"data.horizon {horizon} need {input_frames + horizon}: lower them, or give longer sequences"
+        )
+    return file

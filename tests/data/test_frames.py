@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.data import frames as module
+from harness.data import scan as module
 from harness.data.frames import open_frames
 from harness.data.values import check_range
 from harness.errors import RequestError
@@ -67,7 +67,7 @@ def test_the_digest_names_shape_type_and_content_not_the_packing(tmp_path: Path)
 def test_the_digest_does_not_depend_on_how_much_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a.npy", frames(7, 3, 4, 4))
     whole = open_frames(path).digest
-    monkeypatch.setattr(module, "_SCAN_BYTES", 100)
+    monkeypatch.setattr(module, "_PART_BYTES", 100)
     assert open_frames(path).digest == whole
 
 
