@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from reports.analysis.comparisons import Comparison, Estimate
+from reports.analysis.comparisons import Comparison
+from reports.analysis.estimates import Estimate
 from reports.analysis.words import shorten
 from reports.page import Table, Value
 

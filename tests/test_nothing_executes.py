@@ -21,7 +21,7 @@ import pytest
 from commands import Command
 
 from harness.bench import speed as bench
-from harness.data import digits
+from harness.data import digits, mirrors
 from harness.errors import HarnessError
 from harness.store import Store
 from harness.system import locks
@@ -269,10 +269,10 @@ def test_a_mirror_s_answer(
         mirror = f"http://127.0.0.1:{server.server_port}/"
         for Handler.content in (payload, gzip.compress(payload)):
             with pytest.raises(HarnessError, match="could not be fetched"):
-                digits.fetch_digits(tmp_path / "refused", [mirror])
+                mirrors.fetch_digits(tmp_path / "refused", [mirror])
         published = digits.Published(len(payload), hashlib.sha256(payload).hexdigest())
         monkeypatch.setattr(digits, "MNIST", dict.fromkeys(digits.MNIST, published))
-        folder = digits.fetch_digits(tmp_path / "taken", [mirror])
+        folder = mirrors.fetch_digits(tmp_path / "taken", [mirror])
         server.shutdown()
     assert (folder / digits.TRAIN_IMAGES).read_bytes() == payload
     assert harness("data", "verify", "--digits", folder).code == 1

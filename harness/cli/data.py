@@ -15,7 +15,7 @@ from harness.system.console import emit, say
 @expand_options
 def fetch(*, folder: Path | None = option(None, "Folder to write. Default: the user's cache.", flag="--out")) -> None:
     """Download MNIST's four files from its public mirrors and check their digests."""
-    from harness.data.digits import fetch_digits
+    from harness.data.mirrors import fetch_digits
 
     where = fetch_digits(folder)
     say(f"MNIST is in {where}; use it with --digits {where} or HARNESS_DIGITS={where}")

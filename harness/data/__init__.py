@@ -3,8 +3,9 @@
 Nothing here imports torch until a batch is asked for.
 """
 
-from harness.data.digits import Digits, FileCheck, fetch_digits, load_digits, verify_digits
+from harness.data.digits import Digits, FileCheck, load_digits, verify_digits
 from harness.data.frames import FrameFile, open_frames
+from harness.data.mirrors import fetch_digits
 from harness.data.source import Source, open_source
 
 __all__ = [

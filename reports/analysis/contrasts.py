@@ -10,7 +10,8 @@ from itertools import combinations
 import numpy as np
 
 from harness.errors import RequestError
-from reports.analysis.comparisons import MARGIN, PENDING, Comparison, Values, check, paired, settle
+from reports.analysis.comparisons import MARGIN, PENDING, Comparison, check, paired, settle
+from reports.analysis.estimates import Values
 from reports.analysis.groups import Group, Method
 from reports.analysis.ttests import as_float, mean_of
 

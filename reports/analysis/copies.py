@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from reports.analysis.comparisons import Comparison, Values, compare
+from reports.analysis.comparisons import Comparison, compare
+from reports.analysis.estimates import Values
 from reports.analysis.groups import Group, context_of
 from reports.analysis.records import Records
 from reports.analysis.words import shorten

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from reports.analysis import settings
-from reports.analysis.comparisons import Estimate, estimate
+from reports.analysis.estimates import Estimate, estimate
 from reports.analysis.groups import Group, Method
 from reports.analysis.records import RunRecord
 from reports.analysis.words import shorten

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.ablation.plan import TESTS
-from reports.analysis.comparisons import Comparison, Values, compare_all, draft, settle
+from reports.analysis.comparisons import Comparison, compare_all, draft, settle
+from reports.analysis.estimates import Values
 from reports.analysis.records import PlanRecord, RunRecord
 
 FAILED = "failed"

@@ -17,7 +17,8 @@ from harness.ablation.auto import Decision, SeedRule
 from harness.ablation.plan import REFERENCE
 from harness.evaluation.conventions import HEADLINE
 from reports.analysis import families, settings
-from reports.analysis.comparisons import MARGIN, Comparison, Estimate, compare_all, estimate
+from reports.analysis.comparisons import MARGIN, Comparison, compare_all
+from reports.analysis.estimates import Estimate, estimate
 from reports.analysis.records import BASELINES, MetricInfo, PlanRecord, RunRecord
 from reports.analysis.settings import FILES, SEED
 from reports.analysis.words import compact, distinct, number, shorten

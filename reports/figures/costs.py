@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports import cells
-from reports.analysis.comparisons import Estimate
 from reports.analysis.costs import pareto
+from reports.analysis.estimates import Estimate
 from reports.analysis.groups import Group
 from reports.analysis.secondary import title_of
 from reports.analysis.words import label

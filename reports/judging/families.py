@@ -12,9 +12,10 @@ from typing import Any
 from harness.ablation.plan import TESTS
 from harness.errors import RequestError
 from harness.experiment import canonical_json
-from reports.analysis.comparisons import MARGIN, Comparison, estimate, regression, settle
+from reports.analysis.comparisons import MARGIN, Comparison, regression, settle
 from reports.analysis.comparisons import compare_unpaired as unpaired
 from reports.analysis.costs import Ratio
+from reports.analysis.estimates import estimate
 from reports.analysis.ttests import as_float
 from reports.judging.columns import Runs
 

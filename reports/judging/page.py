@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.version import __version__
 from reports import cells
-from reports.analysis.comparisons import estimate
 from reports.analysis.costs import ROW, Ratio, front_words, pareto
 from reports.analysis.costs import rows as cost_rows
+from reports.analysis.estimates import estimate
 from reports.analysis.power import MINIMUM_SEEDS
 from reports.analysis.promises import METHOD, promise
 from reports.analysis.words import counted, shorten

@@ -7,8 +7,9 @@ from typing import Any
 
 from harness.ablation.auto import Decision
 from reports import cells
-from reports.analysis.comparisons import Comparison, Estimate
+from reports.analysis.comparisons import Comparison
 from reports.analysis.contrasts import Effect, Factorial
+from reports.analysis.estimates import Estimate
 from reports.analysis.groups import Decided, Group
 from reports.analysis.secondary import AUTO, Secondary, judged
 from reports.analysis.verdicts import Kind

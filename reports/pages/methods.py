@@ -9,8 +9,9 @@ from harness.evaluation.conventions import HEADLINE, METRICS
 from harness.evaluation.metrics import Metric
 from harness.variant import Claim, Variants
 from reports import cells
-from reports.analysis.comparisons import Comparison, Estimate, compare
+from reports.analysis.comparisons import Comparison, compare
 from reports.analysis.costs import COSTS, ratios
+from reports.analysis.estimates import Estimate
 from reports.analysis.groups import Group, Method, difference_title
 from reports.analysis.power import MINIMUM_SEEDS
 from reports.analysis.records import MetricInfo, RunRecord

@@ -10,9 +10,10 @@ from harness.variant import Variants
 from harness.version import __version__
 from reports import cells
 from reports.analysis import settings
-from reports.analysis.comparisons import Comparison, Estimate, estimate
+from reports.analysis.comparisons import Comparison
 from reports.analysis.costs import COSTS, ROW, ratios
 from reports.analysis.costs import rows as cost_rows
+from reports.analysis.estimates import Estimate, estimate
 from reports.analysis.groups import Decided, Group
 from reports.analysis.secondary import metrics_of, secondary, title_of
 from reports.analysis.words import counted, listed, names_in, number, shorten

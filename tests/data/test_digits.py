@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.data import digits as module
-from harness.data.digits import Published, fetch_digits, load_digits, verify_digits
+from harness.data.digits import Published, load_digits, verify_digits
+from harness.data.mirrors import fetch_digits
 from harness.errors import HarnessError, RequestError
 
 TRAIN, TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"

@@ -39,7 +39,7 @@ from harness.bench import speed as bench  # noqa: E402
 from harness.cli import listing  # noqa: E402
 from harness.cli.app import main  # noqa: E402
 from harness.component import Shape  # noqa: E402
-from harness.data import digits, frames  # noqa: E402
+from harness.data import digits, frames, mirrors  # noqa: E402
 from harness.errors import HarnessError, RequestError  # noqa: E402
 from harness.experiment import canonical_json  # noqa: E402
 from harness.model.build import build_model  # noqa: E402
@@ -136,7 +136,7 @@ def _files(place: Path) -> Iterator[Reader]:
     yield Reader("IDX and gzip files", bytes_like(idx), read_idx, 0.13)
 
     def unpack(pieces: list[bytes]) -> object:
-        unpacker = digits._Unpacker(io.BytesIO(), 2000)
+        unpacker = mirrors._Unpacker(io.BytesIO(), 2000)
         for piece in pieces:
             unpacker.write(piece)
         unpacker.finish()

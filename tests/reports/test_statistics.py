@@ -13,8 +13,9 @@ from samples import plan, sample, shifted
 
 from harness.errors import RequestError
 from reports.analysis import power, promises, ttests
-from reports.analysis.comparisons import compare, compare_all, compare_unpaired, estimate, regression
+from reports.analysis.comparisons import compare, compare_all, compare_unpaired, regression
 from reports.analysis.contrasts import factorial_effects
+from reports.analysis.estimates import estimate
 from reports.analysis.promises import promise
 from reports.analysis.verdicts import Kind
 

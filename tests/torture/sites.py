@@ -27,7 +27,7 @@ from kills import numbers
 
 from harness.ablation.plan import Ablation
 from harness.ablation.runner import Runner
-from harness.data import digits
+from harness.data import digits, mirrors
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
 from harness.maintenance.migration import rewrite
@@ -151,7 +151,7 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         return hashlib.sha256(out.read_bytes()).hexdigest()
 
     def fetch(store: Store) -> Any:
-        target = digits.fetch_digits(store.root / "mnist", [mirror])
+        target = mirrors.fetch_digits(store.root / "mnist", [mirror])
         return {name: (target / name).read_bytes() for name in CONTENT}
 
     Store(finished).root.mkdir()
