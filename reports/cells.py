@@ -162,16 +162,6 @@ def decimals_of(margin: float) -> int:
     return min(12, max(0, 1 - math.floor(math.log10(margin))))
 
 
-def ratio(ratio: float | None, low: float | None = None, high: float | None = None) -> str:
-    """'1.20x [1.15x, 1.26x]', without the interval where there is none; empty without any."""
-    if ratio is None:
-        return ""
-    shown = f"{ratio:.2f}x"
-    return shown if low is None or high is None else f"{shown} [{low:.2f}x, {high:.2f}x]"
-
-
 def cost_ratio(found: Ratio | None) -> Value:
     """A cell with a cost's ratio and its interval."""
-    if found is None:
-        return EMPTY
-    return Value(f"{'at most ' if found.at_most else ''}{ratio(found.ratio, found.low, found.high)}", found.ratio)
+    return EMPTY if found is None else Value(found.words, found.ratio)

@@ -27,6 +27,12 @@ class Ratio(NamedTuple):
     seeds: int
     at_most: bool = False
 
+    @property
+    def words(self) -> str:
+        """'1.20x [1.15x, 1.26x]', without the interval where there is none."""
+        interval = "" if self.low is None or self.high is None else f" [{self.low:.2f}x, {self.high:.2f}x]"
+        return f"{'at most ' if self.at_most else ''}{self.ratio:.2f}x{interval}"
+
     @classmethod
     def of(cls, logs: Estimate, at_most: bool = False) -> Ratio | None:
         """From the logarithms of the ratio by seed; None without any."""
@@ -82,16 +88,17 @@ def _ratios(method: Method, reference: Method) -> dict[str, Ratio]:
 
 
 def cost_words(reference: Method | None, method: Method) -> str:
-    """'1.20x training time, +21% parameters, 4.00x inference': and what differs of the others."""
-    ratio, base = method.time_ratio(reference), reference.first if reference else None
-    found = [] if ratio is None else [f"{ratio:.2f}x training time"]
-    if base is not None:
-        more = method.first.params / base.params - 1 if base.params else math.nan
-        if math.isfinite(more) and abs(more) >= 0.005:
-            found.append(f"{more:+.0%} parameters")
-        inference = method.first.flops / base.flops if base.flops else math.nan
-        if math.isfinite(inference) and abs(inference - 1) >= 0.005:
-            found.append(f"{inference:.2f}x inference")
+    """'1.20x [1.15x, 1.26x] training time, +21% parameters, 4.00x inference': training time, and what differs of the others."""
+    if reference is None:
+        return ""
+    base, time = reference.first, Ratio.of(log_ratio(method, reference, COSTS["training time"]))
+    found = [] if time is None else [f"{time.words} training time"]
+    more = method.first.params / base.params - 1 if base.params else math.nan
+    if math.isfinite(more) and abs(more) >= 0.005:
+        found.append(f"{more:+.0%} parameters")
+    inference = method.first.flops / base.flops if base.flops else math.nan
+    if math.isfinite(inference) and abs(inference - 1) >= 0.005:
+        found.append(f"{inference:.2f}x inference")
     return ", ".join(found)
 
 

@@ -139,7 +139,7 @@ def _line(one: Comparison, ratios: Mapping[str, Mapping[str, Ratio]]) -> str:
     if one.p_adjusted is not None:
         parts.append(f"p {cells.probability(one.p_adjusted).text}")
     parts.append(f"{counted(one.n, 'seed')}{'' if one.method == 'paired' else ', unpaired'}")
-    parts += [f"{cells.cost_ratio(found).text} {cost}" for cost, found in ratios.get(one.name, {}).items()]
+    parts += [f"{found.words} {cost}" for cost, found in ratios.get(one.name, {}).items()]
     shown = one.verdict.kind.value
     more = "" if one.verdict.words == shown else f" ({one.verdict.words})"
     failed = f" [failed: seed {listed(one.excluded, 6)}]" if one.excluded else ""

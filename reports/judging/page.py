@@ -111,7 +111,7 @@ def _paper(name: str, runs: Runs, first: Judged, ratios: Mapping[str, Mapping[st
     arms = [Arm(shorten(runs.reference, 60), "1.00x" if cost else "", estimate(values[runs.reference]))]
     for one in first.comparisons:
         found = ratios[one.name].get(cost) if cost else None
-        ratio = cells.ratio(found.ratio) if found else ""
+        ratio = f"{found.ratio:.2f}x" if found else ""
         arms.append(Arm(shorten(one.name, 60), ratio, estimate(values[one.name]), one))
     better = f"{'Higher' if first.higher_is_better else 'Lower'} is better."
     pairing = "paired by seed" if runs.paired else "unpaired"
@@ -142,7 +142,7 @@ def _answer(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[s
     text = shown if spread == cells.NONE else f"{shown} {spread}"
     rows = [Effect(shorten(runs.reference, 60), text=text, sure=counted(base.n, "seed"))]
     for one in first.comparisons[:MOST_ROWS]:
-        costs = [f"{cells.ratio(found.ratio)} {shorten(name, 20)}" for name, found in ratios[one.name].items()]
+        costs = [f"{found.words} {shorten(name, 20)}" for name, found in ratios[one.name].items()]
         rows.append(effect(one, one.name, digits, ", ".join(costs[:3])))
     more = len(first.comparisons) - MOST_ROWS
     failed = sum(bool(one.excluded) for one in first.comparisons)

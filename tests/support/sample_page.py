@@ -126,7 +126,7 @@ def answer() -> Answer:
     effects = [Effect("base", text="0.8412 [0.8371, 0.8453]", sure="5 seeds")]
     for name, _, time, _, gain, verdict, _ in METHODS[1:]:
         text = f"{gain[0]:+.4f} [{gain[1]:+.4f}, {gain[2]:+.4f}]"
-        cost = f"{time:.2f}x training time, +7% parameters, 1.10x inference"
+        cost = f"{time:.2f}x [{time * 0.9:.2f}x, {time * 1.1:.2f}x] training time, +7% parameters, 1.10x inference"
         effects.append(Effect(name, words[verdict], *gain, text=text, cost=cost, sure="p 0.011, 5 seeds"))
     return Answer(
         headline="residual, tta and both help; 3 of 6 arms are undecided.",
