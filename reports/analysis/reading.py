@@ -140,8 +140,8 @@ def read_document(path: Path) -> Records:
     )
 
 
-def read_validations(store: Store, run: RunRecord) -> dict[int, tuple[float, float]]:
-    """Step -> (seconds of training, validation SSIM) of a run's training.
+def read_validations(store: Store, run: RunRecord, metric: str) -> dict[int, tuple[float, float]]:
+    """Step -> (seconds of training, the metric in validation) of a run's training; NaN where validations do not have it.
 
     Empty when the training is not there any more, or what is there is not the one that the run tested.
     """
@@ -150,7 +150,7 @@ def read_validations(store: Store, run: RunRecord) -> dict[int, tuple[float, flo
     except HarnessError:
         return {}
     return {
-        one["step"]: (_float(one["seconds"]), _float(one.get("ssim"))) for one in sorted(found, key=lambda one: one["step"])
+        one["step"]: (_float(one["seconds"]), _float(one.get(metric))) for one in sorted(found, key=lambda one: one["step"])
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,19 +11,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from harness.evaluation.conventions import METRICS
 from reports.analysis.groups import Group, Method
-from reports.analysis.words import label
+from reports.analysis.secondary import metrics_of
+from reports.analysis.words import label, shorten
 from reports.figures import canvas
 from reports.figures.canvas import BASELINE_DASHES, GREY, Style, chosen, styles
 from reports.page import Figure
 
 Curves = Mapping[str, Mapping[int, Mapping[int, tuple[float, float]]]]
-"""Label -> seed -> step -> (seconds, validation SSIM)."""
+"""Label -> seed -> step -> (seconds, the metric in validation)."""
 
 
-def by_frame(group: Group, metric: str = "ssim") -> Figure | None:
-    """A metric for each predicted frame: above as it is, with the baselines; below minus base's, seed by seed."""
+def by_frame(group: Group, metric: str) -> Figure | None:
+    """A metric for each predicted frame: above as it is, with the baselines; below minus base's, seed by seed.
+
+    None where the runs have no figures of it by frame.
+    """
     methods = chosen(group)
     looks = styles(group.methods)
     horizon = max((len(run.per_frame.get(metric, ())) for run in group.runs), default=0)
@@ -30,7 +34,8 @@ def by_frame(group: Group, metric: str = "ssim") -> Figure | None:
         return None
     frames = np.arange(1, horizon + 1)
     reference = group.reference if len(methods) > 1 else None
-    name = METRICS[metric].title
+    info = next(one for one in metrics_of(group) if one.name == metric)
+    name = shorten(info.title, 40)
     words = []
     with canvas.draw(4.2 if reference else 2.4, 2 if reference else 1, sharex=True) as (plot, panels):
         base = _frames(reference, metric, horizon) if reference else None
@@ -56,11 +61,11 @@ def by_frame(group: Group, metric: str = "ssim") -> Figure | None:
         panels[-1].set_xlabel("predicted frame")
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
         canvas.legend(plot, panels[0])
-        unit = "" if metric == "ssim" else " Sums over a frame's pixels."
+        unit = f" In {shorten(info.unit, 80)}." if info.unit else ""
         below = " Below: differences from base at the same seed." if reference else ""
         caption = f"Means over seeds; bands from the lowest to the highest seed.{unit}{below}{_left_out(group, methods)}"
         alt = f"{name} for predicted frames 1 to {horizon}: {'; '.join(words) or 'no usable values'}."
-        id_ = "by-frame" if metric == "ssim" else f"by-frame-{metric}"
+        id_ = "by-frame" if metric == group.metric else f"by-frame-{re.sub('[^a-z0-9]+', '-', metric.lower())}"
         return canvas.save(plot, id_, f"{name} by predicted frame", caption, alt)
 
 
@@ -85,9 +90,10 @@ def _left_out(group: Group, methods: Sequence[Method]) -> str:
     return f" {count} further method{'s are' if count > 1 else ' is'} in the tables alone." if count else ""
 
 
-def validation(group: Group, curves: Curves) -> Figure | None:
-    """Validation SSIM against steps and against seconds of training: mean over seeds, band from worst to best seed."""
+def validation(group: Group, curves: Curves, metric: str) -> Figure | None:
+    """A metric in validation against steps and seconds of training: mean over seeds, band from lowest to highest seed."""
     looks = styles(group.methods)
+    name = shorten({one.name: one.title for one in metrics_of(group)}.get(metric, metric), 40)
     words = []
     with canvas.draw(4.0, 2, sharey=True) as (plot, panels):
         for method in chosen(group):
@@ -100,22 +106,22 @@ def validation(group: Group, curves: Curves) -> Figure | None:
             steps = sorted(set.intersection(*map(set, seeds))) if seeds else []
             if not steps:
                 continue
-            seconds, ssim = np.array([[points[step] for step in steps] for points in seeds]).transpose(2, 0, 1)
+            seconds, values = np.array([[points[step] for step in steps] for points in seeds]).transpose(2, 0, 1)
             for axes, x in zip(panels, (np.array(steps), seconds.mean(axis=0)), strict=True):
-                _line(axes, x, ssim, looks[method.label], label(method.label), markevery=max(1, len(steps) // 12))
-            words.append(f"{label(method.label)} ends at {ssim[:, -1].mean():.3f}")
+                _line(axes, x, values, looks[method.label], label(method.label), markevery=max(1, len(steps) // 12))
+            words.append(f"{label(method.label)} ends at {values[:, -1].mean():.3f}")
         if not words:
             return None
         panels[0].set_xlabel("training step")
         panels[1].set_xlabel("training time (s)")
         for axes in panels:
-            axes.set_ylabel("validation SSIM")
+            axes.set_ylabel(f"validation {name}")
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=axes is panels[0], min_n_ticks=1))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         canvas.legend(plot, panels[0])
         caption = (
-            "Mean over seeds at the steps that all of a method's seeds reached; bands from the worst to the best seed. "
+            "Mean over seeds at the steps that all of a method's seeds reached; bands from the lowest to the highest seed. "
             f"Test-time augmentation does not show here: validation predicts without it.{_left_out(group, chosen(group))}"
         )
-        alt = f"Validation SSIM against steps and seconds of training: {'; '.join(words)}."
-        return canvas.save(plot, "validation", "Validation SSIM during training", caption, alt)
+        alt = f"Validation {name} against steps and seconds of training: {'; '.join(words)}."
+        return canvas.save(plot, "validation", f"Validation {name} during training", caption, alt)

@@ -1,4 +1,4 @@
-"""SSIM as a function of one number, with intervals."""
+"""The judged metric as a function of one number, with intervals."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from reports import cells
 from reports.analysis.doses import Curves
 from reports.analysis.groups import Group
+from reports.analysis.secondary import title_of
 from reports.analysis.words import label
 from reports.figures import canvas
 from reports.figures.canvas import DASHES, GREY, MARKERS, MOST_LINES
@@ -19,11 +20,12 @@ MOST_TICKS = 8
 def response(group: Group, path: str, curves: Curves, id_: str) -> Figure:
     """A dose-response curve for each composition: mean over seeds with its 95% interval at every value that was run."""
     shown = list(curves.items())[:MOST_LINES]
+    metric = title_of(group)
     doses = sorted({dose for _, points in shown for dose in points})
     words = []
     with canvas.draw(2.6) as (plot, (axes,)):
         for index, (name, points) in enumerate(shown):
-            found = [(dose, method.estimate()) for dose, method in points.items()]
+            found = [(dose, method.estimate(group.metric)) for dose, method in points.items()]
             rows = [(dose, one, one.mean) for dose, one in found if one.mean is not None and not one.excluded]
             errors = [
                 (0.0, 0.0) if one.low is None or one.high is None else (mean - one.low, one.high - mean)
@@ -44,7 +46,7 @@ def response(group: Group, path: str, curves: Curves, id_: str) -> Figure:
                 words.append(
                     f"{label(name)} at {dose:g}: {cells.mean(one, 4).text} {'' if interval == cells.NONE else interval}".strip()
                 )
-        reference = group.reference.estimate().mean if group.reference else None
+        reference = group.reference.estimate(group.metric).mean if group.reference else None
         if reference is not None and group.reference is not None:
             axes.axhline(reference, color=GREY, linestyle=":", linewidth=1.2, label=label(group.reference.label), zorder=0)
         if doses[0] > 0 and doses[-1] >= 8 * doses[0]:
@@ -56,10 +58,10 @@ def response(group: Group, path: str, curves: Curves, id_: str) -> Figure:
         axes.minorticks_off()
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlabel(label(path, 40))
-        axes.set_ylabel("test SSIM")
+        axes.set_ylabel(f"test {metric}")
         canvas.legend(plot, axes)
         more = f" {len(curves) - len(shown)} more are in the tables alone." if len(curves) > len(shown) else ""
         title = f"Dose-response: {label(path, 60)}"
         caption = f"{group.equal.capitalize()}. Means over seeds with 95% intervals, where seeds allow one.{more}"
-        alt = f"Test SSIM by {label(path, 60)}: {'; '.join(words[:12])}{'; and others' if len(words) > 12 else ''}."
+        alt = f"Test {metric} by {label(path, 60)}: {'; '.join(words[:12])}{'; and others' if len(words) > 12 else ''}."
         return canvas.save(plot, id_, title, caption, alt)

@@ -28,7 +28,7 @@ _LOOKS = {
 }
 
 
-def forest(comparisons: Iterable[Comparison], base: str, id_: str, at: str, metric: str = "SSIM") -> Figure | None:
+def forest(comparisons: Iterable[Comparison], base: str, id_: str, at: str, metric: str) -> Figure | None:
     """Differences from the reference: every seed as a dot, mean and interval, and the zone within the margin."""
     there = [one for one in comparisons if one.mean is not None]
     rows = there[:MOST_ROWS]
@@ -74,8 +74,8 @@ def forest(comparisons: Iterable[Comparison], base: str, id_: str, at: str, metr
         return canvas.save(plot, id_, f"Differences from {base}, every seed", caption, alt)
 
 
-def interactions(factorial: Factorial) -> Figure:
-    """Main effects on the diagonal, pairwise interactions beside it."""
+def interactions(factorial: Factorial, metric: str) -> Figure:
+    """Main effects on the diagonal, pairwise interactions beside it; `metric` names what they are effects on."""
     factors = list(factorial.factors)
     size = len(factors)
     values = np.full((size, size), np.nan)
@@ -106,7 +106,7 @@ def interactions(factorial: Factorial) -> Figure:
             linewidths=2,
             linecolor="white",
             annot_kws={"fontsize": 8 if size < 5 else 6},
-            cbar_kws={"label": "effect on test SSIM"},
+            cbar_kws={"label": f"effect on test {metric}"},
         )
         axes.grid(visible=False)
         names = [label(factor, canvas.SHORT) for factor in factors]
@@ -117,5 +117,5 @@ def interactions(factorial: Factorial) -> Figure:
             "variants add together than the sum of each. Star: Holm-adjusted p of at most 0.05."
         )
         return canvas.save(
-            plot, "interactions", "Main effects and interactions", caption, f"Effects on SSIM: {'; '.join(words)}."
+            plot, "interactions", "Main effects and interactions", caption, f"Effects on {metric}: {'; '.join(words)}."
         )

@@ -30,9 +30,7 @@ def _verdict(comparison: Comparison) -> str:
     return comparison.verdict.words + (f" ({'; '.join(extra)})" if extra else "")
 
 
-def statistics(
-    found: Mapping[str, Comparison], base: str, id_: str, title: str, metric: str = "SSIM", decimals: int = 4
-) -> Table:
+def statistics(found: Mapping[str, Comparison], base: str, id_: str, title: str, metric: str, decimals: int = 4) -> Table:
     """Every comparison in full; `metric` names what is compared."""
     test = "signed-rank" if any(one.test == "signed-rank" for one in found.values()) else "t test"
     columns: list[Column[tuple[str, Comparison]]] = [
@@ -148,26 +146,26 @@ def pairs(group: Group, id_: str, title: str, metric: str) -> Table:
     return table(id_, title, columns, rows, "Seeds that both have. '-' stands for a value that is not finite.")
 
 
-def effects(factorial: Factorial, id_: str, title: str) -> Table:
+def effects(factorial: Factorial, id_: str, title: str, metric: str) -> Table:
     """Main effects and pairwise interactions."""
     columns: list[Column[Effect]] = [
         names("effect", lambda one: one.comparison.name),
         words("kind", lambda one: "main effect" if len(one.factors) == 1 else "interaction"),
         counts("seeds", lambda one: one.comparison.n),
-        Column("mean (SSIM)", lambda one: cells.figure(one.comparison.mean, 4, sign=True)),
+        Column(f"mean ({metric})", lambda one: cells.figure(one.comparison.mean, 4, sign=True)),
         Column("adjusted interval", lambda one: cells.interval(one.comparison.low, one.comparison.high, 4, sign=True)),
         Column("p (Holm)", lambda one: cells.probability(one.comparison.p_adjusted)),
         words("verdict", lambda one: _verdict(one.comparison)),
     ]
     note = (
-        "Main effect: SSIM with the variant minus SSIM without it, averaged over all settings of the others. Interaction of A "
-        "and B: what A adds in the presence of B minus what it adds without B; above zero, both together are better than the "
-        "sum of what each adds. Holm-adjusted over all effects of this table."
+        f"Main effect: {metric} with the variant minus {metric} without it, averaged over all settings of the others. "
+        "Interaction of A and B: what A adds in the presence of B minus what it adds without B; above zero, both together are "
+        "better than the sum of what each adds. Holm-adjusted over all effects of this table."
     )
     return table(id_, title, columns, factorial.effects, note)
 
 
-def copies(found: Sequence[Comparison], id_: str, title: str, metric: str = "SSIM") -> tuple[Table, int]:
+def copies(found: Sequence[Comparison], id_: str, title: str, metric: str) -> tuple[Table, int]:
     """A/A plans: base against a renamed copy of itself with other seeds (`analysis.copies`); and how many raised an alarm."""
     alarm = (Kind.HELPS, Kind.HURTS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.evaluation.conventions import METRICS
+from harness.evaluation.conventions import HEADLINE, METRICS
 from harness.store import Store
 from harness.variant import Variants
 from harness.version import __version__
@@ -132,7 +132,13 @@ def _seed_figures(result: Analysis) -> Section | None:
 
     figures = _drawn(
         *(
-            forest(one.comparisons.values(), one.reference.label if one.reference else "", f"differences{end}", at)
+            forest(
+                one.comparisons.values(),
+                one.reference.label if one.reference else "",
+                f"differences{end}",
+                at,
+                title_of(one),
+            )
             for one, end, at in _by_match(result)
         )
     )
@@ -221,8 +227,8 @@ def _interactions(main: Group) -> Section | None:
 
     names = ", ".join(shorten(factor, 60) for factor in found.factors)
     words = f"From the full factorial set of {names}: {2 ** len(found.factors)} compositions."
-    table = comparisons.effects(found, "effects", "Main effects and pairwise interactions")
-    return Section("interactions", title, (words,), (table,), (interactions(found),))
+    table = comparisons.effects(found, "effects", "Main effects and pairwise interactions", title_of(main))
+    return Section("interactions", title, (words,), (table,), (interactions(found, title_of(main)),))
 
 
 def _doses(result: Analysis) -> Section | None:
@@ -274,14 +280,17 @@ def _frames(store: Store, main: Group) -> Section:
     from reports.figures.canvas import chosen
     from reports.figures.curves import by_frame, validation
 
-    curves = {
-        method.label: {seed: read_validations(store, run) for seed, run in method.runs.items()} for method in chosen(main)
-    }
-    drawn = validation(main, curves)
+    drawn = None
+    for metric in dict.fromkeys((main.metric, HEADLINE)):  # validations lack what only a test measures
+        curves = {
+            method.label: {seed: read_validations(store, run, metric) for seed, run in method.runs.items()}
+            for method in chosen(main)
+        }
+        drawn = drawn or validation(main, curves, metric)
+    more = (one.name for one in main.more_metrics)
+    by_frames = [by_frame(main, name) for name in dict.fromkeys((main.metric, HEADLINE, "mse", *more))]
     notes = () if drawn else ("No validation curves: the trainings' logs are not in the store, or hold no validation.",)
-    return Section(
-        "frames", "Over frames and over training", notes, figures=_drawn(by_frame(main), by_frame(main, "mse"), drawn)
-    )
+    return Section("frames", "Over frames and over training", notes, figures=_drawn(*by_frames, drawn))
 
 
 def _pictures(store: Store, main: Group, variants: Variants) -> Section:
@@ -355,13 +364,15 @@ def _method(result: Analysis, found: Records, variants: Variants) -> Section:
     main = result.groups[0]
     runs = [run for group in (*result.groups, *result.matched) for run in group.runs]
     dirty = sorted({run.facts["git"] for run in runs if "uncommitted" in run.facts.get("git", "")})
+    select = str(main.first.settings.get("training.select", HEADLINE))
+    selected = METRICS[select].title if select in METRICS else shorten(select, 40)
     paragraphs = [
         f"Rebuilt from {len(found.runs)} finished runs by harness {__version__}; nothing was trained or tested for it. "
         f"{found.superseded} superseded records were left out.",
         f"Headline metric: {METRICS['ssim'].title}, {METRICS['ssim'].convention}. 'SSIM' alone names no number: on the same "
         "frames the conventions below differ by more than most ideas bring.",
-        f"Selection: each training keeps the weights with the best validation SSIM; tables report test sequences, {_unseen(main)}, "
-        "and are the same for every run of a table.",
+        f"Selection: each training keeps the weights with the best validation {selected}; tables report test sequences, "
+        f"{_unseen(main)}, and are the same for every run of a table.",
     ]
     if dirty:
         paragraphs.append(f"Some runs were made from code with uncommitted changes ({'; '.join(dirty[:5])}).")
