@@ -66,6 +66,13 @@ def effect(one: Comparison, name: str, decimals: int, cost: str) -> Effect:
     return Effect(shorten(name, 60), word, *drawn, text="" if text == cells.NONE else text, cost=cost, sure=sure)
 
 
+def reference_row(method: Method, metric: str) -> Effect:
+    """The reference: its mean with the interval, and its seeds."""
+    found = method.estimate(metric)
+    text = f"{cells.mean(found, 4).text} {cells.spread(found, 4).text}".removesuffix(f" {cells.NONE}")
+    return Effect(shorten(method.label, 60), text=text, sure=counted(len(method.seeds), "seed"))
+
+
 def remaining(comparisons: Mapping[str, Comparison]) -> list[str]:
     """How many seeds would decide what is undecided, in sentences; by the names of the arms."""
     there = comparisons.items()
@@ -105,11 +112,11 @@ def rows_of(main: Group) -> list[Row]:
     return [Row(name, main.comparisons[name], methods.get(name), main.reference) for name in names]
 
 
-def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: tuple[int, int]) -> Answer:
+def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: Sequence[Comparison]) -> Answer:
     """The first screen of a store's first table.
 
     Args:
-        copies: A/A plans that ran, and how many of them raised an alarm.
+        copies: the A/A plans that ran.
     """
     metric = title_of(main)
     rows = rows_of(main)
@@ -119,11 +126,7 @@ def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: tupl
     planned = {called[row.name]: row.comparison for row in rows if row.name not in outside}
     effects = [_effect(main, row, called[row.name], row.name in outside) for row in _first(rows)]
     if main.reference is not None:
-        estimate = main.reference.estimate(main.metric)
-        at = f"{cells.mean(estimate, 4).text} {cells.spread(estimate, 4).text}".removesuffix(f" {cells.NONE}")
-        effects.insert(
-            0, Effect(shorten(main.reference.label, 60), text=at, sure=counted(len(main.reference.seeds), "seed"))
-        )
+        effects.insert(0, reference_row(main.reference, main.metric))
     open_ = [row for row in rows if row.comparison.verdict.kind.value == "undecided" and row.reference is main.reference]
     most = max((row.comparison.verdict.seeds_needed or 0 for row in open_), default=0)
     names = installable(row.name for row in open_ if row.method is None or not row.method.first.scored)
@@ -205,30 +208,40 @@ def fronts(main: Group) -> list[str]:
     return [words] if words else []
 
 
-def controls(main: Group, found: Records, missing: Sequence[Trouble], copies: tuple[int, int]) -> list[Control]:
+def controls(main: Group, found: Records, missing: Sequence[Trouble], copies: Sequence[Comparison]) -> list[Control]:
     """Whether pure noise raises an alarm, everything beats a blank frame, and everything planned is there."""
     lines = [
         Control(passed if one.n else None, _control_words(one, must, passed)) for one, must, passed in checked_controls(main)
     ]
-    plans, alarms = copies
+    plans, alarms = len(copies), false_verdicts(copies)
     if not plans:
         lines += [] if lines else [Control(None, "A/A (base against itself): not run")]
     elif alarms:
         lines.append(Control(False, f"A/A (base against itself): {alarms} of {plans} raised a false alarm"))
     else:
         lines.append(Control(True, f"A/A (base against itself): no alarm in {counted(plans, 'plan')}"))
-    if (learnt := _learnt(main)) is not None:
-        lines.append(learnt)
-    damaged = [one for one in found.troubles if one.status in ("failed", "damaged")]
-    lost = len({one.where for one in (*missing, *damaged)})
-    finished = f"all {counted(len(main.runs), 'run')} finished"
-    lines.append(Control(not lost, f"{counted(lost, 'run')} missing, failed or damaged" if lost else finished))
+    if (beats := learnt(main)) is not None:
+        lines.append(beats)
+    lines.append(all_there(len(main.runs), found, missing))
     if len(main.devices) > 1:
         lines.append(Control(False, f"{len(main.devices)} devices: times are not comparable"))
     return [*lines, *_other_metrics(main), _as_planned(main)]
 
 
-def _learnt(main: Group) -> Control | None:
+def false_verdicts(copies: Sequence[Comparison]) -> int:
+    """A/A plans that call a copy better or worse."""
+    return sum(one.verdict.kind in (Kind.HELPS, Kind.HURTS) for one in copies)
+
+
+def all_there(count: int, found: Records, missing: Sequence[Trouble]) -> Control:
+    """Whether `count` runs are all that were planned."""
+    damaged = [one for one in found.troubles if one.status in ("failed", "damaged")]
+    lost = len({one.where for one in (*missing, *damaged)})
+    words = f"{counted(lost, 'run')} missing, failed or damaged" if lost else f"all {counted(count, 'run')} finished"
+    return Control(not lost, words)
+
+
+def learnt(main: Group) -> Control | None:
     """To which frame every metric's mean beats the blank frame; None where no frame was measured."""
     frames: dict[int, list[str]] = {}
     checks = {check.name for check in main.controls}

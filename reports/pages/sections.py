@@ -11,6 +11,7 @@ from harness.version import __version__
 from reports.analysis import auto, settings
 from reports.analysis import copies as aa
 from reports.analysis.commands import command, installable, one_line, plan_command
+from reports.analysis.comparisons import Comparison
 from reports.analysis.contrasts import factorial
 from reports.analysis.doses import doses
 from reports.analysis.groups import MATCHES, Group, Method, difference_title
@@ -21,9 +22,10 @@ from reports.analysis.records import Records, Trouble
 from reports.analysis.secondary import above_blank, blank_words, flip_words, flips, metrics_of, secondary, title_of
 from reports.analysis.sequences import spread_words, spreads
 from reports.analysis.words import distinct, names_in, shorten
-from reports.page import Answer, Figure, Page, Section, Table
+from reports.page import Answer, Figure, Page, Section
 from reports.pages import comparisons, methods, provenance, studies
-from reports.pages.answer import answer
+from reports.pages.answer import answer, false_verdicts
+from reports.pages.copies import answer_of_copies
 from reports.pages.paper import data, paper
 from reports.pages.plan import plan_words
 from reports.pages.summary import facts, summary, warnings
@@ -50,7 +52,7 @@ def make_page(store: Store, found: Records, variants: Variants, margin: float | 
         *studies.sections(store),
         _tables(result, found, variants),
         *_others(result, variants),
-        _statistics(store, result, _copies(found, main)),
+        _statistics(store, result, aa.judged(aa.copies(found, main.metric), main)),
         _troubles(found, missing),
         _method(result, found, variants),
         _provenance(result, variants),
@@ -73,14 +75,10 @@ def first_screen(found: Records, result: Analysis) -> Answer:
     that is the table of the first of them.
     """
     main = next((group for group in (result.groups[0], *result.matched) if group.comparisons), result.groups[0])
-    copies = _copies(found, main)
-    return answer(main, found, _missing(found), (0, 0) if copies is None else (len(copies[0].rows), copies[1]))
-
-
-def _copies(found: Records, main: Group) -> tuple[Table, int] | None:
-    """A/A plans as a table, and how many of them raised an alarm; None where none ran."""
     ran = aa.judged(aa.copies(found, main.metric), main)
-    return comparisons.copies(ran, "a-a", "A/A: base against a copy of itself", title_of(main)) if ran else None
+    if not main.comparisons and any(one.mean is not None for one in ran):
+        return answer_of_copies(main, found, _missing(found), ran)
+    return answer(main, found, _missing(found), ran)
 
 
 def _ideas(main: Group) -> list[Method]:
@@ -181,7 +179,7 @@ def _tables(result: Analysis, found: Records, variants: Variants) -> Section:
     return Section("tables", "Tables", tables=tuple(one for one in made if one.rows))
 
 
-def _statistics(store: Store, result: Analysis, copies: tuple[Table, int] | None) -> Section:
+def _statistics(store: Store, result: Analysis, copies: Sequence[Comparison]) -> Section:
     main = result.groups[0]
     rules = {group.decided.rule: None for group, _, _ in _by_match(result) if group.decided is not None}
     judged = {one.arm for one in main.decided.decisions} if main.decided is not None else set()
@@ -200,12 +198,13 @@ def _statistics(store: Store, result: Analysis, copies: tuple[Table, int] | None
         f"The margin of the verdicts is {main.margin:g} {main.metric}. `harness ablate --margin X` sets it before the first run; "
         "`harness report --margin X` afterwards, which is exploratory."
     )
-    if copies is None:
+    if not copies:
         paragraphs.append("No A/A plan was run: `harness ablate --plan a-a --seeds 5` measures how large pure noise looks.")
         return Section("statistics", "How sure", tuple(paragraphs))
-    table, alarms = copies
+    table = comparisons.copies(copies, "a-a", "A/A: base against a copy of itself", title_of(main))
     paragraphs.append(
-        f"A/A plans: {len(table.rows)} ran, {alarms} raised a false alarm. What differs there is noise, whatever its size."
+        f"A/A plans: {len(copies)} ran, {false_verdicts(copies)} raised a false alarm. "
+        "What differs there is noise, whatever its size."
     )
     return Section("statistics", "How sure", tuple(paragraphs), (table,))
 

@@ -210,3 +210,48 @@ def test_a_metric_s_name_leads_to_its_convention_with_the_blank_frame_s_score(tm
     (ssim_row,) = (row for row in shown.rows if row[0].text == "SSIM")
     (group, *_) = analyse(read_store(Store(tmp_path))).groups
     assert ssim_row[shown.columns.index("blank frame")].text == f"{group.baseline('blank')['ssim']:.4f}"
+
+
+def write_copies(root: Path, name: str, base: list[float], copy: list[float], first: int) -> None:
+    """An A/A plan whose runs have these SSIMs, at seeds from `first` on."""
+    cells = []
+    with fake_store.without_sync():
+        for label, values, start in (("base", base, first), ("base-copy", copy, first + len(base))):
+            for seed, value in enumerate(values, start):
+                run_id = write_run(root, cell("base", seed), Fake(ssim=value))
+                cells.append(
+                    {"label": label, "variant": "base", "seed": seed, "run_id": run_id, "status": "finished", "error": None}
+                )
+    texts = {"plan": "a-a", "match": "steps", "preset": "cpu", "reference": "base", "command": "", "cells": cells}
+    Folder(root / "plans").write(f"{name}.json", texts | {"question": {}, "known_before": 0, "departures": []})
+
+
+def test_a_plan_of_copies_answers_whether_noise_is_called_a_difference(tmp_path: Path) -> None:
+    base, copy = [0.80, 0.81, 0.79, 0.80], [0.79, 0.82, 0.80, 0.80]
+    write_copies(tmp_path, "p", base, copy, 0)
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    assert answer.headline == "No difference is called between base and its copy."
+    reference, row = answer.effects
+    test = stats.ttest_rel(copy, base)
+    interval = test.confidence_interval(0.95)
+    assert (reference.name, reference.sure) == ("base", "4 seeds")
+    assert (row.name, row.verdict) == ("its copy", "undecided")
+    assert row.gain == pytest.approx(np.mean(np.subtract(copy, base)))
+    assert (row.low, row.high) == pytest.approx((interval.low, interval.high))
+    assert row.sure == f"4 pairs, sd {np.std(np.subtract(copy, base), ddof=1):.4f}"
+    passed = {one.words: one.passed for one in answer.controls}
+    assert passed["false verdicts: 0 of 1 A/A plan; by chance one in twenty"] is True
+    assert passed["all 8 runs finished"] is True
+
+
+def test_false_verdicts_of_several_plans_of_copies_are_counted(tmp_path: Path) -> None:
+    write_copies(tmp_path, "p", [0.80, 0.81, 0.79, 0.80], [0.79, 0.82, 0.80, 0.80], 0)
+    write_copies(tmp_path, "q", [0.800, 0.801, 0.799, 0.800], [0.901, 0.899, 0.900, 0.900], 20)
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    assert answer.headline == "1 of 2 A/A plans call a difference between base and its copy: false verdicts."
+    assert sorted(one.verdict for one in answer.effects[1:]) == ["helps", "undecided"]
+    assert (False, "false verdicts: 1 of 2 A/A plans; by chance one in twenty") in [
+        (one.passed, one.words) for one in answer.controls
+    ]

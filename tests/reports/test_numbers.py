@@ -554,6 +554,7 @@ def trace_a_a(raw: Raw, suffix: str) -> list[Row]:
             "SSIM of copy, mean": f"{np.mean(copy):.4f}",
             "difference": signed(float(np.mean(copy) - np.mean(base))),
             "95% interval": f"[{signed(low)}, {signed(high)}]",
+            "sd of differences": f"{np.std(np.subtract(copy, base), ddof=1):.4f}",
             "p": chance(test.pvalue),
             "verdict": f"undecided: 4 seeds seen; about {total} in all ({total - 4} more) would settle a difference of {MARGIN:g}",
         }
