@@ -1,30 +1,39 @@
-# Two commands to begin with: `make demo` and `make test`. Each sets up .venv first when it is missing or out of date.
+# Two commands to begin with: `make demo` and `make test`. Each sets up .venv first when it is missing or out of date: what runs the
+# harness, and for tests, checks and documentation their tools too.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+TOOLS := .venv/.ready-tools
 
 .PHONY: demo test test-lowest lint docs lock bench bench-check gpu gpu-rehearsal torture audit ablation setup clean
 
 setup: $(READY)
 
+# $(1): what to install.
+INSTALL = @$(BIN)/python -m pip install -c constraints.txt -e '$(1)' >>.venv/install.log 2>&1 \
+  || { tail -n 30 .venv/install.log >&2; echo 'error: the installation failed; see .venv/install.log' >&2; exit 1; }
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo 'Setting up .venv: a few minutes (what pip says goes to .venv/install.log)'
-	@$(BIN)/python -m pip install --upgrade pip >.venv/install.log 2>&1 \
-	  && $(BIN)/python -m pip install -c constraints.txt -e '.[dev]' >>.venv/install.log 2>&1 \
-	  || { tail -n 30 .venv/install.log >&2; echo 'error: the installation failed; see .venv/install.log' >&2; exit 1; }
+	$(call INSTALL,.)
 	touch $(READY)
+
+$(TOOLS): $(READY)
+	@echo 'Setting up the tools for tests and documentation: a few minutes'
+	$(call INSTALL,.[dev])
+	touch $(TOOLS)
 
 demo: $(READY)
 	$(BIN)/harness run --variant attention
 
-test: $(READY)
+test: $(TOOLS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 25
 
 # The oldest versions that pyproject.toml allows (torch apart, which is too large to have twice), over those of .venv.
 LOWEST := .venv-lowest
-test-lowest: $(READY) constraints-lowest.txt
+test-lowest: $(TOOLS) constraints-lowest.txt
 	test -x $(LOWEST)/bin/python || $(BIN)/python -m venv --without-pip $(LOWEST)
 	$(BIN)/python -c 'import os, sys; print(*(one for one in sys.path if one.endswith("-packages")), os.getcwd(), sep="\n")' \
 	  > $$(ls -d $(LOWEST)/lib/python*/site-packages)/zz-borrowed.pth
@@ -37,7 +46,7 @@ LOWEST_TESTS := tests/test_lowest.py tests/reports/test_statistics.py tests/repo
   tests/data/test_moving_mnist.py tests/data/test_source.py tests/tuning/test_search.py tests/tuning/test_trials.py tests/tuning/test_samplers.py \
   tests/tuning/test_pruning.py tests/tuning/test_leftovers.py tests/tuning/test_record.py tests/tuning/test_confirm.py
 
-lint: $(READY)
+lint: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -46,11 +55,11 @@ lint: $(READY)
 lock: $(READY)
 	$(BIN)/python .ci/uv_constraints.py
 
-docs: $(READY)
+docs: $(TOOLS)
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
 
-torture: $(READY)
+torture: $(TOOLS)
 	$(BIN)/python tests/torture/everything.py
 
 # Known vulnerabilities of what is pinned. It asks an advisory service, hence a part of a release and not of .ci/run.
@@ -58,7 +67,7 @@ audit: $(READY)
 	test -x .venv-audit/bin/pip-audit || { $(BIN)/python -m venv .venv-audit && .venv-audit/bin/python -m pip --quiet install pip-audit; }
 	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
-bench: $(READY)
+bench: $(TOOLS)
 	$(BIN)/python benchmarks/reliability.py
 	$(BIN)/python benchmarks/generator.py
 	$(BIN)/python benchmarks/statistics_simulation.py
@@ -73,10 +82,10 @@ bench-check: $(READY)
 
 # Everything that waits for a GPU, in the time that there is: make gpu BUDGET=2h. Call it again to go on.
 BUDGET ?= 28m
-gpu: $(READY)
+gpu: $(TOOLS)
 	$(BIN)/python benchmarks/gpu.py --budget $(BUDGET)
 
-gpu-rehearsal: $(READY)
+gpu-rehearsal: $(TOOLS)
 	rm -rf gpu-rehearsal
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/gpu.py --rehearsal --kills 2
 
