@@ -218,8 +218,9 @@ def describe_power(power: dict[str, Any] | None, question: dict[str, Any]) -> It
         yield "by the t test under normal noise, which is the better of the two there by little:"
     if power is None:
         yield (
-            f"what {len(question['seeds'])} seeds can find in {metric} is not known: no noise was measured at this preset, "
-            "or it is one seed"
+            f"what {count} seeds can find in {metric} is not known: no noise was measured at this preset"
+            if count > 1
+            else f"one seed finds nothing in {metric}: give --seeds 3 or more"
         )
         return
     yield (

@@ -254,12 +254,8 @@ def learnt(main: Group) -> Control | None:
     blank = f"the blank frame ({METRICS[HEADLINE].title} {main.baseline('blank').get(HEADLINE, math.nan):.4f})"
     if set(frames) == {horizon}:
         return Control(True, f"every metric beats {blank} in all {horizon} frames")
-    parts = [
-        f"{'' if index else 'to frame '}{last}{'' if index else f' of {horizon}'}: {_some(frames[last])}"
-        for index, last in enumerate(last for last in sorted(frames) if last)
-    ]
-    none = [f"in no frame: {_some(frames[0])}"] if 0 in frames else []
-    return Control(False if none else None, f"every metric beats {blank} {'; '.join([*none, *parts])}")
+    parts = [f"{f'the first {last} of {horizon}' if last else 'none'} ({_some(frames[last])})" for last in sorted(frames)]
+    return Control(False if 0 in frames else None, f"frames in which every metric beats {blank}: {'; '.join(parts)}")
 
 
 def _other_metrics(main: Group) -> list[Control]:

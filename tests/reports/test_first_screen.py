@@ -167,9 +167,9 @@ def test_the_last_frame_at_which_every_metric_beats_the_blank_frame(tmp_path: Pa
     assert {one.name: one.every for one in above_blank(group)} == {"base": frames, "attention": 4}
     answer = page_of(tmp_path).answer
     assert answer is not None
-    (line,) = (one for one in answer.controls if one.words.startswith("every metric"))
+    (line,) = (one for one in answer.controls if one.words.startswith("frames in which"))
     assert line.passed is None
-    assert line.words.endswith(f"to frame 4 of 10: attention; {frames}: base")
+    assert line.words.endswith(f": the first 4 of 10 (attention); the first {frames} of 10 (base)")
 
 
 def test_a_verdict_that_flips_between_metrics_says_so(tmp_path: Path) -> None:
