@@ -8,14 +8,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import DeviceOptions, JsonOption, PluginOptions, RequestOptions, StoreOptions, expand_options
 from harness.cli.printing import print_answer
 from harness.errors import HarnessError
 from harness.options import ExecutorOptions, RunOptions, option
-from harness.reports import Answer, answer
 from harness.system.console import emit, note, print_table, say
+
+if TYPE_CHECKING:
+    from harness.reports import Answer
 
 
 @expand_options
@@ -78,6 +80,7 @@ def ablate(
     from harness.bench.sharing import share_machine
     from harness.executors.resources import executors, resolve_resources
     from harness.hooks import find_hooks
+    from harness.reports import answer
     from harness.system.secrets import redact
     from harness.watching.board import Reader
     from harness.watching.follow import shown

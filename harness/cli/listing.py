@@ -146,7 +146,10 @@ def _flat(row: index.Row) -> Row:
 
 
 def _differences(rows: Iterable[Row]) -> list[str]:
-    """The settings in which runs of one variant and preset differ, but for the seed, which has a column."""
+    """The settings in which runs of one variant and preset differ, but for the seed, which has a column.
+
+    Where two have different components at a slot, that says it; settings that only one of the components has are left out.
+    """
     first: dict[tuple[object, object], Row] = {}
     found: set[str] = set()
     for row in rows:
@@ -154,7 +157,9 @@ def _differences(rows: Iterable[Row]) -> list[str]:
         if [*row] == [*start]:
             found.update(compress(row, map(ne, row.values(), start.values())))
         else:
-            found |= {path for path in row.keys() | start.keys() if row.get(path) != start.get(path)}
+            both = row.keys() & start.keys()
+            differ = {path for path in row.keys() | start.keys() if row.get(path) != start.get(path)}
+            found |= {path for path in differ if path in both or path.rpartition(".")[0] not in both & differ}
     return sorted(path for path in found if "." in path and path != "training.seed")
 
 

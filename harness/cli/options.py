@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields, is_dataclass, replace
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -46,8 +46,7 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
         if name in groups:
-            types, panel = get_type_hints(groups[name]), getattr(groups[name], "panel", None)
-            parameters += [_parameter(one.name, types[one.name], one, panel) for one in fields(groups[name])]
+            parameters += _parameters(groups[name])
         elif isinstance(parameter.default, Field):
             parameters.append(_parameter(name, hints[name], parameter.default))
         else:
@@ -61,6 +60,13 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     expanded.__annotations__ = {one.name: one.annotation for one in parameters}
     return expanded
+
+
+@cache
+def _parameters(group: Any) -> list[inspect.Parameter]:
+    """The options of a dataclass, made once for all commands that take it."""
+    types, panel = get_type_hints(group), getattr(group, "panel", None)
+    return [_parameter(one.name, types[one.name], one, panel) for one in fields(group)]
 
 
 def _parameter(name: str, kind: Any, field: Field[Any], panel: str | None = None) -> inspect.Parameter:

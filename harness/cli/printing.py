@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.reports import Answer
 from harness.system.console import print_table, say
+
+if TYPE_CHECKING:
+    from harness.reports import Answer
 
 
 def figure(value: float | None, digits: int) -> str:
     """A number with so many decimals; 'none' for one that is not finite."""
     return "none" if value is None else f"{value:.{digits}f}"  # a value that was not finite is null in the record
-
-
-_FIGURE = re.compile(r"none|[-+]?[\d.,]+(e[-+]?\d+)?%?")
 
 
 def print_checks(checks: Sequence[dict[str, Any]], name: str) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.cli.options import ReportOptions, StoreOptions, expand_options
 from harness.cli.printing import print_answer
 from harness.errors import RequestError
 from harness.options import option
-from harness.reports import Answer
 from harness.system.console import note, say
+
+if TYPE_CHECKING:
+    from harness.reports import Answer
 
 
 @expand_options

@@ -128,10 +128,12 @@ def describe_blank(record: dict[str, Any]) -> str:
     """Up to which frame the prediction is worth more than a blank one."""
     from harness.evaluation.conventions import frames_above_blank
 
-    until, horizon = frames_above_blank(record), len(record["metrics_per_frame"]["ssim"])
+    (until, behind), horizon = frames_above_blank(record), len(record["metrics_per_frame"]["ssim"])
     if not until:
-        return "not better than a blank frame by every metric, even at the first frame"
-    return f"better than a blank frame by every metric up to frame {until} of {horizon}"
+        return f"at the first frame already, no better than a blank frame by {', '.join(behind)}"
+    return f"better than a blank frame by every metric up to frame {until} of {horizon}" + (
+        f"; then not by {', '.join(behind)}" if behind else ""
+    )
 
 
 def describe_steps(training: dict[str, Any]) -> str:

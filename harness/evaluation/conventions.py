@@ -85,8 +85,9 @@ def outdated_metrics(result: Mapping[str, Any], more: Iterable[Metric]) -> list[
     ]
 
 
-def frames_above_blank(result: Mapping[str, Any]) -> int:
-    """Up to which predicted frame, from the first, every metric of a result is better than the blank frame's; 0: not even there.
+def frames_above_blank(result: Mapping[str, Any]) -> tuple[int, list[str]]:
+    """Up to which predicted frame, from the first, every metric of a result is better than the blank frame's (0: not even there),
+    and which metrics are not at the frame after it.
 
     SSIM alone does not show it: a blank frame's is high where most of the canvas is black.
     """
@@ -98,4 +99,5 @@ def frames_above_blank(result: Mapping[str, Any]) -> int:
         return value is not None and than is not None and bool(value > than if higher else value < than)
 
     horizon = len(own[HEADLINE])
-    return next((frame for frame in range(horizon) if not all(better(name, frame) for name in own)), horizon)
+    behind = ((frame, [name for name in own if not better(name, frame)]) for frame in range(horizon))
+    return next((found for found in behind if found[1]), (horizon, []))

@@ -137,7 +137,9 @@ class PlanRecord:
         """Why the plan's verdicts are not confirmatory, if they are not."""
         if not self.question:
             return ("no question was written down before the first run",)
-        known = f"{self.known_before} cells of its arms were finished before the question was written"
+        count = self.known_before
+        cells = "1 cell of its arms was" if count == 1 else f"{count} cells of its arms were"
+        known = f"{cells} finished before the question was written"
         return (*((known,) if self.known_before else ()), *self.departures)
 
 

@@ -88,6 +88,15 @@ def test_runs_of_one_variant_show_the_settings_that_differ(root: Path, harness: 
     assert "batch_size" not in harness("list", "runs", "--store", root, "--where", "optimizer.lr!=0.02").out
 
 
+def test_another_component_shows_by_its_name_alone(tmp_path: Path) -> None:
+    with without_sync():
+        for optimizer in ("adamw", "muon"):
+            write_run(tmp_path, cell("base", 0, "tiny", {"training.optimizer": optimizer}))
+    rows = listing.runs(tmp_path)
+    assert sorted(row["settings"]["training.optimizer"] for row in rows) == ["adamw", "muon"]
+    assert all("training.optimizer.momentum" not in row["settings"] for row in rows)
+
+
 def test_columns_are_chosen(root: Path, harness: Command) -> None:
     words = ("list", "runs", "--store", root, "--columns", "seed, optimizer.lr,ssim", "--where", "optimizer.lr=0.02")
     (row,) = harness(*words, "--json").document["runs"]

@@ -25,20 +25,20 @@ def result(**own: list[float]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("own", "until"),
+    ("own", "until", "behind"),
     [
-        ({}, 3),
-        ({"mae": [40.0, 49.0, 50.0]}, 2),  # equal is not better
-        ({"mae": [40.0, 51.0, 40.0]}, 1),  # a later frame does not make up for it
-        ({"ssim": [0.3, 0.5, 0.5]}, 0),
-        ({"ssim": [0.5, math.nan, 0.5]}, 1),
-        ({"wetness": [0.1, 0.1, 0.0]}, 2),  # another package's metric, by the direction in the record
+        ({}, 3, ""),
+        ({"mae": [40.0, 49.0, 50.0]}, 2, "mae"),  # equal is not better
+        ({"mae": [40.0, 51.0, 40.0]}, 1, "mae"),  # a later frame does not make up for it
+        ({"ssim": [0.3, 0.5, 0.5], "mae": [60.0, 40.0, 40.0]}, 0, "ssim mae"),
+        ({"ssim": [0.5, math.nan, 0.5]}, 1, "ssim"),
+        ({"wetness": [0.1, 0.1, 0.0]}, 2, "wetness"),  # another package's metric, by the direction in the record
     ],
 )
 def test_the_last_frame_above_blank_is_the_last_before_any_metric_falls_behind(
-    own: dict[str, list[float]], until: int
+    own: dict[str, list[float]], until: int, behind: str
 ) -> None:
-    assert frames_above_blank(result(**own)) == until
+    assert frames_above_blank(result(**own)) == (until, behind.split())
 
 
 def compare(predicted: float) -> list[str]:
