@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import urllib.request
 from pathlib import Path
 
 import pexpect
@@ -79,14 +80,19 @@ def test_the_table_at_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_cells_that_run_as_jobs_of_a_cluster_are_seen_too(tmp_path: Path) -> None:
-    """submitit's own executor stands in for SLURM; the board reads the store alone, whoever runs the cells."""
-    slurm = {"--executor": "slurm", "--slurm": "cluster=local"}
-    child = ablate(tmp_path, *(word for pair in slurm.items() for word in pair), **{"training.steps": "100000"})
+@pytest.mark.parametrize("executor", ["slurm", "ray"])
+def test_cells_of_a_cluster_are_seen_too(executor: str, tmp_path: Path) -> None:
+    """The board reads the store alone, whoever runs the cells: jobs of submitit's own executor, tasks of a Ray cluster made here."""
+    where = {"slurm": ["--slurm", "cluster=local"], "ray": []}[executor]
+    child = ablate(tmp_path, "--executor", executor, *where, **{"training.steps": "100000"})
     child.expect(r"1 running")
     watching = spawn("watch", "--store", str(tmp_path), "--port", "0")
+    watching.expect(r"http://localhost:\d+/")
+    address = watching.after
     watching.expect(r"1 running")
     watching.expect(r"\d:\d\d left")  # its log has begun
+    with urllib.request.urlopen(str(address)) as page:
+        assert "1 running" in page.read().decode()
     watching.sendintr()
     watching.expect(pexpect.EOF)
     child.sendintr()
