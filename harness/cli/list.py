@@ -56,6 +56,8 @@ def list_(
     else:
         if what == "components":
             rows = listing.fields(rows)
+        elif what == "settings":
+            note("values of preset paper; `harness run --preset NAME --dry-run` prints another's")
         elif what == "runs":
             rows, more = listing.table(rows)
             if more:
