@@ -82,7 +82,7 @@ def test_the_table_at_the_end(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["slurm", "ray"])
 def test_cells_of_a_cluster_are_seen_too(executor: str, tmp_path: Path) -> None:
-    """The board reads the store alone, whoever runs the cells: jobs of submitit's own executor, tasks of a Ray cluster made here."""
+    """The board reads the store alone, whoever runs the cells: submitit's own executor, or a Ray cluster made here."""
     where = {"slurm": ["--slurm", "cluster=local"], "ray": []}[executor]
     child = ablate(tmp_path, "--executor", executor, *where, **{"training.steps": "100000"})
     child.expect(r"1 running")
