@@ -1,7 +1,8 @@
 """Every command and Python snippet of the documentation is executed, at preset tiny; every relative link leads somewhere.
 
-Pages of WHOLE run as they stand. Elsewhere `run` and `ablate` get --dry-run, which reads every word and builds every cell, and
-a study one trial. What needs another machine or a network (ELSEWHERE) is parsed; the tests beside it execute it with stand-ins.
+Pages of WHOLE train what they say, in fewer steps. Elsewhere `run` and `ablate` get --dry-run, which reads every word and builds
+every cell, and a study one trial. What needs another machine or a network (ELSEWHERE) is parsed; the tests beside it execute it
+with stand-ins.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ def shortened(words: list[str], whole: bool) -> list[str]:
     if name in ("run", "ablate", "study", "score") or words[:2] == ["data", "export"]:
         words = [*words, *(() if "--preset" in words else ("--preset", "tiny"))]
         words[words.index("--preset") + 1] = "tiny"
+    words = [re.sub(r"^training\.(steps|validate_every)=\d+$", r"training.\1=6", word) for word in words]
     if name in ("run", "ablate") and not whole and "--dry-run" not in words:
         words = [*words, "--dry-run"]
     if name == "ablate":
