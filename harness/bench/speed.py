@@ -237,7 +237,7 @@ class Stepper:
         self.precision = contender.precision or experiment.training.precision
         self.model = contender.build(copy.deepcopy(model)).to(device)
         if _is_fast(contender.name):
-            self.model = on_device(self.model, device, self.precision)
+            self.model = on_device(self.model, device)
         self.network = graphed(self.model, device, _is_fast(contender.name))
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=device.type == "cuda")
 

@@ -204,7 +204,7 @@ class Recurrence(torch.autograd.Function):
         has_state = first is not None
         return (
             gates if ctx.has_driven else None,
-            gates.sum(0) if ctx.has_steady else None,
+            _sum_of_steps(gates) if ctx.has_steady else None,
             _weight_grad(pairs, weight),
             gates.flatten(0, 1).sum(dim=(0, 2, 3)) if ctx.has_bias else None,
             from_next if has_state else None,
@@ -226,6 +226,13 @@ def _empty_like(frames_NCHW: Tensor, count: int, channels: int) -> Tensor:
 
 def _each_step(frames_NCHW: Tensor, steps: int) -> Tensor:
     return frames_NCHW.view(steps, -1, *frames_NCHW.shape[1:])
+
+
+def _sum_of_steps(steps_TBGHW: Tensor) -> Tensor:
+    """Over T. Shown NHWC in the order in which it lies, torch sums ten times as fast."""
+    if steps_TBGHW.is_contiguous():
+        return steps_TBGHW.sum(0)
+    return steps_TBGHW.permute(0, 1, 3, 4, 2).sum(0).permute(0, 3, 1, 2)
 
 
 def _as_given(weight: Tensor) -> AbstractContextManager[object]:

@@ -70,6 +70,8 @@ class FedBack(nn.Module, ABC):
         warm_up_weight: weight of the predictions of frames that were shown, >= 0.
     """
 
+    nhwc_on_cpu = True
+
     layer: ClassVar[type[nn.Module]]
     """Called with the channels of its input, `hidden` and `kernel`."""
 

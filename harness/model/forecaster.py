@@ -44,6 +44,8 @@ class EncoderForecaster(nn.Module):
         channels: of a frame. All others are settings of `harness.model.encoder_forecaster.EncoderForecasterConfig`.
     """
 
+    nhwc_on_cpu = True
+
     def __init__(
         self,
         channels: int,

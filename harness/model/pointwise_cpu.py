@@ -2,7 +2,7 @@
 
 Two facts decide (an AMD EPYC core; `benchmarks/kernels.py` measures them): torch's tanh of a CPU takes nine times as long as its
 sigmoid, and a 16-bit NHWC gate, whose channels lie 4C apart, ten times as long as a float32 one that lies together. So tanh(x) is
-2 sigmoid(2x) - 1 here, in float32, and 16-bit gates are gathered, computed in float32, and kept in the gates' memory gate by gate
+2 sigmoid(2x) - 1 here, in float32, and NHWC gates are gathered, computed in float32, and kept in the gates' memory gate by gate
 until the backward pass puts their gradients back in NHWC order.
 
 The functions do what those of the same name in `harness.model.pointwise` do, to within the types' rounding.
@@ -17,21 +17,21 @@ from harness.model.pointwise import Pointwise
 
 
 def takes(gates: Tensor) -> bool:
-    """Whether these functions can be used for gates like these, (B, 4C, H, W): float32 in NCHW, or 16 bits in NHWC."""
+    """Whether these functions can be used for gates like these, (B, 4C, H, W): float32, or 16 bits in NHWC."""
     if gates.device.type != "cpu":
         return False
-    if gates.dtype == torch.float32:
-        return gates.is_contiguous()
-    return gates.dtype in (torch.bfloat16, torch.float16) and _native(gates).is_contiguous()
+    if gates.is_contiguous():
+        return gates.dtype == torch.float32
+    return gates.dtype in (torch.float32, torch.bfloat16, torch.float16) and _native(gates).is_contiguous()
 
 
 def lstm_update(gates: Tensor, cell: Tensor | None, hidden: Tensor) -> Tensor:
-    """As `harness.model.pointwise.lstm_update`; of 16 bits, the gates' memory then holds the values of each gate together."""
+    """As `harness.model.pointwise.lstm_update`; in NHWC, the gates' memory then holds the values of each gate together."""
     values = _sums(gates)
     values[3].mul_(2)
     values.sigmoid_()
     values[3].mul_(2).sub_(1)
-    if gates.dtype != torch.float32:
+    if not gates.is_contiguous():
         values = _apart(gates).copy_(values).float()  # as rounded as the backward pass will find them
     new = _cell(values, None if cell is None else _ordered(cell, gates))
     torch.mul(values[2], _tanh(new), out=_ordered(hidden, gates))
@@ -51,8 +51,7 @@ def lstm_update_backward(
     in_gate, forget_gate, out_gate, candidate = values.unbind()
     squashed = _tanh(_ordered(cell, gates))
     from_hidden = _ordered(hidden_grad, gates).float()
-    total = torch.addcmul(from_hidden * out_gate, squashed.square(), from_hidden * out_gate, value=-1)
-    total += _ordered(cell_grad, gates)
+    total = torch.ops.aten.tanh_backward(from_hidden * out_gate, squashed).add_(_ordered(cell_grad, gates))
     grads = torch.empty_like(values)
     torch.mul(total, candidate, out=grads[0])
     if before is None:
@@ -86,33 +85,33 @@ def _native(tensor_BCHW: Tensor) -> Tensor:
 
 
 def _ordered(tensor_BCHW: Tensor, gates: Tensor) -> Tensor:
-    """A view in the order in which the gates lie in memory: (B, C, H, W) for float32, (B, H, W, C) for 16 bits."""
-    return tensor_BCHW if gates.dtype == torch.float32 else _native(tensor_BCHW)
+    """A view in the order in which the gates lie in memory: (B, C, H, W), or (B, H, W, C) for NHWC."""
+    return tensor_BCHW if gates.is_contiguous() else _native(tensor_BCHW)
 
 
 def _given_back(ordered: Tensor, gates: Tensor) -> Tensor:
-    return ordered if gates.dtype == torch.float32 else ordered.permute(0, 3, 1, 2)
+    return ordered if gates.is_contiguous() else ordered.permute(0, 3, 1, 2)
 
 
 def _interleaved(gates: Tensor) -> Tensor:
-    """The gates' memory as the convolutions see it: (4, B, C, H, W), or (4, B, H, W, C) for 16 bits; a view."""
+    """The gates' memory as the convolutions see it: (4, B, C, H, W), or (4, B, H, W, C) for NHWC; a view."""
     batch, channels, height, width = gates.shape
-    if gates.dtype == torch.float32:
+    if gates.is_contiguous():
         return gates.view(batch, 4, channels // 4, height, width).transpose(0, 1)
     return _native(gates).view(batch, height, width, 4, channels // 4).movedim(-2, 0)
 
 
 def _apart(gates: Tensor) -> Tensor:
-    """The same memory, for 16 bits, with each gate's values together: (4, B, H, W, C), contiguous; a view."""
+    """The same memory, of NHWC gates, with each gate's values together: (4, B, H, W, C), contiguous; a view."""
     memory = _native(gates)
     return memory.view(4, *memory.shape[:3], -1)
 
 
 def _sums(gates: Tensor) -> Tensor:
-    """float32; a view of the gates where they are that."""
-    return _interleaved(gates) if gates.dtype == torch.float32 else _interleaved(gates).contiguous().float()
+    """float32; of NCHW a view of the gates."""
+    return _interleaved(gates) if gates.is_contiguous() else _interleaved(gates).contiguous().float()
 
 
 def _values(gates: Tensor) -> Tensor:
-    """What `lstm_update` left, float32; a view of the gates where they are that."""
-    return _interleaved(gates) if gates.dtype == torch.float32 else _apart(gates).float()
+    """What `lstm_update` left, float32; of float32 a view of the gates."""
+    return _interleaved(gates) if gates.is_contiguous() else _apart(gates).float()

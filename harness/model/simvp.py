@@ -45,6 +45,7 @@ class SimVP(nn.Module):
         self.channels, self.input_frames, self.stride = channels, input_frames, 2 ** (stages // 2)
         self.encoder = Encoder(channels, hidden, stages, kernel)
         self.translator = translator
+        self.nhwc_on_cpu = getattr(translator, "nhwc_on_cpu", False)
         self.decoder = Decoder(hidden, channels, stages, kernel)
 
     def forward(self, frames_BTCHW: Tensor, horizon: int) -> Tensor:

@@ -183,7 +183,7 @@ class VariantContract:
                 assert parameter.grad.any(), f"{name} is dead: its gradient is zero"
 
     def test_learns_in_16_bits(self) -> None:
-        """In NHWC, as networks of 16 bits are laid out: the prediction is about that of 32 bits, every gradient is finite."""
+        """In NHWC, as networks on a GPU are laid out: the prediction is about that of 32 bits, every gradient is finite."""
         exact, model, frames = self._network(), self._network(), _frames()
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
         with torch.autocast("cpu", dtype=torch.bfloat16), seeded(0, "learns"):

@@ -259,15 +259,19 @@ def load_model(experiment: Experiment, shape: Shape, path: Path, device: torch.d
         if out_of_memory(error):  # as above
             raise
         raise DamagedRecord(f"{path} does not hold this experiment's network: {_first_line(error)}") from error
-    return on_device(model, device, experiment.training.precision).eval()
+    return on_device(model, device).eval()
 
 
-def on_device(model: nn.Module, device: torch.device, precision: str) -> nn.Module:
-    """The model on the device, in the memory format that is fastest there: NHWC on a GPU, and for 16 bits on the CPU."""
+def on_device(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on the device, in the memory format that is fastest there.
+
+    NHWC on a GPU; on the CPU where the network says so (`nhwc_on_cpu`): few large convolutions win by it, normalisation and
+    convolutions by channel lose.
+    """
     if device.type == "cpu":
         keep_freed_memory()
     model = model.to(device)
-    nhwc = device.type == "cuda" or precision != "float32"
+    nhwc = device.type == "cuda" or getattr(model, "nhwc_on_cpu", False)
     return model.to(memory_format=torch.channels_last) if nhwc else model  # type: ignore[call-overload]  # torch's stub
 
 

@@ -85,7 +85,7 @@ def fit(
         model = use_reference(build_model(experiment.architecture, source.shape, training.seed), options.reference)
         start_from(experiment, model, progress.note)
         forget_peak(device)
-        model = on_device(model, device, training.precision)
+        model = on_device(model, device)
         optimizer, schedule, loss = (
             build_optimizer(experiment, model),
             build_schedule(experiment),

@@ -88,6 +88,8 @@ class InceptionTranslator(nn.Module):
     Source: Gao et al. 2022, arXiv:2206.05099, section 3.3.
     """
 
+    nhwc_on_cpu = True
+
     def __init__(self, stacked: int, width: int, depth: int, kernels: tuple[int, ...], groups: int) -> None:
         super().__init__()
         last = depth - 1
