@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.reports import Difference, Judgement
     from harness.runs.request import Request
     from harness.store import Store
+    from harness.store.status import Standing
     from harness.system.progress import Progress
 
 Named = str | Variant
@@ -381,7 +382,7 @@ def open_store(
         )
     known = _variants(list(variants), components, None, plugins)
     finished = [one for one in scan(store) if one.status == "finished" and not one.superseded]
-    return Results([_result(store, one.record, one.result or {}, known) for one in finished])
+    return Results([_result(store, one.record, one.result or {}, known, one) for one in finished])
 
 
 def _read(store: Store, run_id: str, variants: Variants, label: str) -> Result:
@@ -392,9 +393,15 @@ def _read(store: Store, run_id: str, variants: Variants, label: str) -> Result:
     return _result(store, record, result | {"variant": label}, variants)
 
 
-def _result(store: Store, record: Mapping[str, Any], result: Mapping[str, Any], variants: Variants) -> Result:
+def _result(
+    store: Store,
+    record: Mapping[str, Any],
+    result: Mapping[str, Any],
+    variants: Variants,
+    standing: Standing | None = None,
+) -> Result:
     whole = dict(result) | {"changes": record.get("changes", []), "experiment": record.get("experiment", {})}
-    return Result(whole, store.root / "runs" / str(whole["run_id"]), cached=True, variants=variants)
+    return Result(whole, store.root / "runs" / str(whole["run_id"]), True, variants=variants, standing=standing)
 
 
 def _store(given: str | Path | None) -> Store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ from harness.registry import Plugins
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from harness.store.status import Standing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,7 @@ class Report:
     build: Callable[..., list[Path]]
     compare: Callable[..., Difference] | None = None
     judge: Callable[..., Judgement] | None = None
-    comparisons: Callable[[Path, set[str]], DataFrame] | None = None
+    comparisons: Callable[[Path, Mapping[str, Standing | None]], DataFrame] | None = None
     site: Callable[..., list[Path]] | None = None
     answer: Callable[..., Answer | None] | None = None
 
@@ -83,8 +85,10 @@ class Report:
         return wanted
 
 
-def comparisons(runs: set[Path]) -> DataFrame:
-    """The comparisons that the report makes among runs of one store, given by their folders; none without runs.
+def comparisons(runs: Mapping[Path, Standing | None]) -> DataFrame:
+    """The comparisons that the report makes among runs of one store, by their folders; none without runs.
+
+    What was read of a run (`harness.store.status.Standing`) is not read again.
 
     Raises RequestError when no report that compares is installed.
     """
@@ -94,7 +98,11 @@ def comparisons(runs: set[Path]) -> DataFrame:
     if report.comparisons is None:
         raise RequestError("the report 'ablation' that is installed gives no comparisons")
     roots = {path.parent.parent for path in runs}
-    return report.comparisons(roots.pop(), {path.name for path in runs}) if len(roots) == 1 else pd.DataFrame()
+    return (
+        report.comparisons(roots.pop(), {path.name: one for path, one in runs.items()})
+        if len(roots) == 1
+        else pd.DataFrame()
+    )
 
 
 def answer(store: object, variants: object, plan: str) -> Answer | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from harness.ablation.auto import Decision
     from harness.store import Training
+    from harness.store.status import Standing
     from harness.variant import Variants
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Results(Sequence["Result"]):
         from harness.store import frames
 
         if what == "comparisons":
-            return comparisons({one.path for one in self.runs})
+            return comparisons({one.path: one.standing for one in self.runs})
         if what == "validations":
             return frames.validations((one.record, one.curve()) for one in self.runs)
         if what not in frames.OF_RECORDS:
@@ -200,6 +201,8 @@ class Result:
     cached: bool = False
     resumed: bool = False
     variants: Variants | None = field(default=None, compare=False)
+    standing: Standing | None = field(default=None, compare=False)
+    """The run's records as the store has them, where it was read from one."""
 
     @property
     def run_id(self) -> str:
@@ -280,7 +283,9 @@ class Result:
         from harness.store import Store
         from harness.store.store import Run
 
-        return Store(self.path.parent.parent).training_of(Run(self.path))
+        one = self.standing
+        known = None if one is None or one.result is None else (one.record, one.result)
+        return Store(self.path.parent.parent).training_of(Run(self.path), known)
 
     def context(self, changes: set[str]) -> str:
         """What must agree between runs of one table: all settings but the seed and `changes`, and the test sequences."""

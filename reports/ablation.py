@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,8 @@ from reports.pages.sections import TITLE, first_screen, make_page
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from harness.store.status import Standing
 
 
 def build(
@@ -69,12 +71,16 @@ def build(
     return [*paths, _write_data(out / DATA_FILE, found, margin)]
 
 
-def comparisons(root: Path, run_ids: set[str]) -> DataFrame:
-    """A row for each comparison among these runs of a store: columns as in the report's data/comparisons."""
+def comparisons(root: Path, runs: Mapping[str, Standing | None]) -> DataFrame:
+    """A row for each comparison among these runs of a store, by their ids: columns as in the report's data/comparisons.
+
+    What was read of a run is not read again.
+    """
     import pandas as pd
 
-    found = read_store(Store(root))
-    found = replace(found, runs=tuple(run for run in found.runs if run.run_id in run_ids))
+    known = [one for one in runs.values() if one is not None]
+    found = read_store(Store(root), known if len(known) == len(runs) else None, facts=False)
+    found = replace(found, runs=tuple(run for run in found.runs if run.run_id in runs))
     result = analyse(found) if found.runs else None
     groups = {} if result is None else {"steps": result.groups[0], **{id_: group for group, id_ in result.matched_by_id}}
     table = data(groups)[1]

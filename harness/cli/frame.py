@@ -27,13 +27,15 @@ def frame(
     from harness.results import Results
     from harness.store import frames
     from harness.system import files
+    from harness.system.garbage import uncollected
 
     if format not in FORMATS:
         raise unknown("format", format, FORMATS, label="choices")
     if format == "parquet" and not frames.available():
         raise RequestError("Parquet needs pyarrow: pip install 'ablation-harness[parquet]', or choose --format csv")
     store = stored.open()
-    found = open_store(store.root)
+    with uncollected():
+        found = open_store(store.root)
     if where:
         chosen = {row["run_id"] for row in listing.runs(store.root, where)}
         found = Results([one for one in found if one.run_id in chosen])
@@ -50,7 +52,8 @@ def frame(
     written: dict[str, dict[str, object]] = {}
     for what in frames.WHAT:
         try:
-            table = found.frame(what)
+            with uncollected():
+                table = found.frame(what)
         except HarnessError as error:
             note(f"no {what}: {error}")
             continue

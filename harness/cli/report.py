@@ -11,6 +11,7 @@ from harness.cli.printing import print_answer
 from harness.errors import RequestError
 from harness.options import option
 from harness.system.console import note, say
+from harness.system.garbage import uncollected
 
 if TYPE_CHECKING:
     from harness.reports import Answer
@@ -49,7 +50,8 @@ def report(
     answers: list[Answer] = []
     if "told" in inspect.signature(chosen.build).parameters:
         options["told"] = answers.append
-    first, *others = chosen.build(store, asked.variants(), out, **options)
+    with uncollected():
+        first, *others = chosen.build(store, asked.variants(), out, **options)
     say(str(first))
     note(f"and {len(others)} more files in {out}: Markdown, data, and every table, plot and picture as a file")
     for one in answers:

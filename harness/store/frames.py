@@ -32,7 +32,11 @@ def runs(records: Iterable[Record]) -> pd.DataFrame:
     records = list(records)
     settings = [{path: _plain(value) for path, value in flatten(one["experiment"]).items()} for one in records]
     names = dict.fromkeys(path for one in settings for path in one)
-    differ = [path for path in names if len({repr(one.get(path)) for one in settings}) > 1 and path != "training.seed"]
+    differ = [
+        path
+        for path in names
+        if len({(type(value), value) for value in (one.get(path) for one in settings)}) > 1 and path != "training.seed"
+    ]
     rows = [
         {name: one.get(name) for name in (*_ID, "test_digest", "device")}
         | {"parameters": one.get("params"), "flops": one.get("flops_per_sequence")}
@@ -63,17 +67,21 @@ def by_frame(records: Iterable[Record]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
+    columns: dict[str, list[Any]] = {name: [] for name in (*_ID, "metric", "frame", "value")}
     for one in records:
         tables = {one["variant"]: one.get("metrics_per_frame") or {}}
         baselines = one.get("baselines_per_frame") or {}
         tables |= {words: baselines.get(name) or {} for name, words in _BASELINES.items()}
-        start = {name: one[name] for name in _ID}
         for variant, table in tables.items():
             for metric, values in table.items():
-                for number, value in enumerate(values, start=1):
-                    rows.append((start["run_id"], variant, start["preset"], start["seed"], metric, number, value))
-    return pd.DataFrame(rows, columns=[*_ID, "metric", "frame", "value"]).astype({"value": float})
+                count = len(values)
+                for name, cell in zip(
+                    (*_ID, "metric"), (one["run_id"], variant, one["preset"], one["seed"], metric), strict=True
+                ):
+                    columns[name] += [cell] * count
+                columns["frame"] += range(1, count + 1)
+                columns["value"] += values
+    return pd.DataFrame(columns).astype({"value": float})
 
 
 _BASELINES = {"blank": "blank frame", "repeat_last": "repeat last frame"}

@@ -67,8 +67,8 @@ class Folder:
 
         Raises DamagedRecord when it is not whole, NewerFormat, and FileNotFoundError when there is none.
         """
-        path = self.path / name
         content = self._content(name, MAX_RECORD_BYTES)
+        path = self.path / name
         try:
             body = json.loads(content)
         except (ValueError, RecursionError):
@@ -155,17 +155,20 @@ class Folder:
 
         Raises DamagedRecord for anything but a regular file: a link may lead out of the store, and a pipe would block for ever.
         """
-        path = self._within(name)
+        self._check(name)
+        path = f"{self.path}/{name}"
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT if append else os.O_RDONLY
         try:
             handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            raise DamagedRecord(f"{path} is not a file but a link, which may lead out of the store; {REDO}", path) from None
+            raise DamagedRecord(
+                f"{path} is not a file but a link, which may lead out of the store; {REDO}", Path(path)
+            ) from None
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise DamagedRecord(f"{path} is not a file; {REDO}", path)
+            raise DamagedRecord(f"{path} is not a file; {REDO}", Path(path))
         return os.fdopen(handle, "ab+") if append else os.fdopen(handle, "rb")
 
     @contextmanager
@@ -194,11 +197,15 @@ class Folder:
 
     def _within(self, name: str) -> Path:
         """The path of a file of this folder. Raises DamagedRecord for a name that leads elsewhere, and when the folder does."""
-        if Path(name).name != name or name in ("", "..") or "\0" in name:
-            raise DamagedRecord(f"{name[:80]!r} is no name of a file in {self.path}")
-        if self.path.is_symlink():
-            raise DamagedRecord(f"{self.path} is a link, which may lead out of the store; {REDO}", self.path)
+        self._check(name)
         return self.path / name
+
+    def _check(self, name: str) -> None:
+        """As `_within`, without the path: a large store's records are read by the ten thousand."""
+        if "/" in name or name in ("", ".", "..") or "\0" in name:
+            raise DamagedRecord(f"{name[:80]!r} is no name of a file in {self.path}")
+        if os.path.islink(self.path):
+            raise DamagedRecord(f"{self.path} is a link, which may lead out of the store; {REDO}", self.path)
 
     def _place(self, name: str) -> str:
         """Where a record belongs, so that a copy in another folder is not taken for that folder's own."""
@@ -206,9 +213,10 @@ class Folder:
 
     def _content(self, name: str, limit: int, last: int | None = None) -> bytes:
         with self._access("read", name), self.opened(name) as file:
+            size = os.fstat(file.fileno()).st_size
             if last is not None:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - last))
-            elif os.fstat(file.fileno()).st_size > limit:
+                file.seek(max(0, size - last))
+            elif size > limit:
                 path = self.path / name
                 raise DamagedRecord(f"{path} is larger than {limit >> 20} MiB, the most that it may have; {REDO}", path)
             return file.read(limit)

@@ -104,15 +104,18 @@ class Store:
             raise DamagedRecord(f"{run.path} has no experiment.json; it is not a whole run")
         return record
 
-    def training_of(self, run: Run) -> Training:
+    def training_of(self, run: Run, known: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None) -> Training:
         """The training folder with the checkpoint that a finished run tested, be it one that `--force` set aside since.
 
         For a run that was not tested yet: the folder of its training, which may be under way or not begun.
 
+        Args:
+            known: the run's experiment.json and result.json, where they were read already.
+
         Raises DamagedRecord when the run's records are not whole, or no training of this store has that checkpoint; HarnessError
         for predictions made elsewhere.
         """
-        record, result = self.record_of(run), run.read_or_none("result.json")
+        record, result = known or (self.record_of(run), run.read_or_none("result.json"))
         if "predictions" in record:
             raise HarnessError(f"run {run.run_id} has no network here: its predictions were made elsewhere")
         with validated(run.path):
@@ -122,9 +125,7 @@ class Store:
             if not _KEY.fullmatch(key):
                 raise DamagedRecord(f"{run.path} names the training {key[:80]!r}, which is not a key of this store")
             return Training(self.part("trainings") / key)
-        for training in self.trainings():
-            if training.key != key:
-                continue
+        for training in self._trainings_of(key):
             summary = training.read_or_none("training.json")
             with validated(training.path):
                 if summary is not None and summary["checkpoint_sha256"] == tested:
@@ -132,6 +133,12 @@ class Store:
         raise DamagedRecord(
             f"{self.root} no longer has the checkpoint that run {run.run_id} tested; use --force to train it again"
         )
+
+    def _trainings_of(self, key: str) -> Iterator[Training]:
+        """The trainings with a key: the one that counts first, and only then those that `--force` set aside."""
+        if (own := self.part("trainings") / key).is_dir() and _KEY.fullmatch(key):
+            yield Training(own)
+        yield from (one for one in self.trainings() if one.key == key and one.superseded)
 
     def runs(self) -> Iterator[Run]:
         """All run folders, in the order of their names; files and folders that are not ours are passed over."""

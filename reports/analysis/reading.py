@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,19 +91,24 @@ class _Fields:
         return {str(key): str(value) for key, value in self.body.items()}
 
 
-def read_store(store: Store) -> Records:
-    """Reads every record of a store once. Damaged ones are named with the reason; nothing of them is used."""
+def read_store(store: Store, standings: Iterable[Standing] | None = None, *, facts: bool = True) -> Records:
+    """Reads every record of a store once. Damaged ones are named with the reason; nothing of them is used.
+
+    Args:
+        standings: where the runs to use stand, if that was read before; all runs of the store by default.
+        facts: read the environments, too.
+    """
     runs: list[RunRecord] = []
     troubles: list[Trouble] = []
     environments: dict[str, dict[str, str]] = {}
     superseded = 0
     trials = _trials(store)  # they are trained and not tested, and pruned ones are not trained to their end
-    for one in scan(store):
+    for one in scan(store) if standings is None else standings:
         if one.superseded:
             superseded += 1
         elif one.status == "finished":
             try:
-                runs.append(_read_run(store, one, environments))
+                runs.append(_read_run(store, one, environments if facts else None))
             except (HarnessError, FileNotFoundError) as error:
                 troubles.append(Trouble(where=one.run_id, status="damaged", reason=_reason(error)))
         elif one.status in ("failed", "damaged") or one.run_id not in trials:
@@ -164,11 +169,13 @@ def sequence_scores(store: Store, run: RunRecord) -> npt.NDArray[np.float64]:
 
 
 def _float(value: object) -> float:
+    if type(value) is float and math.isfinite(value):
+        return value
     number = real(value)
     return math.nan if number is None else number
 
 
-def _read_run(store: Store, one: Standing, environments: dict[str, dict[str, str]]) -> RunRecord:
+def _read_run(store: Store, one: Standing, environments: dict[str, dict[str, str]] | None) -> RunRecord:
     run = Run(store.root / "runs" / one.run_id)
     if not one.record:
         raise DamagedRecord(f"{run.path} has a result, but no experiment.json")
@@ -179,8 +186,9 @@ def _read_run(store: Store, one: Standing, environments: dict[str, dict[str, str
     key = made.get("training_key", str)
     if not _KEY.fullmatch(key):
         raise DamagedRecord(f"{made.where} names the training {key[:80]!r}, which is not a key of this store")
-    if key not in environments:
+    if environments is not None and key not in environments:
         environments[key] = _facts(store, run, key)
+    facts = {} if environments is None else environments[key]
     numbers: dict[str, Any] = {
         name: result.part(part).number(field) for part, fields in _NUMBERS.items() for name, field in fields.items()
     }
@@ -197,9 +205,9 @@ def _read_run(store: Store, one: Standing, environments: dict[str, dict[str, str
         test_digest=result.get("test_digest", str),
         digits=result.part("digits").texts(),
         conventions=result.part("conventions").texts(),
-        device=environments[key].get("device") or result.get("device", str),
+        device=facts.get("device") or result.get("device", str),
         stopped_early=bool(result.part("training").body.get("stopped_early")),
-        facts=environments[key],
+        facts=facts,
         **numbers,
         **_common(made, result, "metrics_per_frame"),
     )

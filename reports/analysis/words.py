@@ -35,7 +35,9 @@ def label(text: str, most: int = LABEL_LENGTH) -> str:
 
 def compact(value: object) -> str:
     """A value as JSON text; a text as it is."""
-    return value if isinstance(value, str) else _JSON.encode(value)
+    if isinstance(value, str):
+        return value
+    return repr(value) if type(value) is int else _JSON.encode(value)
 
 
 def number(value: object) -> str:
