@@ -130,6 +130,12 @@ class _Reader:
         else:
             order = naming.by_name(self.frame.columns, naming.ARMS)
             several = [one for one in order if self.frame[one].astype(str).nunique() > 1]
+            if order and not several:
+                only = shorten(_text(self.frame[order[0]].iloc[0]), 40)
+                raise RequestError(
+                    f"{self.path}: column {order[0]!r} has one arm, {only!r}; two are needed to compare, or name the column that "
+                    f"has them with --arm: {_shown(self.frame.columns)}"
+                )
             if not several:
                 raise RequestError(
                     f"{self.path}: which column names the arms? Say --arm NAME (several: A,B); "
@@ -205,6 +211,13 @@ class _Reader:
         rest = [
             one for one in self.frame.columns if one not in set(taken) and not naming.is_cost(one) and self._is_numeric(one)
         ]
+        for one in self.frame.columns:  # a metric by its name that holds a word would be passed over without one
+            if (
+                one not in {*taken, *rest}
+                and naming.known_direction(one) is not None
+                and _numbers(self.frame[one])[0].notna().any()
+            ):
+                self._numbers(one)
         known = [one for one in rest if one in directions or naming.known_direction(one) is not None]
         known.sort(key=naming.part_of_data)  # stable: the file's order within a part
         if not known and len(rest) == 1:
@@ -226,7 +239,8 @@ class _Reader:
         known = directions.get(name, naming.known_direction(name))
         if known is None:
             also = "" if primary else " (those flags are for the first --metric; judge this one by itself)"
-            raise RequestError(f"is more of {name!r} better? Say --higher-is-better or --lower-is-better{also}")
+            seeds = next((f" ({one})" for one in self.notes if one.startswith("a column for each")), "")
+            raise RequestError(f"is more of {name!r}{seeds} better? Say --higher-is-better or --lower-is-better{also}")
         if primary:
             self.guessed.append("better")
         return known

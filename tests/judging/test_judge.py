@@ -291,6 +291,7 @@ BROKEN = {
     "empty": ("", {}, "has no rows"),
     "header alone": ("arm,seed,ssim\n", {}, "has no rows"),
     "one arm": ("arm,seed,ssim\na,0,1\na,1,2\n", {"arm": "arm"}, "has one arm, 'a'"),
+    "one arm, guessed": ("arm,seed,ssim\na,0,1\na,1,2\n", {}, "column 'arm' has one arm, 'a'; two are needed to compare, or name"),
     "no arm column": ("x,seed,ssim\na,0,1\nb,0,2\n", {}, "which column names the arms? Say --arm NAME"),
     "missing column": ("arm,seed,ssim\na,0,1\nb,0,2\n", {"metrics": ("sim",)}, "unknown column 'sim'; did you mean 'ssim'?"),
     "no metric": ("arm,seed,note\nbase,0,x\nb,0,y\n", {}, "Say --metric NAME; columns of numbers: none"),
@@ -300,6 +301,10 @@ BROKEN = {
     "unknown reference": ("arm,seed,ssim\na,0,1\nb,0,1\n", {"reference": "c"}, "unknown arm 'c'"),
     "decimal comma": ("arm;seed;ssim\nbase;0;0,9\nb;0;0,8\n", {"metrics": ("ssim",)}, "row 2 has '0,9' in 'ssim'"),
     "words": ("arm,seed,ssim\nbase,0,good\nb,0,0.8\n", {"metrics": ("ssim",)}, "row 2 has 'good' in 'ssim', which is no number"),
+    "a word beside another metric": (
+        "arm,seed,ssim,mse\nbase,0,0.5,1\nb,0,oops,2\n", {}, "row 3 has 'oops' in 'ssim', which is no number",
+    ),
+    "seeds as columns": ("arm,seed0,seed1\nbase,0,1\nb,0,1\n", {}, "is more of 'value' (a column for each of 2 seeds) better?"),
     "rows of unequal length": ("arm,seed,ssim\nbase,0\n", {}, "row 2 has 2 cells where the header has 3"),
     "an arm without a name": ("arm,seed,ssim\nbase,0,1\n,0,1\nb,0,1\n", {}, "row 3 has no 'arm'"),
     "a seed that is missing": ("arm,seed,ssim\nbase,0,1\nb,,1\n", {}, "row 3 has no 'seed'"),
