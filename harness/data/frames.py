@@ -209,7 +209,7 @@ def open_frames(
     if len(kinds) > 1:
         (this, one), (other, two) = list(kinds.items())[:2]
         raise RequestError(
-            f"{path} holds recordings of unequal frames: {one.path.name} has (channels, height, width) {this[1]} of {this[2]}, "
-            f"{two.path.name} {other[1]} of {other[2]}; give recordings of one size and type"
+            f"{path} holds recordings of unequal size or type: {one.path.name} has (channels, height, width) {this[1]} "
+            f"of {this[2]}, {two.path.name} {other[1]} of {other[2]}; give recordings of one size and type"
         )
     return FrameFile(path, tuple(arrays), found[0], missing)

@@ -120,7 +120,8 @@ def split(file: FrameFile, shares: Sequence[float], total: int) -> tuple[list[Se
         kept = len(whole) - sum(held)
         if kept < 1:
             raise RequestError(
-                f"{file.path} holds {len(whole)} sequences; at least 3 are needed, to train, to validate and to test"
+                f"{file.path} holds {len(whole)} sequence{'s' * (len(whole) > 1)}; at least 3 are needed, to train, to validate "
+                "and to test"
             )
         borders = [0, kept, kept + held[0], len(whole)]
         several = [[one for some in whole[a:b] for one in some] for a, b in itertools.pairwise(borders)]

@@ -105,11 +105,11 @@ def channel_of_nan() -> str:
     ("make", "settings", "said"),
     [
         (lambda: saved(np.zeros((0, 16, 16), np.uint8)), (), "shape (0, 16, 16); frames are (T, H, W)"),
-        (lambda: saved(array(1, 12, 16, 16)), ("data.layout=N T H W",), "holds 1 sequences; at least 3 are needed"),
+        (lambda: saved(array(1, 12, 16, 16)), ("data.layout=N T H W",), "holds 1 sequence; at least 3 are needed"),
         (unequal_sizes, (), "images of unequal size or type: 1.png is 16x16 L, 2.png is 18x16 L"),
         (mixed_formats, (), "mixes kinds of files (1.png, 2.npy"),
         (mixed_types, (), "of float32, 2.npy (1, 16, 16) of uint8; give recordings of one size and type"),
-        (corrupt_chunk, (), "a.h5: [0:60, 0:16, 0:16] cannot be read"),
+        (corrupt_chunk, (), "a.h5: [30:31, 0:16, 0:16] cannot be read"),
         (video_without_frames, (), "a.avi is a video of 0 frames of 32x32"),
         (container_without_a_video, (), "a.mp4 cannot be read as a video (it holds none)"),
         (empty_file, (), "a.mp4 cannot be read as a video"),

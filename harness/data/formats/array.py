@@ -61,7 +61,7 @@ class Array:
         except Exception as error:  # each library has its own errors for damaged content
             self.check_unchanged()
             raise RequestError(
-                f"{self.path}: {_where(exact)} cannot be read ({_line(error)}); copy or make the file again"
+                f"{self.path}: {_where(self._unreadable(exact))} cannot be read ({_line(error)}); copy or make the file again"
             ) from None
         wanted = tuple(one.stop - one.start for one in exact)
         if found.shape != wanted:
@@ -70,6 +70,18 @@ class Array:
                 f"{self.path}: {_where(exact)} holds an array of shape {found.shape}, not {wanted}; make the file again"
             )
         return found
+
+    def _unreadable(self, part: Part) -> Part:
+        """The first index along the first axis at which a part that cannot be read fails, by halves."""
+        first, *rest = part
+        while first.stop - first.start > 1:
+            half = (first.start + first.stop) // 2
+            try:
+                self.fetch((slice(first.start, half, 1), *rest))
+                first = slice(half, first.stop, 1)
+            except Exception:  # as in `read`
+                first = slice(first.start, half, 1)
+        return (first, *rest)
 
     def check_unchanged(self) -> None:
         """Raises HarnessError when a file has another size or time than when it was opened."""
