@@ -201,6 +201,26 @@ def print_plan(document: dict[str, Any], found: Answer | None) -> None:
         say("`harness report` makes the page, with figures, tables and methods")
 
 
+def _in_sd(seeds: int, comparisons: int, metric: str, alpha: float) -> Iterator[str]:
+    """What a plan can find where the noise of its preset is not known: in its units."""
+    from harness.ablation.noise import Noise, reach
+
+    found = reach(Noise(1.0, 0, ""), seeds, comparisons, 1.0, alpha)
+    if found is None:
+        yield f"one seed finds nothing in {metric}: give --seeds 3 or more"
+        return
+    yield (
+        f"{seeds} seeds and {_counted(comparisons)} find a gain of {found.gain:.2g} sd of the differences in {metric} with 80% "
+        "power after Holm's adjustment; that sd was not measured at this preset"
+    )
+    if found.gain > 3:
+        yield f"warning: a gain of one sd takes {found.seeds_for_margin} seeds"
+
+
+def _counted(comparisons: int) -> str:
+    return f"{comparisons} comparison{'s' * (comparisons != 1)}"
+
+
 def _duration(seconds: float) -> str:
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
@@ -220,14 +240,10 @@ def describe_power(power: dict[str, Any] | None, question: dict[str, Any]) -> It
             yield f"warning: so no arm alone can be found; give {1 + math.ceil(-math.log2(level))} seeds or more"
         yield "by the t test under normal noise, which is the better of the two there by little:"
     if power is None:
-        yield (
-            f"what {count} seeds can find in {metric} is not known: no noise was measured at this preset"
-            if count > 1
-            else f"one seed finds nothing in {metric}: give --seeds 3 or more"
-        )
+        yield from _in_sd(count, len(question["contrasts"]), metric, question["alpha"])
         return
     yield (
-        f"{power['seeds']} seeds and {power['comparisons']} comparisons find a gain of {power['gain']:.2g} {metric} with 80% power "
+        f"{power['seeds']} seeds and {_counted(power['comparisons'])} find a gain of {power['gain']:.2g} {metric} with 80% power "
         f"after Holm's adjustment (differences scatter by {power['sd']:.2g}; {power['source']})"
     )
     if power["gain"] > 3 * margin:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,3 +160,19 @@ def test_a_plan_that_finds_next_to_nothing_is_warned_of(harness: Command, tmp_pa
     many = harness(*words, "--plan", "base,tta", "--seeds", 20, "--json").document
     assert many["power"]["gain"] < many["question"]["margin"]
     assert many["power"]["comparisons"] == 1
+
+
+def test_without_measured_noise_it_is_said_in_sd(harness: Command, tmp_path: Path) -> None:
+    words = ("ablate", "--preset", "tiny", "--dry-run", "--store", tmp_path, "--plan", "base,tta,curriculum")
+    few = harness(*words, "--seeds", 3).out
+    found = re.search(
+        r"3 seeds and 2 comparisons find a gain of ([\d.]+) sd of the differences in ssim with 80% power after Holm", few
+    )
+    assert found is not None
+    draws = np.random.default_rng(0).normal(float(found[1]), 1, (4000, 3))
+    assert np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue <= 0.05 / 2) == pytest.approx(0.8, abs=0.03)
+    more = re.search(r"warning: a gain of one sd takes (\d+) seeds", few)
+    assert more is not None
+    draws = np.random.default_rng(1).normal(1, 1, (4000, int(more[1])))
+    assert np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue <= 0.05 / 2) == pytest.approx(0.8, abs=0.04)
+    assert "warning: 1 seed cannot tell arms apart" in harness(*words, "--seeds", 1).out
