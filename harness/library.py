@@ -294,15 +294,20 @@ def report(
     return chosen.build(opened, Variants(), folder, **chosen.options(chosen.build, margin=margin))[0]
 
 
-def compare(a: str | Path, b: str | Path, *, margin: float | None = None, name: str = "ablation") -> Difference:
-    """What changed beyond noise between two stores or reports; `harness compare`. `.regressed` says whether something got worse."""
+def compare(
+    a: str | Path, b: str | Path, *, margin: float | None = None, metric: str | None = None, name: str = "ablation"
+) -> Difference:
+    """What changed beyond noise between two stores or reports by `metric` (default: ssim); `harness compare`.
+
+    `.regressed` says whether something got worse.
+    """
     from harness.registry import Plugins
     from harness.reports import Report
 
     chosen: Report = Plugins("harness.reports", Report).get(name)
     if chosen.compare is None:
         raise RequestError(f"report {name!r} cannot compare; choose another with name")
-    return chosen.compare(Path(a), Path(b), Variants(), **chosen.options(chosen.compare, margin=margin))
+    return chosen.compare(Path(a), Path(b), Variants(), **chosen.options(chosen.compare, margin=margin, metric=metric))
 
 
 def judge(

@@ -18,6 +18,7 @@ def compare(
     a: Annotated[Path, typer.Argument(help="A store, or the folder of a report: before.")],
     b: Annotated[Path, typer.Argument(help="A store, or the folder of a report: after.")],
     asked: ReportOptions,
+    metric: Annotated[str | None, typer.Option(help="The metric that is compared, such as mse. Default: ssim.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what changed beyond noise from A to B.
@@ -28,7 +29,8 @@ def compare(
     report = asked.load()
     if report.compare is None:
         raise RequestError(f"report {asked.report!r} cannot compare; choose another with --report")
-    difference = report.compare(a, b, asked.variants(), **report.options(report.compare, margin=asked.margin))
+    options = report.options(report.compare, margin=asked.margin, metric=metric)
+    difference = report.compare(a, b, asked.variants(), **options)
     if as_json:
         emit(difference.document)
     else:

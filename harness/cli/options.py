@@ -166,7 +166,7 @@ class ReportOptions(PluginOptions):
     """Which report, and how it judges."""
 
     report: str = option("ablation", "Which report (see `list reports`).")
-    margin: float | None = option(None, "Smallest SSIM difference of interest. Default: the report's.")
+    margin: float | None = option(None, "Smallest difference of interest, in the metric. Default: the report's.")
 
     def load(self) -> Report:
         """The report. Raises RequestError when it is not installed."""

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import RequestError
+from harness.errors import RequestError, unknown
+from harness.evaluation.conventions import HEADLINE, METRICS
+from harness.evaluation.metrics import Metric
 from harness.reports import Difference
 from harness.store import Store
 from harness.variant import Variants
@@ -22,7 +24,7 @@ from reports.analysis import settings
 from reports.analysis.comparisons import MARGIN, PENDING, Comparison, check, regression, settle
 from reports.analysis.groups import Context, Method, context_of, difference_words, differences
 from reports.analysis.reading import DATA_FILE, read_document, read_store
-from reports.analysis.records import Records, RunRecord
+from reports.analysis.records import MetricInfo, Records, RunRecord
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import counted, listed, shorten
 
@@ -39,19 +41,28 @@ class _Row:
     context: Context
 
 
-def compare(a: Path, b: Path, variants: Variants, *, margin: float = MARGIN) -> Difference:
-    """Compares B with A, both a store or the folder of a report.
+def compare(a: Path, b: Path, variants: Variants, *, margin: float | None = None, metric: str = HEADLINE) -> Difference:
+    """Compares B with A, both a store or the folder of a report, by one metric in its direction.
+
+    `margin` is 0.005 for SSIM where it is not given.
 
     A row has regressed when `comparisons.regression` says that B hurts and that still holds when p is Holm-adjusted over all
-    rows, or when a seed's SSIM is finite in A and not in B. The answer is undecided when no row has, and one at least is neither
+    rows, or when a seed's metric is finite in A and not in B. The answer is undecided when no row has, and one at least is neither
     equivalent within the margin nor better.
 
     Raises:
-        RequestError: a folder is neither, holds no finished run, or the two have no comparable row.
+        RequestError: the metric is unknown, or no margin is given for another one than SSIM; a folder is neither, holds no
+            finished run, or the two have no comparable row.
     """
     del variants  # records are compared as they are, so plugins that are gone hinder nothing
+    if margin is None and not metric.startswith("ssim"):
+        raise RequestError(
+            f"there is no default margin for {metric!r}; give the smallest difference of interest with --margin"
+        )
+    margin = MARGIN if margin is None else margin
     check(margin)
     rows_a, rows_b = _rows(_read(a)), _rows(_read(b))
+    info = _info(metric, [*rows_a.values(), *rows_b.values()])
     common = [key for key in rows_a if key in rows_b]
     removed = [rows_a[key] for key in rows_a if key not in rows_b]
     added = [rows_b[key] for key in rows_b if key not in rows_a]
@@ -63,12 +74,15 @@ def compare(a: Path, b: Path, variants: Variants, *, margin: float = MARGIN) -> 
             f"settings, test set, conventions and training revision in both{why}"
         )
     names = _labels(list(rows_a.values()), added)
-    compared = [_judge(names[key], rows_a[key].method, rows_b[key].method, margin) for key in common]
-    settled = _adjust(compared)
+    compared = [_judge(names[key], rows_a[key].method, rows_b[key].method, margin, info) for key in common]
+    settled = _adjust(compared, info)
     apart_keys = {row.recipe for row, _ in apart}
     document = {
         "a": str(a),
         "b": str(b),
+        "metric": info.name,
+        "title": info.title,
+        "higher_is_better": info.higher_is_better,
         "margin": margin,
         "reference": str(a),
         "regressed": any(one["regressed"] for one in settled),
@@ -173,12 +187,20 @@ def _settings(row: _Row) -> dict[str, Any]:
     return {path: value for path, value in row.method.first.settings.items() if path not in skip}
 
 
-def _judge(name: str, a: Method, b: Method, margin: float) -> tuple[dict[str, Any], Comparison]:
-    comparison = regression(a.values(), b.values(), name=name, margin=margin)
+def _info(metric: str, rows: Sequence[_Row]) -> Metric | MetricInfo:
+    """What the metric is: built in, or as a run recorded it. Raises RequestError."""
+    measured = {one.name: one for row in rows for run in row.method.runs.values() for one in run.measured}
+    known: dict[str, Metric | MetricInfo] = {**measured, **METRICS}
+    if metric not in known:
+        raise unknown("metric", metric, known)
+    return known[metric]
+
+
+def _judge(name: str, a: Method, b: Method, margin: float, info: Metric | MetricInfo) -> tuple[dict[str, Any], Comparison]:
+    before, after = a.values(info.name), b.values(info.name)
+    comparison = regression(before, after, name=name, margin=margin, higher_is_better=info.higher_is_better)
     lost = [
-        seed
-        for seed, value in a.values().items()
-        if math.isfinite(value) and seed in b.runs and not math.isfinite(b.values()[seed])
+        seed for seed, value in before.items() if math.isfinite(value) and seed in after and not math.isfinite(after[seed])
     ]
     x, y = a.first.params, b.first.params
     row = {
@@ -187,8 +209,8 @@ def _judge(name: str, a: Method, b: Method, margin: float) -> tuple[dict[str, An
         "preset": a.first.preset,
         "seeds_a": a.seeds,
         "seeds_b": b.seeds,
-        "ssim_a": comparison.baseline.mean if comparison.baseline else None,
-        "ssim_b": comparison.treated.mean if comparison.treated else None,
+        "mean_a": comparison.baseline.mean if comparison.baseline else None,
+        "mean_b": comparison.treated.mean if comparison.treated else None,
         "difference": comparison.mean,
         "low": comparison.low,
         "high": comparison.high,
@@ -202,14 +224,15 @@ def _judge(name: str, a: Method, b: Method, margin: float) -> tuple[dict[str, An
     return row, comparison
 
 
-def _adjust(compared: Sequence[tuple[dict[str, Any], Comparison]]) -> list[dict[str, Any]]:
+def _adjust(compared: Sequence[tuple[dict[str, Any], Comparison]], info: Metric | MetricInfo) -> list[dict[str, Any]]:
     """Verdicts that hold over all rows together: unadjusted, one false alarm among twenty rows would be the rule."""
-    settled = settle([replace(one, verdict=PENDING) if one.p is not None else one for _, one in compared], ALPHA, True)
+    pending = [replace(one, verdict=PENDING) if one.p is not None else one for _, one in compared]
+    settled = settle(pending, ALPHA, info.higher_is_better)
     rows = []
     for (row, _), one in zip(compared, settled, strict=True):
         verdict, regressed = one.verdict.words, bool(row["lost_seeds"]) or one.verdict.kind is Kind.HURTS
         if row["lost_seeds"]:
-            verdict = f"regressed: SSIM is no longer finite for seed {listed(row['lost_seeds'])}"
+            verdict = f"regressed: {info.title} is no longer finite for seed {listed(row['lost_seeds'])}"
         elif one.verdict.kind in (Kind.HELPS, Kind.HURTS):
             verdict = verdict.replace("hurts", "regressed", 1).replace("helps", "improved", 1)
         found = one.document() | {"kind": one.verdict.kind.value, "verdict": verdict, "regressed": regressed}
@@ -225,12 +248,12 @@ def _adjust(compared: Sequence[tuple[dict[str, Any], Comparison]]) -> list[dict[
 def _lines(document: Mapping[str, Any]) -> list[str]:
     lines = []
     for row in sorted(document["rows"], key=lambda row: not row["regressed"]):
-        a, b = (f"{row[side]:.4f}" if row[side] is not None else "not finite" for side in ("ssim_a", "ssim_b"))
+        a, b = (f"{row[side]:.4f}" if row[side] is not None else "not finite" for side in ("mean_a", "mean_b"))
         interval = "" if row["low"] is None else f" [{row['low']:+.4f}, {row['high']:+.4f}]"
         change = "" if row["difference"] is None else f" ({row['difference']:+.4f}{interval})"
         time = "" if row["time_ratio"] is None else f", {row['time_ratio']:.2f}x time"
         size = "" if row["parameters_a"] == row["parameters_b"] else ", other parameters"
-        lines.append(f"{row['name']}: SSIM {a} -> {b}{change}{time}{size}: {row['verdict']}")
+        lines.append(f"{row['name']}: {document['title']} {a} -> {b}{change}{time}{size}: {row['verdict']}")
     for key, words in (("removed", "only in A"), ("added", "only in B")):
         lines += [f"{words}: {row['name']}, preset {shorten(row['preset'], 60)}" for row in document[key]]
     seen = dict.fromkeys(f"not comparable: {row['name']}: {row['reason']}" for row in document["not_comparable"])

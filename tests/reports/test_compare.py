@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import fake_store
+import numpy as np
 import pytest
 from fake_store import Fake, cell, write_run
+from scipy import stats
 
 from harness.cli import app as cli
 from harness.errors import HarnessError, RequestError
@@ -65,6 +67,28 @@ def test_a_regression_is_found_and_named_first(tmp_path: Path) -> None:
     assert found.lines[-1] == "1 of 2 comparable rows regressed"
     assert not compare(b, a, VARIANTS).regressed
     assert rows(b, a)["attention"]["verdict"] == "improved by more than 0.005"
+
+
+def test_another_metric_is_judged_in_its_own_direction(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    errors = {a: [25.0, 25.4, 24.9, 25.1], b: [26.1, 26.3, 26.2, 26.0]}
+    for root, values in errors.items():
+        for seed, mse in enumerate(values):
+            write_run(root, cell("base", seed), Fake(ssim=0.8, metrics={"ssim": 0.8, "mse": mse}, seconds=100.0))
+    found = compare(a, b, VARIANTS, metric="mse", margin=0.1)
+    (row,) = found.document["comparisons"]
+    test = stats.ttest_rel(errors[b], errors[a])
+    low, high = test.confidence_interval(0.95)
+    assert (row["difference"], row["p"]) == pytest.approx((np.mean(np.subtract(errors[b], errors[a])), test.pvalue))
+    assert (row["low"], row["high"]) == pytest.approx((low, high))
+    assert found.regressed
+    assert found.lines[0].startswith("base: MSE 25.1000 -> 26.1500 (+1.0500 [")
+    assert not compare(b, a, VARIANTS, metric="mse", margin=0.1).regressed
+    assert not compare(a, b, VARIANTS).regressed, "SSIM is the same"
+    with pytest.raises(RequestError, match="unknown metric 'msee'; did you mean 'mse'"):
+        compare(a, b, VARIANTS, metric="msee", margin=0.1)
+    with pytest.raises(RequestError, match=r"no default margin for 'mse'; give .* --margin"):
+        compare(a, b, VARIANTS, metric="mse")
 
 
 def test_a_regression_must_hold_over_all_rows(tmp_path: Path) -> None:
