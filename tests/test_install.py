@@ -51,6 +51,12 @@ def test_the_other_extras_are_pinned_and_part_of_dev() -> None:
     assert extras.keys() - in_dev - {"dev"} == APART
 
 
+def test_netcdf_brings_a_backend() -> None:
+    """h5netcdf itself asks for none: h5py is one of its own extras."""
+    netcdf = {normal(re.split(r"[^\w.-]", one)[0]) for one in PROJECT["project"]["optional-dependencies"]["netcdf"]}
+    assert {"xarray", "h5netcdf", "h5py"} <= netcdf
+
+
 def test_the_container_does_what_readme_says() -> None:
     readme = (HOUSE / "README.md").read_text()
     steps = re.search(r"```\n(.*?)```", readme.split("## Install")[1], re.S)

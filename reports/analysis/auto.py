@@ -14,7 +14,8 @@ from reports.analysis.verdicts import Kind, Verdict
 
 
 def decided(group: Group, plans: Sequence[PlanRecord], warnings: list[str]) -> Group:
-    """The group with the verdicts of the rule for the arms of a plan that has one and whose runs of base are in it.
+    """The group with the verdicts of the rule for the arms of a plan that has one, judges what the group judges, and whose runs of
+    base are in it.
 
     Its arms have seeds in different numbers because of what was seen, so no test of a fixed number of seeds fits them.
     """
@@ -24,7 +25,9 @@ def decided(group: Group, plans: Sequence[PlanRecord], warnings: list[str]) -> G
     found = [
         plan
         for plan in plans
-        if plan.seed_rule and any(cell.variant == plan.reference and cell.run_id in own for cell in plan.cells)
+        if plan.seed_rule
+        and SeedRule.of(plan.seed_rule).metric == group.metric
+        and any(cell.variant == plan.reference and cell.run_id in own for cell in plan.cells)
     ]
     if not found:
         return group

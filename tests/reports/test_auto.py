@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,17 @@ def test_the_rule_judges_the_metric_of_its_plan(tmp_path: Path) -> None:
     question = runner.question()
     assert question is not None
     assert (question.metric, question.higher_is_better, question.seed_rule["metric"]) == ("mse", False, "mse")
+
+
+def test_a_rule_gives_no_verdict_by_another_metric(root: Path, tmp_path: Path) -> None:
+    """A larger plan judges MSE over the same runs: a verdict and an interval by SSIM have no place in its table."""
+    store = Store(shutil.copytree(root, tmp_path / "store"))
+    stub_runner(store.root, replace(auto_plan(ARMS, metric="mse", margin=2.0), rule=None, seeds=tuple(range(14)))).run()
+    main = analyse(read_store(store)).groups[0]
+    assert (main.metric, main.decided) == ("mse", None)
+    for name in ARMS:
+        differences = [-400 * (ssim(name, seed) - ssim("base", seed)) for seed in range(14)]
+        assert main.comparisons[name].mean == pytest.approx(sum(differences) / 14)
 
 
 def test_the_page_names_the_rule_the_look_and_the_interval_after_stopping(root: Path) -> None:
