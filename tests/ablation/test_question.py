@@ -175,4 +175,4 @@ def test_without_measured_noise_it_is_said_in_sd(harness: Command, tmp_path: Pat
     assert more is not None
     draws = np.random.default_rng(1).normal(1, 1, (4000, int(more[1])))
     assert np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue <= 0.05 / 2) == pytest.approx(0.8, abs=0.04)
-    assert "warning: 1 seed cannot tell arms apart" in harness(*words, "--seeds", 1).out
+    assert "one seed finds nothing in ssim: give --seeds 3 or more" in harness(*words, "--seeds", 1).out
