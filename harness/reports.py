@@ -14,8 +14,6 @@ from harness.registry import Plugins
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from harness.store.status import Standing
-
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
@@ -72,7 +70,7 @@ class Report:
     build: Callable[..., list[Path]]
     compare: Callable[..., Difference] | None = None
     judge: Callable[..., Judgement] | None = None
-    comparisons: Callable[[Path, Mapping[str, Standing | None]], DataFrame] | None = None
+    comparisons: Callable[[Path, Mapping[str, Any]], DataFrame] | None = None
     site: Callable[..., list[Path]] | None = None
     answer: Callable[..., Answer | None] | None = None
 
@@ -85,10 +83,10 @@ class Report:
         return wanted
 
 
-def comparisons(runs: Mapping[Path, Standing | None]) -> DataFrame:
+def comparisons(runs: Mapping[Path, Any]) -> DataFrame:
     """The comparisons that the report makes among runs of one store, by their folders; none without runs.
 
-    What was read of a run (`harness.store.status.Standing`) is not read again.
+    The values are what was read of each run (a `harness.store.status.Standing`), which is not read again, or None.
 
     Raises RequestError when no report that compares is installed.
     """

@@ -35,7 +35,8 @@ class Whole(nn.Module):
 
     def __init__(self, model: nn.Module, horizon: int, views: Sequence[str] = ("identity",)) -> None:
         super().__init__()
-        self.network = use_reference(model)  # plain operations, which every runtime has
+        # Plain operations and NCHW, which every runtime has.
+        self.network = use_reference(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stub
         self.horizon = horizon
         self.views = [VIEWS[name] for name in views]
 
