@@ -84,10 +84,14 @@ data_app.command()(data.verify)
 data_app.command()(data.export)
 app.add_typer(data_app, name="data")
 
-store_app = typer.Typer(help="Merge stores; export a plan's results as one file, and import it.", no_args_is_help=True)
+store_app = typer.Typer(
+    help="Merge stores; export a plan's results as one file, and import it; pack finished runs.", no_args_is_help=True
+)
 store_app.command()(store.merge)
 store_app.command()(store.export)
 store_app.command("import")(store.import_)
+store_app.command()(store.pack)
+store_app.command()(store.unpack)
 app.add_typer(store_app, name="store")
 
 # Newer typer brings its own copy of click, so that click's own classes would match nothing.

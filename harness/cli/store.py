@@ -1,4 +1,4 @@
-"""`harness store`: merge stores, and take a plan's results from one machine to another as one file."""
+"""`harness store`: merge stores, take a plan's results to another machine as one file, and keep finished runs in one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from harness.system.console import emit, note, say
 
 if TYPE_CHECKING:
     from harness.store.merge import Merged
+    from harness.store.packing import Done
 
 
 @expand_options
@@ -69,6 +70,34 @@ def import_(
     if not digest:
         note(f"digest {found.digest}; compare it with the one that was published, or name that with --digest")
     _print({"digest": found.digest, "plan": found.plan}, merged, as_json)
+
+
+@expand_options
+def pack(*, stored: StoreOptions, as_json: JsonOption = False) -> None:
+    """Move finished runs and trainings into one file of the store; everything reads them there."""
+    from harness.store.packing import pack as packed
+
+    _say("packed", packed(stored.open()), as_json)
+
+
+@expand_options
+def unpack(*, stored: StoreOptions, as_json: JsonOption = False) -> None:
+    """Bring packed runs and trainings back into folders of their own."""
+    from harness.store.packing import unpack as unpacked
+
+    _say("brought back", unpacked(stored.open()), as_json)
+
+
+def _say(what: str, done: Done, as_json: bool) -> None:
+    document: dict[str, Any] = {"runs": done.runs, "trainings": done.trainings, "files": done.files}
+    document |= {"path": None if done.path is None else str(done.path), "left": done.left}
+    if as_json:
+        emit(document)
+        return
+    place = "" if done.path is None else f": {done.files:,} files in {done.path}"
+    say(f"{done.runs:,} runs and {done.trainings:,} trainings {what}{place}; {len(done.left):,} left")
+    for where, reason in done.left.items():
+        note(f"{where}: {reason}")
 
 
 def _print(document: dict[str, Any], done: Merged, as_json: bool) -> None:

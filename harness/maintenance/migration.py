@@ -18,7 +18,8 @@ from typing import Any
 from harness.component import Find
 from harness.errors import HarnessError
 from harness.experiment import Experiment
-from harness.store import Cell, DamagedRecord, Folder, Run, Store, Training, validated
+from harness.store import Cell, DamagedRecord, Folder, Run, Store, Training, packs, validated
+from harness.store.packing import unpack
 from harness.system import files, locks
 
 Rewrite = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -42,6 +43,8 @@ def migrate(store: Store, find: Find, note: Callable[[str], None] = lambda text:
 
     Returns the lines that say what was done. Raises HarnessError as `rewrite` does; the same call resumes.
     """
+    if packs.all_of(store.root):
+        unpack(store)
     trainings: dict[str, str] = {}
     runs: dict[str, str] = {}
     for folder in (*store.trainings(), *store.runs()):

@@ -119,7 +119,7 @@ def _of_run(store: Store, run: Run) -> Iterator[Finding]:
                 yield found
             else:
                 reasons.append(found.reason)
-    if not reasons and (run.path / "result.json").exists() and not (run.path / "experiment.json").exists():
+    if not reasons and run.has("result.json") and not run.has("experiment.json"):
         reasons.append(f"{run.path} has a result, but no experiment.json")
     if reasons:
         yield _damaged(store, run, run.path, "; ".join(reasons))
@@ -133,14 +133,14 @@ def _of_training(store: Store, training: Training) -> Iterator[Finding]:
     state, whole = "last.safetensors", training.path
     with suppress(HarnessError):
         if (summary := training.read_or_none("training.json")) is not None:
-            if not (training.path / str(summary.get("checkpoint"))).exists():
+            if not training.has(str(summary.get("checkpoint"))):
                 yield Finding("incomplete", training.path, "its weights are not here; whoever needs them trains it again")
                 return
-            if found := list(_check(store, training, training.path, lambda: training.check(summary))):
+            if found := list(_check(store, training, training.path, lambda: training.check(summary, here=False))):
                 yield from found
                 return
             whole = training.path / state
-    if (training.path / state).exists():
+    if training.has(state):
         yield from _check(store, training, whole, lambda: training.check_checkpoint(state))
 
 
@@ -152,7 +152,7 @@ def _of_lines(store: Store, training: Training, path: Path) -> Iterator[Finding]
         return
     whole = [text for text, value in lines if value is not None]
     others = len(lines) - len(whole)
-    if path.exists() and not whole and (others or (training.path / "training.json").exists()):
+    if training.has(path.name) and not whole and (others or training.has("training.json")):
         yield _damaged(store, training, path, f"{path} has no line that is whole and this training's own")
     elif others:
         reason = f"{others} of {len(lines)} lines of {path} are torn or changed; they are passed over"

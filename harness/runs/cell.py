@@ -68,6 +68,7 @@ def run_cell(cell: Cell, store: Store, source: Source, options: RunOptions = DEF
 
 def _finished_or_set_aside(store: Store, cell: Cell, run: Run, context: Context) -> Outcome | None:
     """The cell's result when it is whole. A run with damage is put into quarantine. For the holder of the run's lock."""
+    run.take_out()
     run.sweep()
     if run.path.exists() and not run.path.is_dir():
         _set_aside(run, DamagedRecord(f"{run.path} is not a folder"), context)
@@ -99,6 +100,7 @@ def train_cell(
     from harness.training.loop import fit
     from harness.training.start import ExtensionStart
 
+    folder.take_out()
     summary = _whole_training(cell, folder, context)
     if summary is not None:
         context.distributed.broadcast(NOTHING_TO_TRAIN)
@@ -181,7 +183,7 @@ def _whole_training(cell: Cell, folder: Training, context: Context) -> dict[str,
         return None
     try:
         if summary is not None:
-            folder.check(summary)
+            folder.check(summary, here=False)
         elif (folder.path / "last.safetensors").exists():
             folder.check_checkpoint("last.safetensors")
     except DamagedRecord as error:

@@ -155,7 +155,7 @@ def _info(cell: Cell, store: Store) -> RunInfo:
         preset=cell.preset,
         settings=flatten(cell.experiment.to_dict()),
         store=store.root.absolute(),
-        resumed=(store.training(cell).path / "last.safetensors").exists(),
+        resumed=store.training(cell).has("last.safetensors"),
     )
 
 

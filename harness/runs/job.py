@@ -119,11 +119,11 @@ def _run(
         store = Store(job.store)
         if not job.evaluate:
             training = store.training(cell)
-            cached = training.path.joinpath("training.json").exists()
+            cached = training.has("training.json")
             with hooked(cell, store, job.options, note) as hooks, store.own(training):
                 summary, resumed = train_cell(cell, training, source, job.options, context, hooks)
                 hooks.end(summary)
-            if not (run := store.run(cell)).path.joinpath("experiment.json").exists():
+            if not (run := store.run(cell)).has("experiment.json"):
                 run.write("experiment.json", cell.record())  # so that the run is found by its id, and tested later
             return Done(run_id, cached=cached, resumed=resumed)
         outcome = run_cell(cell, store, source, job.options, context)

@@ -20,11 +20,13 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, RequestError
 from harness.experiment import canonical_json
+from harness.store import packs
 from harness.store.formats import DamagedRecord, validated
 from harness.store.merge import RECORDS, Merged, check_records, merge, umask
 from harness.store.records import Folder
@@ -36,10 +38,10 @@ KIND, FORMAT = "ablation-harness bundle", 1
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 64 * 2**20
 _KEY = "[0-9a-f]{16}"
-_NAME = re.compile(
+NAME = re.compile(
     rf"plans/{_KEY}\.json"
-    rf"|runs/{_KEY}/({'|'.join(map(re.escape, RECORDS['runs']))})"
-    rf"|trainings/{_KEY}/({'|'.join(map(re.escape, RECORDS['trainings']))}|metrics\.jsonl|best-[0-9]{{1,12}}\.safetensors)"
+    rf"|runs/{_KEY}/({'|'.join(map(re.escape, RECORDS['runs']))}|failure\.json)"
+    rf"|trainings/{_KEY}/({'|'.join(map(re.escape, RECORDS['trainings']))}|metrics\.jsonl|(last|best-[0-9]{{1,12}})\.safetensors)"
 )
 _DAY_ZERO = (1980, 1, 1, 0, 0, 0)
 
@@ -85,7 +87,7 @@ def export_bundle(store: Store, plan: str, out: Path, *, weights: bool = False) 
         raise RequestError(f"--out {out} is a folder; name a file such as {out / 'results.zip'}")
     plans = Folder(store.part("plans"))
     record = plans.read(f"{plan}.json")
-    paths = {f"plans/{plan}.json": plans.path / f"{plan}.json"}
+    given: Given = {f"plans/{plan}.json": plans}
     with validated(plans.path / f"{plan}.json"):
         ids = list(dict.fromkeys(str(cell["run_id"]) for cell in record["cells"] if cell["run_id"]))
     runs = 0
@@ -95,34 +97,23 @@ def export_bundle(store: Store, plan: str, out: Path, *, weights: bool = False) 
         if result is None:
             continue
         runs += 1
-        paths |= _files(f"runs/{run_id}", run, RECORDS["runs"])
+        given |= {f"runs/{run_id}/{name}": run for name in RECORDS["runs"] if run.has(name)}
         if "predictions" in store.record_of(run):
             continue
         training = store.training_of(run)
         names = [*RECORDS["trainings"], "metrics.jsonl"]
         summary = training.read("training.json")
         if weights:
-            training.check(summary)
+            training.check(summary, here=False)
             names.append(str(summary["checkpoint"]))
-        paths |= _files(f"trainings/{training.key}", training, names)
+        given |= {f"trainings/{training.key}/{name}": training for name in names if training.has(name)}
     if not runs:
         raise RequestError(f"plan {plan} has no finished run in {store.root}; run it first: {record.get('command')}")
-    manifest: dict[str, Any] = {"kind": KIND, "format": FORMAT, "harness": __version__, "plan": plan, "weights": weights}
-    manifest["files"] = {name: _described(path) for name, path in sorted(paths.items())}
+    manifest = manifest_of(given, plan=plan, weights=weights)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkstemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent)[1])
     try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(
-                zipfile.ZipInfo(MANIFEST, _DAY_ZERO), json.dumps(manifest, indent=1) + "\n", zipfile.ZIP_DEFLATED
-            )
-            for name, path in sorted(paths.items()):
-                kind = zipfile.ZIP_STORED if name.endswith(".safetensors") else zipfile.ZIP_DEFLATED
-                info = zipfile.ZipInfo(name, _DAY_ZERO)
-                info.compress_type = kind
-                with path.open("rb") as source, archive.open(info, "w", force_zip64=True) as target:
-                    shutil.copyfileobj(source, target, 2**20)
-        temporary.chmod(0o666 & ~umask())
+        write_archive(temporary, given, manifest)
         temporary.replace(out)
     except OSError as error:
         raise HarnessError(f"cannot write {out}: {error.strerror or error}; free space or choose another file") from error
@@ -131,14 +122,44 @@ def export_bundle(store: Store, plan: str, out: Path, *, weights: bool = False) 
     return _bundle(out, manifest)
 
 
-def _files(prefix: str, folder: Folder, names: list[str] | tuple[str, ...]) -> dict[str, Path]:
-    found = {f"{prefix}/{name}": folder.path / name for name in names}
-    return {name: path for name, path in found.items() if path.is_file() and not path.is_symlink()}
+Given = dict[str, Folder]
+"""What goes into a bundle: the name in it -> the folder whose file of that name it is."""
 
 
-def _described(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"sha256": files.digest(files.pieces(file)), "bytes": path.stat().st_size}
+def manifest_of(given: Given, **more: Any) -> dict[str, Any]:
+    """The manifest of these files."""
+    described: dict[str, Any] = {}
+    for name, folder in sorted(given.items()):
+        with folder.present(name.rpartition("/")[2]) as file:
+            described[name] = {"sha256": files.digest(files.pieces(file)), "bytes": file.tell()}
+    return {"kind": KIND, "format": FORMAT, "harness": __version__, **more, "files": described}
+
+
+def write_archive(path: Path, given: Given, manifest: dict[str, Any]) -> None:
+    """Writes a bundle, durably, over the file that is there. The same records give the same bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo(MANIFEST, _DAY_ZERO), json.dumps(manifest, indent=1) + "\n", zipfile.ZIP_DEFLATED)
+        for name, folder in sorted(given.items()):
+            info = zipfile.ZipInfo(name, _DAY_ZERO)
+            info.compress_type = zipfile.ZIP_STORED if name.endswith(".safetensors") else zipfile.ZIP_DEFLATED
+            with folder.present(name.rpartition("/")[2]) as source, archive.open(info, "w", force_zip64=True) as target:
+                shutil.copyfileobj(source, target, 2**20)
+    path.chmod(0o666 & ~umask())
+    files.sync(path)
+
+
+def check_archive(path: Path) -> dict[str, Any]:
+    """The manifest of a bundle of which every file is as it says. Raises DamagedRecord."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            manifest = _manifest(path, archive)
+            for name, said in manifest["files"].items():
+                with archive.open(name) as file:
+                    if files.digest(iter(partial(file.read, 2**20), b"")) != said["sha256"]:
+                        raise DamagedRecord(f"{path}: {name} is not what its manifest says")
+    except packs.BROKEN as error:
+        raise DamagedRecord(f"{path} is not whole ({error})") from None
+    return manifest
 
 
 def _bundle(path: Path, manifest: dict[str, Any]) -> Bundle:
@@ -190,7 +211,7 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
             )
         listed = {str(name): (str(one["sha256"]), int(one["bytes"])) for name, one in body["files"].items()}
         str(body["plan"])
-    strange = [name for name in (*listed, *names) if name != MANIFEST and not _NAME.fullmatch(name)]
+    strange = [name for name in (*listed, *names) if name != MANIFEST and not NAME.fullmatch(name)]
     if strange:
         raise DamagedRecord(f"{path} has {strange[0][:120]!r}, which is no file of a bundle; it is refused")
     if len(names) != len(set(names)) or set(names) != {MANIFEST, *listed}:

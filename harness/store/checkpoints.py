@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import chain
@@ -13,7 +12,7 @@ from harness.errors import HarnessError
 from harness.experiment import canonical_json
 from harness.store import formats
 from harness.store.formats import REDO, DamagedRecord
-from harness.store.records import Folder
+from harness.store.records import Folder, size_of
 from harness.system import files
 
 LAST = "last.safetensors"
@@ -42,6 +41,7 @@ class CheckpointFolder(Folder):
         path = self.path / name
         try:
             with self.present(name) as file:
+                there = size_of(file)
                 size = int.from_bytes(file.read(8), "little")
                 if size > MAX_TABLE_BYTES:
                     raise DamagedRecord(f"{path} is not a checkpoint of this store; {REDO}", path)
@@ -50,7 +50,7 @@ class CheckpointFolder(Folder):
                 tensors = [entry for key, entry in table.items() if key != "__metadata__"]
                 # Before any of it is read: a file that is not as long as its header says may be of any length.
                 claimed = 8 + size + max((entry["data_offsets"][1] for entry in tensors), default=0)
-                if (there := os.fstat(file.fileno()).st_size) != claimed:
+                if there != claimed:
                     raise DamagedRecord(f"{path} has {there:,} bytes, not as many as its header says; {REDO}", path)
                 digest, written = header.pop("sha256", None), header.get("format")
                 whole = digest == _digest(table, files.pieces(file))

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.experiment import canonical_json
 from harness.notation import flatten
-from harness.store import status
+from harness.store import packs, status
 from harness.store.formats import FORMAT
 from harness.store.identity import key_of
 from harness.store.store import Store
@@ -77,10 +77,12 @@ def signature(folder: Path | str, names: Iterable[str]) -> list[int]:
             state = os.stat(f"{folder}/{name}", follow_symlinks=False)
             found += (state.st_size, state.st_mtime_ns, state.st_ino)
         except OSError:
-            found.append(-1)
-        else:
-            if name == "result.json":  # what failed before does not count beside it
-                break
+            if (packed := packs.find(Path(folder))) is None or (info := packed.files.get(name)) is None:
+                found.append(-1)
+                continue
+            found += (info.file_size, info.CRC, info.header_offset)
+        if name == "result.json":  # what failed before does not count beside it
+            break
     return found
 
 

@@ -78,8 +78,8 @@ def check_records(folder: Run | Training, kind: str) -> dict[str, Any] | None:
     for name in others:
         if folder.read_or_none(name) is None and name in ("experiment.json", "environment.json"):
             raise DamagedRecord(f"{folder.path} has no {name}")
-    if isinstance(folder, Training) and (folder.path / str(record.get("checkpoint"))).exists():
-        folder.check(record)
+    if isinstance(folder, Training) and folder.has(str(record.get("checkpoint"))):
+        folder.check(record, here=False)
     return record
 
 
@@ -111,7 +111,7 @@ def _take(into: Store, theirs: Run | Training, kind: str, done: Merged) -> None:
                 _add_checkpoint(mine, theirs, record)
             return
         into.set_aside(mine)
-        _copy(theirs.path, mine.path)
+        _copy(theirs, mine.path)
         done.copied.append(where)
 
 
@@ -122,29 +122,26 @@ def _equal(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
 def _add_checkpoint(mine: Run | Training, theirs: Run | Training, record: dict[str, Any]) -> None:
     """Weights that this store's equal training lacks, because it was imported without them."""
     name = record.get("checkpoint")
-    if (
-        isinstance(mine, Training)
-        and isinstance(name, str)
-        and (theirs.path / name).is_file()
-        and not (mine.path / name).exists()
-    ):
-        _copy_file(theirs.path / name, mine.path / name)
+    if isinstance(mine, Training) and isinstance(name, str) and theirs.has(name) and not mine.has(name):
+        mine.take_out()
+        with theirs.present(name) as file:
+            files.stage(mine.path / name, *files.pieces(file)).replace(mine.path / name)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Folder, target: Path) -> None:
     """A folder's files under a temporary name, and then under its own: a reader sees all of them or none."""
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".merge-", dir=target.parent))
     try:
         staging.chmod(0o777 & ~umask())
-        for path in sorted(source.iterdir()):
-            if path.is_file() and not path.is_symlink() and not files.is_temporary(path):
-                _copy_file(path, staging / path.name)
+        for name in source.names():
+            with source.present(name) as file:
+                files.stage(staging / name, *files.pieces(file)).replace(staging / name)
         os.rename(staging, target)
         files.sync_folder(target.parent)
     except OSError as error:
         raise HarnessError(
-            f"cannot copy {source} to {target}: {error.strerror or error}; what was copied so far stays"
+            f"cannot copy {source.path} to {target}: {error.strerror or error}; what was copied so far stays"
         ) from error
     finally:
         if staging.exists():

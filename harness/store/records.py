@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from harness.errors import HarnessError
 from harness.experiment import canonical_json
-from harness.store import formats
+from harness.store import formats, packs
 from harness.store.formats import REDO, DamagedRecord
 from harness.system import files
 from harness.system.secrets import redact
@@ -22,6 +21,10 @@ from harness.system.secrets import redact
 MAX_RECORD_BYTES = 32 * 2**20
 MAX_LINES_BYTES = 256 * 2**20
 _LINE_DIGEST = "sha256"
+
+
+def unguarded() -> None:
+    """The guard of a folder that nobody holds the lock of."""
 
 
 class Folder:
@@ -32,8 +35,9 @@ class Folder:
         guard: called before each write; it raises when this process lost the folder's lock.
     """
 
-    def __init__(self, path: Path, guard: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, path: Path, guard: Callable[[], None] = unguarded) -> None:
         self.path, self.guard = path, guard
+        self._out = False
 
     @property
     def key(self) -> str:
@@ -60,6 +64,7 @@ class Folder:
         )
         with self._access("write", name, hint):
             self.guard()
+            self.take_out()
             files.write(path, *pieces)
 
     def read(self, name: str) -> dict[str, Any]:
@@ -99,6 +104,7 @@ class Folder:
         hint = "the last saved state is untouched. Free space, then run the same command again to resume"
         with self._access("write", name, hint):
             self.guard()
+            self.take_out()
             with self.opened(name, append=True) as file:
                 files.append(file.fileno(), self.line(name, line))
 
@@ -138,6 +144,28 @@ class Folder:
                 digests = digests or (value is not None and digest is not None)
             yield text, value if isinstance(value, dict) else None
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a file, here or in a pack."""
+        if os.path.exists(f"{self.path}/{name}"):
+            return True
+        packed = self.packed()
+        return packed is not None and name in packed.files
+
+    def names(self) -> list[str]:
+        """The names of its files, here or in a pack, sorted; those that a crash left are not among them."""
+        if (packed := self.packed()) is not None:
+            return sorted(packed.files)
+        with suppress(OSError):
+            there = [path for path in self.path.iterdir() if path.is_file() and not path.is_symlink()]
+            return sorted(path.name for path in there if not files.is_temporary(path))
+        return []
+
+    def take_out(self) -> None:
+        """Brings the folder back from a pack, where it is in one (see `harness.store.packs`). For the holder of its lock."""
+        if not self._out:
+            packs.take_out(self.path)
+            self._out = True
+
     def sweep(self) -> None:
         """Removes what processes that died left under temporary names. For the holder of the folder's lock."""
         if self.path.is_symlink():
@@ -150,8 +178,8 @@ class Folder:
         with self.present(name) as file:
             return files.digest(files.pieces(file))
 
-    def opened(self, name: str, *, append: bool = False) -> io.BufferedReader | io.BufferedRandom:
-        """Opens a file of this folder, to read or to append to.
+    def opened(self, name: str, *, append: bool = False) -> BinaryIO:
+        """Opens a file of this folder, to read or to append to; to read, also in a pack.
 
         Raises DamagedRecord for anything but a regular file: a link may lead out of the store, and a pipe would block for ever.
         """
@@ -161,6 +189,8 @@ class Folder:
         try:
             handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not append and (there := self.packed()) is not None:
+                return there.open(name)
             if error.errno != errno.ELOOP:
                 raise
             raise DamagedRecord(
@@ -171,8 +201,12 @@ class Folder:
             raise DamagedRecord(f"{path} is not a file; {REDO}", Path(path))
         return os.fdopen(handle, "ab+") if append else os.fdopen(handle, "rb")
 
+    def packed(self) -> packs.Packed | None:
+        """The folder as a pack has it, where it does not lie here."""
+        return None if os.path.exists(self.path) else packs.find(self.path)
+
     @contextmanager
-    def present(self, name: str) -> Iterator[io.BufferedReader | io.BufferedRandom]:
+    def present(self, name: str) -> Iterator[BinaryIO]:
         """Opens a file to read it. Raises DamagedRecord when there is none, HarnessError when it cannot be read just now."""
         try:
             with self.opened(name) as file:
@@ -213,7 +247,7 @@ class Folder:
 
     def _content(self, name: str, limit: int, last: int | None = None) -> bytes:
         with self._access("read", name), self.opened(name) as file:
-            size = os.fstat(file.fileno()).st_size
+            size = size_of(file)
             if last is not None:
                 file.seek(max(0, size - last))
             elif size > limit:
@@ -223,6 +257,13 @@ class Folder:
 
     def _line_digest(self, name: str, line: Mapping[str, Any]) -> str:
         return files.digest([(self._place(name) + canonical_json(line)).encode()])[:16]
+
+
+def size_of(file: BinaryIO) -> int:
+    """The size of an open file, bytes; the place in it stays at the start."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
 
 
 def _plain(value: Any) -> Any:

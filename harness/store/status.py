@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.store.store import Run, Store
+from harness.store.store import Run, Store, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def begun(store: Store, seen: Container[str]) -> Iterator[Standing]:
             continue
         try:
             record = training.read_or_none("experiment.json")
-            trained = (training.path / "training.json").exists()
+            trained = training.has("training.json")
         except HarnessError as error:
             yield Standing(where=f"trainings/{name}", status="damaged", reason=str(error))
             continue
@@ -83,5 +83,5 @@ def standing(store: Store, run: Run) -> Standing:
         return Standing(where=run.run_id, status="finished", record=record, result=result)
     if (failure := run.read_or_none("failure.json")) is not None:
         return Standing(where=run.run_id, status="failed", reason=str(failure.get("error")), record={**failure, **record})
-    trained = (store.root / "trainings" / str(record.get("training_key")) / "training.json").is_file()
+    trained = Training(store.root / "trainings" / str(record.get("training_key"))).has("training.json")
     return Standing(where=run.run_id, status="trained" if trained else "unfinished", reason="no result yet", record=record)

@@ -5,6 +5,7 @@
     <root>/runs/<run id>/                experiment.json  environment.json  sequences.json  result.json
     <root>/locks/                        <key>.lock and <key>.lease (see `harness.system.locks`)
     <root>/quarantine/<name>~<number>/   something damaged, and why.json
+    <root>/packs/                        finished trainings and runs in one file (see `harness.store.packs`)
 
 A training and a run are two folders because several runs share one training: test-time augmentation evaluates the
 checkpoint that its variant already has. `training.json` and `result.json` are written last, atomically: a folder that has
@@ -24,10 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, RequestError
+from harness.store import packs
 from harness.store.checkpoints import CheckpointFolder
 from harness.store.formats import REDO, DamagedRecord, validated
 from harness.store.identity import Cell
-from harness.store.records import Folder
+from harness.store.records import Folder, unguarded
 from harness.system import files, locks
 
 QUARANTINE = "quarantine"
@@ -67,8 +69,15 @@ class Training(CheckpointFolder):
                 by_step[step] = {"step": step, "seconds": seconds, **metrics}
         return list(by_step.values())
 
-    def check(self, summary: Mapping[str, Any]) -> Path:
-        """The chosen checkpoint of a finished training, its digest verified. Raises DamagedRecord."""
+    def check(self, summary: Mapping[str, Any], *, here: bool = True) -> Path:
+        """The chosen checkpoint of a finished training, its digest verified. Raises DamagedRecord.
+
+        Args:
+            here: bring the training back from a pack, so that the checkpoint and its last state are files.
+        """
+        if here and self.guard is unguarded and self.packed() is not None:
+            with locks.hold(self.path.parent.parent / "locks", self.path.name):
+                self.take_out()
         record = self.path / "training.json"
         with validated(record):
             name, digest = summary["checkpoint"], summary["checkpoint_sha256"]
@@ -136,8 +145,9 @@ class Store:
 
     def _trainings_of(self, key: str) -> Iterator[Training]:
         """The trainings with a key: the one that counts first, and only then those that `--force` set aside."""
-        if (own := self.part("trainings") / key).is_dir() and _KEY.fullmatch(key):
-            yield Training(own)
+        own = Training(self.part("trainings") / key)
+        if _KEY.fullmatch(key) and (own.path.is_dir() or own.packed() is not None):
+            yield own
         yield from (one for one in self.trainings() if one.key == key and one.superseded)
 
     def runs(self) -> Iterator[Run]:
@@ -158,12 +168,12 @@ class Store:
         folder = self.part(kind)
         try:
             with os.scandir(folder) as there:
-                names = sorted(one.name for one in there if _KEY.fullmatch(one.name) and one.is_dir(follow_symlinks=False))
+                names = [one.name for one in there if _KEY.fullmatch(one.name) and one.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
-            return
+            names = []
         except OSError as error:
             raise HarnessError(f"cannot read the store {self.root}: {error.strerror or error}") from error
-        for name in names:
+        for name in sorted({*names, *packs.names(self.root, kind)}):
             yield folder / name
 
     def find(self, prefix: str) -> Run:
@@ -239,6 +249,7 @@ class Store:
                     break
                 except FileExistsError:
                     number += 1
+            packs.take_out(path if len(inside.parts) == 2 else path.parent)
             Folder(place).write("why.json", {"path": inside.as_posix(), "reason": reason})
             os.rename(path, place / path.name)
             files.sync_folder(path.parent)
@@ -251,6 +262,7 @@ class Store:
 
     def set_aside(self, folder: Folder) -> Path | None:
         """Renames a folder to the next free '<name>~N', so that it is kept but no longer found. None when absent."""
+        folder.take_out()
         if not folder.path.exists():
             return None
         number = 1

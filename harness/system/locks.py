@@ -126,6 +126,22 @@ def hold(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key}.lock"
+    while True:
+        with _held(path, wait, waiting) as (lease, handle):
+            if lease is None or _names(path, handle):
+                yield lease
+                return
+
+
+def _names(path: Path, handle: int) -> bool:
+    """Whether the name is still that of the open file: who packs a store removes the locks of what is packed."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    return False
+
+
+@contextmanager
+def _held(path: Path, wait: float, waiting: Callable[[], None]) -> Iterator[tuple[Lease | None, int]]:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | _OWN, 0o666)
     except OSError as error:
@@ -134,8 +150,8 @@ def hold(
         raise HarnessError(f"{path} is not a file but a link, which may lead out of the store; remove the link") from None
     lease = None
     try:
-        lease = _acquire(folder / f"{key}.lease", handle, wait, waiting)
-        yield lease
+        lease = _acquire(path.with_suffix(".lease"), handle, wait, waiting)
+        yield lease, handle
     finally:
         if lease is not None:
             lease.give_up()

@@ -14,6 +14,7 @@ from typing import Any
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.conventions import HEADLINE, METRICS
 from harness.store import Folder, Store, Training
+from harness.store.index import signature
 from harness.store.store import Run
 from harness.system import locks
 
@@ -120,7 +121,7 @@ class Reader:
     def __init__(self, store: Store, name: str) -> None:
         self.store, self.name = store, name
         self._plans = Folder(store.part("plans"))
-        self._finished: dict[tuple[str, int], dict[str, Any]] = {}
+        self._finished: dict[tuple[object, ...], dict[str, Any]] = {}
         self._beats: dict[str, tuple[int, float]] = {}
         self._gains: tuple[object, tuple[Gain, ...]] = (None, ())
 
@@ -169,17 +170,16 @@ class Reader:
             return CellSeen(arm, seed, "waiting", run.run_id)
         if (failure := run.read_or_none("failure.json")) is not None:
             return CellSeen(arm, seed, "failed", run.run_id, done, reason=str(failure.get("error")))
-        if (training.path / "training.json").exists():
+        if training.has("training.json"):
             return CellSeen(arm, seed, "trained", run.run_id, 1.0)
         return CellSeen(arm, seed, "waiting" if step is None else "unfinished", run.run_id, done)
 
     def _result(self, run: Run) -> dict[str, Any] | None:
         """The figures of a result that the board shows."""
-        try:
-            stat = (run.path / "result.json").stat()
-        except OSError:
+        state = signature(run.path, ("result.json",))
+        if state == [-1]:
             return None
-        known = (run.run_id, stat.st_mtime_ns)
+        known = (run.run_id, *state)
         if known not in self._finished:
             result = run.read("result.json")
             self._finished[known] = {name: result[name] for name in ("metrics", "training")}

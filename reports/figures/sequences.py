@@ -101,7 +101,7 @@ def draw(store: Store, group: Group, variants: Variants) -> tuple[list[Picture],
 
 
 def _has_checkpoint(store: Store, method: Method) -> bool:
-    return any(Training(store.root / "trainings" / method.first.training_key).path.glob("best-*.safetensors"))
+    return any(one.startswith("best-") for one in Training(store.root / "trainings" / method.first.training_key).names())
 
 
 def _strip(pick: Chosen, shown: int, frames: Frames, predictions: Mapping[str, Frames]) -> Picture:

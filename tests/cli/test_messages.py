@@ -102,7 +102,7 @@ OTHERS = {
         "unknown schema 'jugde'; did you mean 'judge'? schemas: ablate, bench, bench-quality, compare, data-export, data-verify, "
         "doctor, export, forecast, frame, judge, list-components, list-presets, list-reports, list-runs, list-settings, "
         "list-studies, list-variants, reproduce, run, run-dry-run, schema, score, show, store-export, store-import, store-merge, "
-        "study, watch"
+        "store-pack, store-unpack, study, watch"
     ),
 }
 

@@ -84,6 +84,8 @@ def test_real_documents_satisfy_their_schemas(
         "store-merge": [("store", "merge", tmp_path / "merged", store, "--json")],
         "store-export": [("store", "export", "--plan", "FIRST", "--out", "plan.zip", "--json")],
         "store-import": [("store", "import", "plan.zip", "--store", tmp_path / "other", "--json")],
+        "store-pack": [("store", "pack", "--json")],
+        "store-unpack": [("store", "unpack", "--json")],
         "reproduce": [("reproduce", "plan.zip", "--where", "seed=0 and variant=base", "--json")],
         "watch": [("watch", "--json")],
         "schema": [("schema", "--json")],
