@@ -78,8 +78,11 @@ def styles(methods: Sequence[Method]) -> dict[str, Style]:
 
 
 def chosen(group: Group, most: int = MOST_LINES) -> list[Method]:
-    """The methods that a plot of lines shows: the reference, each variant alone, and the largest composition."""
+    """The methods that a plot of lines shows: the reference, each variant alone, controls where there is room, and the largest
+    composition."""
+    checks = {check.name for check in group.controls}
     single = [method for method in group.methods if "+" not in method.variant]
+    single.sort(key=lambda method: method.label in checks)  # stable
     several = [method for method in group.methods if "+" in method.variant]
     largest = sorted(several, key=lambda method: -method.variant.count("+"))[:1]
     return [*single[: most - len(largest)], *largest]

@@ -146,10 +146,11 @@ def _answer(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[s
         rows.append(effect(one, one.name, digits, ", ".join(costs[:3])))
     more = len(first.comparisons) - MOST_ROWS
     failed = sum(bool(one.excluded) for one in first.comparisons)
-    few = min(one.n for one in first.comparisons)
+    few, most = min(one.n for one in first.comparisons), max(one.n for one in first.comparisons)
+    seeds = counted(few, "seed") if few == most else f"{few} to {most} seeds"
     controls = [
         Control(not failed, f"{counted(failed, 'arm')} with a failed run" if failed else "no run failed"),
-        Control(few >= MINIMUM_SEEDS, f"{few} to {max(one.n for one in first.comparisons)} seeds an arm, {pairing}"),
+        Control(few >= MINIMUM_SEEDS, f"{seeds} an arm, {pairing}"),
         *(_flips(first, other) for other in others),
     ]
     return Answer(

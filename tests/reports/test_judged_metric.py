@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,11 @@ def test_every_seed_and_interactions_name_it(page: Page) -> None:
     titles = {one.id: one for section in page.sections for one in section.tables}
     assert "mean difference (MAE)" in titles["statistics"].columns
     assert all("SSIM" not in column for table in ("statistics", "pairs", "effects") for column in titles[table].columns)
+
+
+def test_controls_take_no_arm_s_place_in_a_plot_of_lines(root: Path) -> None:
+    main = analyse(read_store(Store(root))).groups[0]
+    checks = tuple(replace(main.comparisons[arm], name=arm) for arm in ARMS[1:3])
+    shown = [one.label for one in canvas.chosen(replace(main, controls=checks), 3)]
+    assert shown == ["base", "tta", "attention(heads=8)+tta"]
+    assert {one.label for one in canvas.chosen(replace(main, controls=checks))} == set(ARMS)
