@@ -74,6 +74,8 @@ def commands() -> str:
     command = typer.main.get_command(app)
     context = command.context_class(command, info_name="harness")
     text: str = typer.cli.get_docs_for_click(obj=command, ctx=context, name="harness", title="Commands")
+    for name, one in command.commands.items():  # whole, where typer cuts them to fit a terminal
+        text = text.replace(f"* `{name}`: {one.get_short_help_str()}", f"* `{name}`: {one.get_short_help_str(limit=200)}")
     return re.sub(r"(?m)^\*\*(.+)\*\*:$", r"\1:", text)
 
 

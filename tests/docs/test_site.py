@@ -25,6 +25,7 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
             assert f">{field['name']}<" in components
     commands = (tmp_path / "generated/commands.html").read_text()
     assert "--margin" in commands
+    assert "or answer from the store when it is finished" in commands  # not cut as on a terminal
     assert (tmp_path / "results/2026-11-26-cpu/README.html").is_file()
     assert (tmp_path / "llms.txt").read_text().startswith("# ablation-harness\n")
 

@@ -56,7 +56,7 @@ def snippets(page: Path) -> Iterator[Snippet]:
         if token.info == "python":
             yield Snippet(token.map[0] + 1, token.content, python=True)
         elif token.info in ("", "console", "sh"):
-            for offset, line in enumerate(token.content.splitlines()):
+            for offset, line in enumerate(token.content.replace("\\\n", "").splitlines()):  # a long command goes on
                 if line.split(" ")[0] in PROGRAMS:
                     yield Snippet(token.map[0] + offset + 1, line)
 
