@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import HarnessError, RequestError
 from harness.system.secrets import public_url, without_secrets
@@ -124,7 +124,7 @@ def _open_database(url: str, shown: str, path: Path | None = None) -> RDBStorage
     if path is not None:
         engine = {"creator": partial(sqlite3.connect, path.absolute(), timeout=60, check_same_thread=False)}
     try:
-        with experiments():
+        with experiments(), _closed_unless_opened():
             storage = optuna.storages.RDBStorage(url, engine_kwargs=engine)
     except (ImportError, sqlalchemy.exc.NoSuchModuleError) as error:
         cause = error.__cause__ or error
@@ -160,6 +160,28 @@ def _open_database(url: str, shown: str, path: Path | None = None) -> RDBStorage
     return storage
 
 
+@contextmanager
+def _closed_unless_opened() -> Iterator[None]:
+    """Closes the connections that Optuna made when it then refuses the database: its engine is lost with the error."""
+    from sqlalchemy import event
+    from sqlalchemy.pool import Pool
+
+    made: list[Any] = []
+
+    def remember(connection: object, record: object) -> None:
+        made.append(connection)
+
+    event.listen(Pool, "connect", remember)
+    try:
+        yield
+    except BaseException:
+        for connection in made:
+            connection.close()
+        raise
+    finally:
+        event.remove(Pool, "connect", remember)
+
+
 _FOREIGN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, RuntimeError)
 """What Optuna raises, here and there, for a storage whose content it did not write."""
 
@@ -191,7 +213,7 @@ class Patience:
         started, wait, told = time.monotonic(), 0.2, False
         while True:
             try:
-                with experiments():
+                with experiments(), _closed_unless_opened():
                     return operation()
             except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error

@@ -476,7 +476,7 @@ def _storages(place: Path) -> Iterator[Reader]:
         lab.search(trials=4).run(AtOnce())  # type: ignore[arg-type]
     journal = journal_path.read_bytes()
     garbage = _database("CREATE TABLE studies (study_id TEXT)", "CREATE TABLE t (x)", "INSERT INTO t VALUES (1)")
-    with sqlite3.connect(":memory:") as connection:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.deserialize(whole)
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         columns = [(table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})")]
@@ -500,7 +500,7 @@ def _storages(place: Path) -> Iterator[Reader]:
 
     def changed(change: tuple[tuple[str, str], Any, bool]) -> bytes:
         (table, column), value, drop = change
-        with sqlite3.connect(":memory:") as connection:
+        with contextlib.closing(sqlite3.connect(":memory:")) as connection:
             connection.deserialize(whole)
             with contextlib.suppress(sqlite3.Error, UnicodeError, OverflowError):
                 if drop:
@@ -558,7 +558,7 @@ def _as_lines(entries: list[Any]) -> bytes:
 
 
 def _database(*statements: str) -> bytes:
-    with sqlite3.connect(":memory:") as connection:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         for statement in statements:
             connection.execute(statement)
         connection.commit()

@@ -1,10 +1,17 @@
-"""Opening a storage shows no password."""
+"""Opening a storage shows no password, and leaves nothing open when it fails."""
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from harness.errors import HarnessError
 from harness.system.secrets import public_url, without_secrets
+from harness.tuning.database import NAME
+from harness.tuning.storage import open_storage
 
 
 @pytest.mark.parametrize(
@@ -25,3 +32,21 @@ def test_no_password_is_shown(url: str, shown: str) -> None:
     told = without_secrets(f"could not connect to {url}: s3cr3t is wrong", url)
     assert shown in told or shown == "***"
     assert "s3cr3t" not in told or "s3cr3t" not in url
+
+
+def test_a_database_that_is_refused_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / NAME).write_bytes(b"no database\n" * 1000)
+    made: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def remembered(*args: Any, **words: Any) -> sqlite3.Connection:
+        made.append(connect(*args, **words))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", remembered)
+    with pytest.raises(HarnessError, match="file is not a database"):
+        open_storage(None, tmp_path)
+    assert made
+    for connection in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            connection.execute("SELECT 1")
