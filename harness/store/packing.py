@@ -144,7 +144,7 @@ def _move_away(store: Store, folder: Run | Training, state: object, place: Path,
             return False
         gone = place / f".gone-{folder.path.parent.name}-{folder.path.name}"
         os.rename(folder.path, gone)
-        files.discard([store.root / "locks" / f"{folder.path.name}.lock"])  # whoever waits for it takes a new one
+        lease.remove = True
     shutil.rmtree(gone, ignore_errors=True)
     return True
 
@@ -153,6 +153,10 @@ def _sweep(place: Path) -> None:
     """Removes what a process that died left: parts of packs, and folders on their way out or back."""
     for path in place.iterdir():
         if files.is_temporary(path):
+            files.discard([path])
+        elif (
+            path.suffix == ".out" and not path.with_suffix(".zip").exists()
+        ):  # it would count for the next pack of that number
             files.discard([path])
         elif _GONE.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)

@@ -31,6 +31,15 @@ BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 """What reading a damaged zip file raises."""
 
 
+State = tuple[int, int, int]
+"""Number, time and size of a pack's file: another pack may get the name of one that is gone."""
+
+
+def _state(path: Path) -> State:
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 class Packed(NamedTuple):
     """A folder in a pack: its files by name."""
 
@@ -56,8 +65,8 @@ class Packed(NamedTuple):
 class Pack:
     """One pack. Raises DamagedRecord when its list of files cannot be read."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self._size = path, 0
+    def __init__(self, path: Path, state: State) -> None:
+        self.path, self.state, self._size = path, state, 0
         try:
             self.archive = zipfile.ZipFile(path)
         except BROKEN as error:
@@ -92,9 +101,10 @@ def all_of(root: Path | str) -> list[Pack]:
         return []
     known = _KNOWN.get(key)
     if known is None or known[0] != changed:
-        there = {pack.path.name: pack for pack in (known[1] if known else ())}
+        there = {(pack.path.name, pack.state): pack for pack in (known[1] if known else ())}
         names = sorted((one for one in os.listdir(folder) if one.endswith(".zip") and one[:-4].isdecimal()), reverse=True)
-        known = changed, [there.get(name) or Pack(Path(folder) / name) for name in names]
+        paths = [(Path(folder) / name, _state(Path(folder) / name)) for name in names]
+        known = changed, [there.get((path.name, state)) or Pack(path, state) for path, state in paths]
         _KNOWN[key] = known
     for pack in known[1]:
         pack.read_out()

@@ -53,10 +53,10 @@ class Lost(HarnessError):
 
 
 class Lease:
-    """A lease that this process has, kept alive by a thread."""
+    """A lease that this process has, kept alive by a thread. `remove`: nothing will ask for the lock soon; its file goes, too."""
 
     def __init__(self, path: Path, flocked: bool) -> None:
-        self.path = path
+        self.path, self.remove = path, False
         self._flocked = flocked
         self._token = secrets.token_hex(16)
         self._count = 0
@@ -155,6 +155,8 @@ def _held(path: Path, wait: float, waiting: Callable[[], None]) -> Iterator[tupl
     finally:
         if lease is not None:
             lease.give_up()
+            if lease.remove:
+                files.discard([path])
         os.close(handle)  # which frees it
 
 

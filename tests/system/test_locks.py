@@ -247,3 +247,29 @@ def test_a_process_excludes_others_until_it_is_killed_and_other_keys_stay_free(t
     process.join()
     assert (tmp_path / f"{KEY}.lease").exists()
     assert held(tmp_path)
+
+
+def test_who_waited_for_a_lock_whose_file_was_removed_takes_the_new_one(tmp_path: Path) -> None:
+    took, go = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        with locks.hold(tmp_path, "k") as lease:
+            assert lease is not None
+            took.set()
+            go.wait()
+
+    with locks.hold(tmp_path, "k") as lease:
+        assert lease is not None
+        lease.remove = True
+        asked = threading.Event()
+        waiter = threading.Thread(target=lambda: (asked.set(), wait()))
+        waiter.start()
+        asked.wait()
+    took.wait()
+    try:
+        with locks.hold(tmp_path, "k", wait=0) as other:
+            assert other is None
+    finally:
+        go.set()
+        waiter.join()
+    assert (tmp_path / "k.lock").exists()
