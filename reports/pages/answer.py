@@ -277,7 +277,7 @@ def _as_planned(main: Group) -> Control:
         return Control(None, "exploratory: no plan asked before the first run")
     digest = main.plan.question["digest"]
     words = f"exploratory: {shorten('; '.join(why), 160)} (plan {digest})" if why else f"as plan {digest} asked beforehand"
-    return Control(not why, words)
+    return Control(None if why else True, words)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -101,7 +101,7 @@ def test_what_departs_from_the_plan_is_on_the_first_screen(tmp_path: Path) -> No
     assert answer.headline == "attention helps."
     assert "1 comparison, paired by seed" in answer.setting
     assert (answer.controls[-1].passed, answer.controls[-1].words) == (
-        False, "exploratory: not in the plan's family: tta (plan d1)",
+        None, "exploratory: not in the plan's family: tta (plan d1)",
     )  # fmt: skip
 
 
