@@ -42,6 +42,7 @@ ELSEWHERE = {
     "--migrate": "tests/maintenance",
     "--extend": "tests/training/test_extension.py",
     "merge": "tests/store",
+    "pack": "tests/store/test_packing.py",
     "export": "tests/store",
     "import": "tests/store",
     "frame": "tests/store/test_frames.py",

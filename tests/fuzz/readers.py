@@ -328,7 +328,7 @@ def _records(place: Path) -> Iterator[Reader]:
     def read_lines(lines: Path) -> object:
         training = Training(lines.parent)
         training.append(lines.name, {"step": 1})
-        return training.validations(), reading.read_validations(store, runs[0])
+        return training.validations(), reading.read_validations(store, runs[0], "ssim")
 
     line = json_like(logged).map(lambda value: json.dumps(value).encode())
     logs = st.one_of(bytes_like([log]), st.lists(line, max_size=3).map(b"\n".join))
