@@ -1,4 +1,4 @@
-"""A file of a user's data: its parts, how its values are scaled and masked, and what was understood of it."""
+"""A file of a user's data: its parts, how its values are scaled and masked, and how it was read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FileContent:
-    """The parts of a file and what was understood of it. `data` is the component that names the file."""
+    """The parts of a file and how it was read. `data` is the component that names the file."""
 
     def __init__(self, data: Any) -> None:
         self.data = data
@@ -117,7 +117,7 @@ class FileContent:
         for one in {self.file, self.test_file}:
             one.check_unchanged()
 
-    # --- what was understood
+    # --- how it was read
 
     @cached_property
     def about(self) -> dict[str, Any]:

@@ -6,6 +6,8 @@ sigmoid, and a 16-bit NHWC gate, whose channels lie 4C apart, ten times as long 
 until the backward pass puts their gradients back in NHWC order.
 
 The functions do what those of the same name in `harness.model.pointwise` do, to within the types' rounding.
+
+Shapes: B batch, C channels of the state, H height, W width.
 """
 
 from __future__ import annotations

@@ -265,8 +265,8 @@ def load_model(experiment: Experiment, shape: Shape, path: Path, device: torch.d
 def on_device(model: nn.Module, device: torch.device) -> nn.Module:
     """The model on the device, in the memory format that is fastest there.
 
-    NHWC on a GPU; on the CPU where the network says so (`nhwc_on_cpu`): few large convolutions win by it, normalisation and
-    convolutions by channel lose.
+    NHWC on a GPU. On the CPU NCHW, or NHWC where the network has `nhwc_on_cpu = True`: it makes dense convolutions faster, and
+    normalisation and depthwise convolutions slower.
     """
     if device.type == "cpu":
         keep_freed_memory()

@@ -11,15 +11,14 @@ from typing import Any
 import fake_store
 import numpy as np
 import pytest
+from drawn_page import drawn_page
 from fake_store import Fake, cell, write_run
 
 from harness.store import Folder, Store
-from harness.variant import Variants
 from reports.analysis.overview import analyse
 from reports.analysis.reading import read_store
 from reports.figures import canvas
-from reports.page import Figure, Page
-from reports.pages.sections import make_page
+from reports.page import Page
 
 ARMS = ("base", "attention(heads=1)", "attention(heads=8)", "tta", "attention(heads=8)+tta")
 SEEDS = range(4)
@@ -74,15 +73,8 @@ DRAWN: dict[str, list[Any]] = {}
 
 @pytest.fixture(scope="module")
 def page(root: Path) -> Iterator[Page]:
-    def keep(plot: Any, id_: str, title: str, caption: str, alt: str) -> Figure:
-        DRAWN[id_] = plot.axes
-        return Figure(id_, title, caption, alt, "<svg xmlns='http://www.w3.org/2000/svg'/>", b"png")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(canvas, "save", keep)
-        store = Store(root)
-        yield make_page(store, read_store(store), Variants(third_party=False))
-    DRAWN.clear()
+    with drawn_page(root, DRAWN) as made:
+        yield made
 
 
 def test_the_plan_judges_by_it(root: Path) -> None:

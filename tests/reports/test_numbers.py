@@ -22,20 +22,16 @@ from typing import Any
 import fake_store
 import numpy as np
 import pytest
-from matplotlib.figure import Figure as Canvas
+from drawn_page import drawn_page
 from scipy import stats
 from study_cells import confirmed_study
 
 from harness.ablation.plan import COPY
 from harness.evaluation.conventions import METRICS
-from harness.store import Folder, Store
-from harness.variant import Variants
+from harness.store import Folder
 from harness.version import __version__
-from reports.analysis.reading import read_store
-from reports.figures import canvas
-from reports.page import Figure, Page, Table, Value
+from reports.page import Page, Table, Value
 from reports.pages.folder import write
-from reports.pages.sections import make_page
 
 SEEDS = (0, 1, 2, 3)
 METHODS = ("base", "attention", "tta", "attention+tta")
@@ -125,15 +121,8 @@ DRAWN: dict[str, list[Any]] = {}
 
 @pytest.fixture(scope="module")
 def page(root: Path) -> Iterator[Page]:
-    def keep(plot: Canvas, id_: str, title: str, caption: str, alt: str) -> Figure:
-        DRAWN[id_] = plot.axes
-        return Figure(id_, title, caption, alt, "<svg xmlns='http://www.w3.org/2000/svg'/>", b"png")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(canvas, "save", keep)
-        store = Store(root)
-        yield make_page(store, read_store(store), Variants(third_party=False))
-    DRAWN.clear()
+    with drawn_page(root, DRAWN) as made:
+        yield made
 
 
 class Raw:

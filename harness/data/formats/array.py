@@ -79,7 +79,7 @@ class Array:
             try:
                 self.fetch((slice(first.start, half, 1), *rest))
                 first = slice(half, first.stop, 1)
-            except Exception:  # as in `read`
+            except Exception:  # each library has its own errors for damaged content
                 first = slice(first.start, half, 1)
         return (first, *rest)
 
