@@ -79,7 +79,8 @@ def changed(node: Any, prefix: str, changes: Mapping[str, object], find: Find) -
         path, value = f"{prefix}{name}", getattr(node, name)
         nested = below.get(name, {})
         if is_slot(f) and f.metadata["many"]:
-            made[name] = changed_terms(path, value, own, name, nested, f.metadata["slot"] or path, find)
+            terms = changed_terms(path, value, own, name, nested, f.metadata["slot"] or path, find)
+            made[name] = terms if f.metadata["ordered"] else in_order(terms)
             continue
         if isinstance(value, Node) and not is_slot(f):
             if name in own:
@@ -198,7 +199,7 @@ def changed_terms(
         found[one] = changed(found[one], f"{path}.{one}.", changes, find)
         if kind.shorthand and getattr(found[one], kind.shorthand) == 0:
             del found[one]
-    return in_order(found.values())
+    return tuple(found.values())
 
 
 def is_number(text: str) -> bool:

@@ -76,16 +76,25 @@ def setting(
 
 
 def slot_field(
-    default: T, doc: str, *, takes: str = "", many: bool = False, neutral: object = MISSING, shared: bool = False
+    default: T,
+    doc: str,
+    *,
+    takes: str = "",
+    many: bool = False,
+    ordered: bool = False,
+    neutral: object = MISSING,
+    shared: bool = False,
 ) -> T:
     """A field that holds a component (or None), or with `many` a tuple of components of different names.
 
     Args:
         takes: the slot that its components are made for; the field's own path if not given.
+        ordered: with `many`: they stay in the order given, and records hold a list instead of a mapping by name.
         neutral: as for `setting`: None, or the name of a component all of whose fields stand at their neutral values.
         shared: as for `setting`.
     """
-    metadata = {"doc": doc, "neutral": neutral, "decides": TRAINING, "shared": shared, "slot": takes, "many": many}
+    metadata = {"doc": doc, "neutral": neutral, "decides": TRAINING, "shared": shared}
+    metadata |= {"slot": takes, "many": many, "ordered": ordered}
     result: T = field(default=default, metadata=metadata)
     return result
 
@@ -294,11 +303,14 @@ def value_of(path: str, kind: type, name: str, value: object, find: Find) -> Any
             raise RequestError(f"{path} is a plain setting; it takes a value, not a component")
         return coerce(path, value, hints(kind)[name])
     wanted = f.metadata["slot"] or path
-    return (make_many if f.metadata["many"] else make)(path, value, wanted, find)
+    if not f.metadata["many"]:
+        return make(path, value, wanted, find)
+    made = make_many(path, value, wanted, find)
+    return made if f.metadata["ordered"] else in_order(made)
 
 
 def make_many(path: str, value: object, wanted: str, find: Find) -> tuple[Component, ...]:
-    """The components that a value means, in the order of their names: texts separated by commas, a mapping by name, or a sequence.
+    """The components that a value means, in its order: texts separated by commas, a mapping by name, or a sequence.
 
     Raises RequestError as `make` does.
     """
@@ -306,6 +318,8 @@ def make_many(path: str, value: object, wanted: str, find: Find) -> tuple[Compon
         text = value.strip()
         text = text[1:-1] if text.startswith("[") and text.endswith("]") else text
         value = [] if text.strip().lower() in ("", "none") else parse_calls(text)
+    if isinstance(value, Component):
+        value = [value]
     if isinstance(value, Mapping):
         value = [
             {"name": key} | dict(one) if isinstance(one, Mapping) else one for key, one in value.items() if one is not None
@@ -313,8 +327,8 @@ def make_many(path: str, value: object, wanted: str, find: Find) -> tuple[Compon
     if not isinstance(value, list | tuple):
         raise RequestError(f"{path} is {shown(value)}; it takes components separated by commas")
     made = [make(f"{path}.{getattr(one, 'name', '')}".rstrip("."), one, wanted, find) for one in value]
-    found = in_order(one for one in made if one is not None)
-    for one, other in itertools.pairwise(found):
+    found = tuple(one for one in made if one is not None)
+    for one, other in itertools.pairwise(in_order(found)):
         if one.name == other.name:
             raise RequestError(f"{path} names {one.name} twice; name it once")
     return found

@@ -28,10 +28,10 @@ from harness.component import (
     value_of,
 )
 from harness.errors import RequestError
+from harness.evaluation.views import PLAIN
 from harness.notation import shown
 from harness.tree import identity_of, record_of
 
-VIEWS = ("identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 MOST = 10**9
 """Counts beyond this are a slip of the keyboard."""
@@ -93,14 +93,19 @@ class Inference(Node):
     """How a prediction is made from a trained model."""
 
     where: ClassVar[str] = "inference"
-    views: tuple[str, ...] = setting(
-        ("identity",), "views of the input whose predictions, transformed back, are averaged", choices=VIEWS
+    views: tuple[Any, ...] = slot_field(
+        PLAIN, "slots: views of the input whose predictions, transformed back, are averaged", many=True, ordered=True
     )
+    predictor: Any = slot_field(None, "slot: what predicts in place of the network; nothing is trained then", neutral=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.views or len(set(self.views)) != len(self.views):
-            raise RequestError(f"inference.views is {','.join(self.views) or 'empty'}; name each view once, at least one")
+        if not self.views:
+            raise RequestError("inference.views is empty; name at least one view, such as identity")
+        if self.predictor is not None and self.views != PLAIN:
+            raise RequestError(
+                "inference.views are of the network, which inference.predictor replaces; leave one of them out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +208,12 @@ class Experiment(Node):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of the experiment decides the weights, without what stands at its neutral value."""
+        """What of the experiment decides the weights, without what stands at its neutral value.
+
+        With a predictor in the network's place: that and the seed, which its random numbers follow from.
+        """
+        if self.inference.predictor is not None:
+            return {"predictor": identity_of(self.inference.predictor), "training": {"seed": self.training.seed}}
         found = {name: value for name, value in identity_of(self).items() if name not in ("inference", "metrics")}
         for one in self.metrics:  # of the metrics, only the one that selects the checkpoint decides
             if one.name == self.training.select:
@@ -235,7 +245,8 @@ def check_setting(path: str, value: object) -> None:
         changed_terms(name, (), {}, name, {rest: value}, name, components().find)
     if path in {kind.slot for kind in components().classes()} and not isinstance(value, str | Mapping | None):
         for one in value if isinstance(value, tuple | list) else (value,):
-            check_component(path, one, path)
+            if not isinstance(one, str | Mapping):
+                check_component(path, one, path)
     known = components().settings()
     below_slot = rest and not isinstance(value, Component) and name in ("data", "architecture")
     if below_slot and not any(path == one or path.startswith(f"{one}.") for one in known):

@@ -24,15 +24,18 @@ def record_of(value: object) -> Any:
         for f in dataclasses.fields(value):
             one = getattr(value, f.name)
             many = is_slot(f) and f.metadata["many"]
-            record[f.name] = {part.name: _without_name(record_of(part)) for part in one} if many else record_of(one)
+            record[f.name] = _several(f, [record_of(part) for part in one]) if many else record_of(one)
         return record
     if isinstance(value, tuple):
         return [record_of(one) for one in value]
     return str(value) if isinstance(value, Path) else value
 
 
-def _without_name(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key != "name"}
+def _several(f: dataclasses.Field[Any], records: list[dict[str, Any]]) -> Any:
+    """The components of a slot that holds several: by name or, where their order counts, a list."""
+    if f.metadata["ordered"]:
+        return [one["name"] if one.keys() == {"name"} else one for one in records]
+    return {one["name"]: {key: value for key, value in one.items() if key != "name"} for one in records}
 
 
 def identity_of(value: Node, decides: Iterable[str] = (TRAINING,)) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def identity_of(value: Node, decides: Iterable[str] = (TRAINING,)) -> dict[str, 
             plain: Any = identity_of(one, wanted)
         elif is_slot(f):
             if f.metadata["many"]:
-                plain = {part.name: _without_name(identity_of(part, wanted)) for part in one}
+                plain = _several(f, [identity_of(part, wanted) for part in one])
                 if not plain and neutral is not MISSING:
                     continue
             else:

@@ -15,7 +15,7 @@ from harness.bench.speed import CONTENDERS, Stepper
 from harness.data.prefetch import Prefetcher
 from harness.data.source import Source
 from harness.errors import Interrupted
-from harness.evaluation.views import predict
+from harness.evaluation.predict import predict
 from harness.model import fused
 from harness.model import pointwise as plain
 from harness.model.build import build_model, use_reference

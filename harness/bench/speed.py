@@ -31,7 +31,7 @@ from harness.component import Shape
 from harness.data.source import open_source
 from harness.errors import HarnessError, RequestError, unknown
 from harness.evaluation.cost import forget_peak, forward_cost, peak_memory
-from harness.evaluation.views import predict
+from harness.evaluation.predict import predict
 from harness.experiment import Experiment
 from harness.model.build import build_model, use_reference
 from harness.model.graphs import WARM_UPS, graphed

@@ -112,7 +112,7 @@ def print_result(record: dict[str, Any]) -> None:
     print_table(["test", *names], cells)
     say(describe_blank(record))
     if "predictions" in record:
-        say(f"predictions made elsewhere ({record['predictions']['origin']}) · seed {record['seed']}")
+        say(f"nothing was trained: predictions of {record['predictions']['origin']} · seed {record['seed']}")
         say(f"run {record['run_id']} in {record['path']}")
         return
     say(

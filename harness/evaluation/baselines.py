@@ -14,7 +14,8 @@ from harness.evaluation.flow import available, flow
 from harness.evaluation.mean import MetricMean
 from harness.evaluation.metrics import Metric
 from harness.evaluation.micro_batches import MicroBatcher
-from harness.evaluation.views import Predictor
+from harness.evaluation.predict import Predictor
+from harness.evaluation.views import PLAIN, View
 
 
 def blank(inputs_BTCHW: Tensor, horizon: int) -> Tensor:
@@ -41,7 +42,7 @@ def evaluate_beside_baselines(
     size: int,
     device: torch.device | str,
     micro_batches: MicroBatcher,
-    views: Sequence[str] = ("identity",),
+    views: Sequence[View] = PLAIN,
     precision: str = "float32",
 ) -> dict[str, MetricMean]:
     """Tests a predictor ("model") and the baselines on the test sequences.

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness.component import Shape
 from harness.data.source import Source
-from harness.evaluation.views import Predictor, predict
+from harness.evaluation.predict import Predictor, predict
 from harness.experiment import Experiment
 from harness.model.build import build_model, count_parameters
 from harness.model.graphs import WARM_UPS

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from harness.data.values import Values
-from harness.evaluation import views as inference
 from harness.evaluation.mean import MetricMean, frame_counts
 from harness.evaluation.metrics import BUILT_IN, Metric
 from harness.evaluation.micro_batches import MicroBatcher
-from harness.evaluation.views import Predictor
+from harness.evaluation.predict import Predictor, predict
+from harness.evaluation.views import PLAIN, View
 
 
 def evaluate(
@@ -22,7 +22,7 @@ def evaluate(
     *,
     shown: int,
     horizon: int,
-    views: Sequence[str] = ("identity",),
+    views: Sequence[View] = PLAIN,
     precision: str = "float32",
     micro_batches: MicroBatcher,
     missing: Values | None = None,
@@ -56,8 +56,8 @@ def evaluate(
             inputs, target = missing.filled(inputs), missing.area(target)
         found = {}
         for name, predictor in predictors.items():
-            averaged = views if isinstance(predictor, nn.Module) else ("identity",)
-            prediction = inference.predict(predictor, inputs, horizon, averaged, precision)
+            averaged = views if isinstance(predictor, nn.Module) else PLAIN
+            prediction = predict(predictor, inputs, horizon, averaged, precision)
             if missing is not None:
                 prediction = missing.area(prediction)
             found[name] = frame_counts(prediction, target, metrics, missing=missing is not None)

@@ -1,120 +1,129 @@
-"""Prediction, plain or averaged over views of the input (test-time augmentation).
+"""Views of the input for test-time augmentation: components whose predictions, transformed back, are averaged.
 
-Letters in names: B sequences, T frames, C channels, H height, W width.
+This module does not import torch, so that `harness list` answers at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+from harness.component import Component
 
-from harness.errors import HarnessError, RequestError, unknown
-from harness.system.devices import autocast
-
-Predictor = Callable[[Tensor, int], Tensor]
-"""(inputs (B, T, C, H, W), horizon) -> prediction (B, horizon, C, H, W)."""
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-@dataclass(frozen=True)
-class View:
-    """A symmetry of the frame: both functions take and return (..., H, W), and `inverse` undoes `forward` exactly."""
+@dataclass(frozen=True, kw_only=True)
+class View(Component):
+    """Another look at the same frames. A subclass gives `forward` and `inverse`, which undoes it.
 
-    forward: Callable[[Tensor], Tensor]
-    inverse: Callable[[Tensor], Tensor]
-    swaps_axes: bool = False
+    {identity, hflip}, {identity, hflip, vflip, rot180} and {identity, rot90, rot180, rot270} are groups: a prediction averaged
+    over one of them commutes with its members. All seven built-in views are not a group (the mirror at the other diagonal is
+    missing).
+    """
+
+    slot: ClassVar[str] = "inference.views"
+    swaps_axes: ClassVar[bool] = False
     """Height becomes width: for square frames only."""
 
+    def forward(self, frames: Tensor) -> Tensor:
+        """What the network is shown instead of frames (..., H, W)."""
+        raise NotImplementedError(f"the view {type(self).__name__} has no forward(frames)")
 
-def _turn(quarters: int) -> Callable[[Tensor], Tensor]:
-    return lambda frames: torch.rot90(frames, quarters, (-2, -1))
-
-
-def _mirror(axis: int) -> Callable[[Tensor], Tensor]:
-    return lambda frames: frames.flip(axis)
-
-
-def _same(frames: Tensor) -> Tensor:
-    return frames
+    def inverse(self, frames: Tensor) -> Tensor:
+        """The network's answer (..., H, W) brought back to how the frames stood."""
+        raise NotImplementedError(f"the view {type(self).__name__} has no inverse(frames)")
 
 
-def _transpose(frames: Tensor) -> Tensor:
-    return frames.mT
+@dataclass(frozen=True, kw_only=True)
+class Identity(View):
+    """The frames as they are."""
+
+    name: ClassVar[str] = "identity"
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """The frames themselves."""
+        return frames
+
+    def inverse(self, frames: Tensor) -> Tensor:
+        """The frames themselves."""
+        return frames
 
 
-VIEWS: dict[str, View] = {
-    "identity": View(_same, _same),
-    "hflip": View(_mirror(-1), _mirror(-1)),
-    "vflip": View(_mirror(-2), _mirror(-2)),
-    "rot90": View(_turn(1), _turn(-1), swaps_axes=True),
-    "rot180": View(_turn(2), _turn(2)),
-    "rot270": View(_turn(3), _turn(-3), swaps_axes=True),
-    "transpose": View(_transpose, _transpose, swaps_axes=True),
-}
-"""The views by name: hflip mirrors left and right, vflip up and down, rotN turns N degrees counter-clockwise, transpose
-mirrors at the main diagonal. {identity, hflip}, {identity, hflip, vflip, rot180} and {identity, rot90, rot180, rot270} are
-groups: a prediction averaged over one of them commutes with its members. All seven are not a group (the mirror at the other
-diagonal is missing)."""
+@dataclass(frozen=True, kw_only=True)
+class HorizontalFlip(View):
+    """Left and right mirrored."""
+
+    name: ClassVar[str] = "hflip"
+    axis: ClassVar[int] = -1
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Mirrored."""
+        return frames.flip(self.axis)
+
+    def inverse(self, frames: Tensor) -> Tensor:
+        """Mirrored once more."""
+        return frames.flip(self.axis)
 
 
-def predict(
-    model: Predictor,
-    inputs_BTCHW: Tensor,
-    horizon: int,
-    views: Sequence[str] = ("identity",),
-    precision: str = "float32",
-) -> Tensor:
-    """The mean over views of the model's predictions, each transformed back.
+@dataclass(frozen=True, kw_only=True)
+class VerticalFlip(HorizontalFlip):
+    """Up and down mirrored."""
 
-    The model is called once a view, without autograd; the caller puts it into evaluation mode.
-
-    Args:
-        model: (inputs, horizon) -> prediction (B, horizon, C, H, W).
-        inputs_BTCHW: (B, T, C, H, W), intensities in [0, 1].
-        horizon: frames to predict, at least 1.
-        views: names from `VIEWS`, each at most once, at least one. Only "identity": the model's own answer, bit for bit.
-        precision: the 16-bit type that autocast uses; "float32" leaves autocast as the caller has it.
-
-    Returns:
-        float32 (B, horizon, C, H, W), not clamped, in new memory.
-
-    Raises:
-        RequestError: an unknown, repeated or missing view, a view that swaps height and width on frames that are not
-            square, or a horizon below 1.
-        HarnessError: the model answers with another shape.
-    """
-    _check(inputs_BTCHW, horizon, views)
-    expected = (inputs_BTCHW.shape[0], horizon, *inputs_BTCHW.shape[2:])
-    total: Tensor | None = None
-    # Not inference_mode: there autocast casts the weights again at every use, and FLOP counters see nothing.
-    with torch.no_grad(), autocast(precision, inputs_BTCHW.device):
-        for name in views:
-            view = VIEWS[name]
-            answer = model(inputs_BTCHW if name == "identity" else view.forward(inputs_BTCHW).contiguous(), horizon)
-            if answer.shape != expected:
-                raise HarnessError(f"the model predicted {tuple(answer.shape)} for view {name!r}; expected {expected}")
-            prediction = view.inverse(answer)
-            # The first is copied: a model replayed from a CUDA graph overwrites its answer at the next call.
-            total = prediction.to(torch.float32, copy=True) if total is None else total.add_(prediction.float())
-        assert total is not None
-        return total if len(views) == 1 else total.div_(len(views))
+    name: ClassVar[str] = "vflip"
+    axis: ClassVar[int] = -2
 
 
-def _check(inputs: Tensor, horizon: int, views: Sequence[str]) -> None:
-    if inputs.ndim != 5:
-        raise RequestError(f"inputs have shape {tuple(inputs.shape)}; expected (sequences, frames, channels, height, width)")
-    if horizon < 1:
-        raise RequestError(f"the horizon is {horizon}; predict at least 1 frame")
-    if not views or len(set(views)) != len(views):
-        raise RequestError(f"views are {', '.join(views) or 'empty'}; name each view once, at least one")
-    height, width = inputs.shape[-2:]
-    for name in views:
-        if name not in VIEWS:
-            raise unknown("view", name, VIEWS)
-        if VIEWS[name].swaps_axes and height != width:
-            raise RequestError(
-                f"view {name!r} swaps height and width, so it needs square frames; these are {height}x{width} "
-                f"in {tuple(inputs.shape)}. Use identity, hflip, vflip or rot180"
-            )
+@dataclass(frozen=True, kw_only=True)
+class QuarterTurn(View):
+    """Turned 90 degrees counter-clockwise."""
+
+    name: ClassVar[str] = "rot90"
+    quarters: ClassVar[int] = 1
+    swaps_axes: ClassVar[bool] = True
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Turned."""
+        return frames.rot90(self.quarters, (-2, -1))
+
+    def inverse(self, frames: Tensor) -> Tensor:
+        """Turned back."""
+        return frames.rot90(-self.quarters, (-2, -1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfTurn(QuarterTurn):
+    """Turned 180 degrees: both flips."""
+
+    name: ClassVar[str] = "rot180"
+    quarters: ClassVar[int] = 2
+    swaps_axes: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreeQuarterTurn(QuarterTurn):
+    """Turned 270 degrees counter-clockwise."""
+
+    name: ClassVar[str] = "rot270"
+    quarters: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transpose(View):
+    """Mirrored at the main diagonal."""
+
+    name: ClassVar[str] = "transpose"
+    swaps_axes: ClassVar[bool] = True
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Rows become columns."""
+        return frames.mT
+
+    def inverse(self, frames: Tensor) -> Tensor:
+        """Columns become rows."""
+        return frames.mT
+
+
+PLAIN = (Identity(),)
+"""The network's own answer."""

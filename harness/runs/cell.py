@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import OutOfMemory
+from harness.errors import OutOfMemory, RequestError
 from harness.hooks import NO_HOOKS, Hook
 from harness.options import RunOptions
 from harness.runs.context import DEFAULTS, HERE, Context
@@ -32,6 +32,11 @@ def run_cell(cell: Cell, store: Store, source: Source, options: RunOptions = DEF
         Interrupted: told to stop; the state is saved and the same call resumes from it.
         HarnessError: the training diverged, memory ran out, or the store cannot be written or is damaged.
     """
+    if cell.experiment.inference.predictor is not None:
+        from harness.runs.score import run_untrained
+
+        context.distributed.broadcast(NOTHING_TO_TRAIN)
+        return run_untrained(cell, store, source, context)
     run, training = store.run(cell), store.training(cell)
 
     def waiting() -> None:
@@ -100,6 +105,10 @@ def train_cell(
     from harness.training.loop import fit
     from harness.training.start import ExtensionStart
 
+    if (predictor := cell.experiment.inference.predictor) is not None:
+        raise RequestError(
+            f"inference.predictor={predictor.name} trains nothing, so there is nothing to tune or to continue"
+        )
     folder.take_out()
     summary = _whole_training(cell, folder, context)
     if summary is not None:

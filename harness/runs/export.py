@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from harness.errors import HarnessError, RequestError, unknown
 from harness.evaluation.conventions import HEADLINE
 from harness.evaluation.cost import median_seconds
-from harness.evaluation.views import VIEWS
+from harness.evaluation.views import PLAIN, View
 from harness.model.build import use_reference
 from harness.runs.forecast import Trained
 from harness.system import files
@@ -33,12 +33,12 @@ AGREES = 1e-4
 class Whole(nn.Module):
     """The network with its horizon fixed and its views averaged: frames (B, T, C, H, W) -> (B, horizon, C, H, W)."""
 
-    def __init__(self, model: nn.Module, horizon: int, views: Sequence[str] = ("identity",)) -> None:
+    def __init__(self, model: nn.Module, horizon: int, views: Sequence[View] = PLAIN) -> None:
         super().__init__()
         # Plain operations and NCHW, which every runtime has.
         self.network = use_reference(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stub
         self.horizon = horizon
-        self.views = [VIEWS[name] for name in views]
+        self.views = list(views)
 
     def forward(self, frames: Tensor) -> Tensor:
         """The mean over views."""

@@ -16,7 +16,7 @@ from harness.component import Shape
 from harness.data.frames import FrameFile, check_unit, open_frames
 from harness.data.values import Values
 from harness.errors import HarnessError, RequestError
-from harness.evaluation.views import predict
+from harness.evaluation.predict import predict
 from harness.experiment import Experiment
 from harness.runs.outcome import stored_experiment
 from harness.store import Run, Store, validated

@@ -108,7 +108,7 @@ def stored_experiment(store: Store, run: Run, find: Find, data: Path | None = No
     Raises DamagedRecord or RequestError when it cannot be read back.
     """
     if "predictions" in store.record_of(run):
-        raise HarnessError(f"run {run.run_id} has no network here: its predictions were made elsewhere")
+        raise HarnessError(f"run {run.run_id} has no network: nothing was trained for its predictions")
     with validated(run.path):
         record = store.record_of(run)
         experiment = Experiment.from_dict(record.get("experiment", {}), find)

@@ -83,7 +83,7 @@ def reproduce(
         with validated(run.path):
             name, seed = str(record["variant"]), int(record["seed"])
         if "predictions" in record:
-            yield Reproduced(run.run_id, name, seed, SKIPPED, reason="its predictions were made elsewhere")
+            yield Reproduced(run.run_id, name, seed, SKIPPED, reason="nothing was trained for its predictions")
             continue
         try:
             cell, outcome = _again(published, run, record, fresh, variants, digits, options, context)

@@ -247,7 +247,7 @@ def run_command(record: Mapping[str, Any]) -> str:
 
     Raises RequestError for a preset that is not installed; TypeError, AttributeError or KeyError for another program's record.
     """
-    if "predictions" in record:
+    if "predictions" in record and "training" not in record["experiment"]:
         return score_command(record)
     words = ["harness", "run", "--variant", shlex.quote(record["variant"]), "--preset", record["preset"]]
     words += ["--seed", str(int(record["seed"]))]

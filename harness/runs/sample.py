@@ -13,7 +13,7 @@ from harness.data.source import Source, open_source
 from harness.errors import HarnessError, RequestError
 from harness.evaluation import pictures
 from harness.evaluation.mean import MetricMean, frame_counts
-from harness.evaluation.views import predict
+from harness.evaluation.predict import predict
 from harness.experiment import Experiment
 from harness.runs.outcome import stored_experiment
 from harness.store import Run, Store, validated

@@ -1,4 +1,4 @@
-"""Predictions made elsewhere as runs of the store: a file of them, or a predictor that is called here. Nothing is trained."""
+"""Predictions without a training as runs of the store: a file of them, or a predictor that is called here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import importlib
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ from harness.evaluation.baselines import evaluate_beside_baselines
 from harness.evaluation.conventions import CONVENTIONS, HEADLINE, describe_metrics
 from harness.evaluation.metrics.in_unit import measured_on
 from harness.evaluation.micro_batches import MicroBatcher
-from harness.evaluation.views import Predictor
-from harness.runs.outcome import Outcome
+from harness.evaluation.predict import Predictor
+from harness.runs.context import Context
+from harness.runs.outcome import Outcome, finished
 from harness.runs.request import Request
 from harness.runs.result import keep_metrics
-from harness.store import Cell, Run, Store, key_of
+from harness.runs.smoke_test import smoke_test
+from harness.store import Cell, DamagedRecord, Run, Store, key_of
 from harness.store.status import scan
 from harness.system.environment import describe_device, environment
 from harness.variant import Variants
@@ -48,10 +50,6 @@ class Made:
     seed: int
     origin: str
     predictor: Predictor
-
-    def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
-            raise RequestError(f"--name {self.name!r}; use lower-case letters, digits, '-' and '_', at most 64")
 
 
 def from_file(path: Path, source: Source) -> Predictor:
@@ -191,6 +189,8 @@ def score_all(
     """
     if bool(files) == (predictor is not None):
         raise RequestError("name files of predictions, or one --predictor; `harness data export` writes what to predict")
+    if not NAME.fullmatch(name):
+        raise RequestError(f"--name {name!r}; use lower-case letters, digits, '-' and '_', at most 64")
     if name in variants.names:
         raise RequestError(f"--name {name}: a variant has that name; choose another")
     cell, source = request.cell(variants, "base")
@@ -210,8 +210,57 @@ def score(made: Made, cell: Cell, source: Source, store: Store, device: str) -> 
     Of the cell, only data, metrics and preset count. The run's id is that of predictions, test sequences, name and seed. Raises
     RequestError when the predictions are unusable.
     """
+    data, result, sequences = cell.experiment.data, *_test(made, cell, source, device)
+    digest, test = result["predictions"]["sha256"], result["test_digest"]
+    frames = [data.input_frames, data.horizon]
+    run_id = key_of({"predictions": digest, "test": test, "frames": frames, "name": made.name, "seed": made.seed})
+    common = {
+        "run_id": run_id,
+        "variant": made.name,
+        "preset": cell.preset,
+        "seed": made.seed,
+        "training_key": key_of({"predictions": digest}),
+        "revisions": REVISIONS,
+    }
+    record = common | {
+        "predictions": result["predictions"],
+        "changes": ["predictions"],
+        "sources": {},
+        "identity": {"evaluation": cell.identity["evaluation"]},
+        "experiment": {"data": cell.experiment.to_dict()["data"]},
+    }
+    _refuse_twin(store, made, digest, test)
+    run = Run(store.part("runs") / run_id)
+    with store.own(run):
+        return _stored(run, record, common | result, sequences, device)
+
+
+def run_untrained(cell: Cell, store: Store, source: Source, context: Context) -> Outcome:
+    """Answers a cell whose predictor takes the network's place from the store, or tests the predictor.
+
+    Raises RequestError when it cannot predict these frames.
+    """
+    predictor, run = cell.experiment.inference.predictor, store.run(cell)
+    with store.own(run):
+        if context.force:
+            store.set_aside(run)
+        else:
+            with suppress(DamagedRecord):
+                if (outcome := finished(store, cell, context.note)) is not None:
+                    return outcome
+        context.turn.join()
+        smoke_test(cell.experiment, source)
+        made = Made(cell.variant, cell.seed, f"{predictor.slot}={predictor.name}", predictor.build(source.shape))
+        result, sequences = _test(made, cell, source, context.device)
+        names = ("run_id", "variant", "preset", "seed", "training_key", "revisions")
+        record = cell.record() | {"predictions": result["predictions"]}
+        return _stored(run, record, {name: record[name] for name in names} | result, sequences, context.device)
+
+
+def _test(made: Made, cell: Cell, source: Source, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a result says of a test, and the headline metric of each sequence."""
     experiment, checked = cell.experiment, _Checked(made)
-    data, metrics = experiment.data, measured_on(source.values, experiment.metrics)
+    metrics = measured_on(source.values, experiment.metrics)
     torch.manual_seed(made.seed)
     size = min(experiment.training.batch_size, source.test_sequences)
     try:
@@ -221,27 +270,8 @@ def score(made: Made, cell: Cell, source: Source, store: Store, device: str) -> 
     except RuntimeError as error:
         raise HarnessError(f"{made.origin} cannot be tested: {_line(error)}") from error
     baselines = [name for name in scores if name != "model"]
-    digest, test = checked.hashed.hexdigest(), source.test_digest()
-    key = key_of({"predictions": digest})
-    frames = [data.input_frames, data.horizon]
-    run_id = key_of({"predictions": digest, "test": test, "frames": frames, "name": made.name, "seed": made.seed})
-    about = {"sha256": digest, "origin": made.origin}
-    common = {
-        "run_id": run_id,
-        "variant": made.name,
-        "preset": cell.preset,
-        "seed": made.seed,
-        "training_key": key,
-        "revisions": REVISIONS,
-        "predictions": about,
-    }
-    record = common | {
-        "changes": ["predictions"],
-        "sources": {},
-        "identity": {"evaluation": cell.identity["evaluation"]},
-        "experiment": {"data": cell.experiment.to_dict()["data"]},
-    }
-    result = common | {
+    result = {
+        "predictions": {"sha256": checked.hashed.hexdigest(), "origin": made.origin},
         "status": "finished",
         "params": None,
         "flops_per_sequence": None,
@@ -254,19 +284,23 @@ def score(made: Made, cell: Cell, source: Source, store: Store, device: str) -> 
         "memory": {},
         "device": describe_device(device),
         "digits": source.digits,
-        "test_digest": test,
+        "test_digest": source.test_digest(),
         "conventions": CONVENTIONS,
         "measured": describe_metrics(metrics),
     }
-    _refuse_twin(store, made, digest, test)
-    run = Run(store.part("runs") / run_id)
-    with store.own(run):
-        if (earlier := run.read_or_none("result.json")) is not None:
-            keep_metrics(earlier, result)
-        run.write("experiment.json", record)
-        run.write("environment.json", environment(device))
-        run.write("sequences.json", {HEADLINE: scores["model"].per_sequence(HEADLINE)})
-        run.write("result.json", result)
+    return result, {HEADLINE: scores["model"].per_sequence(HEADLINE)}
+
+
+def _stored(
+    run: Run, record: Mapping[str, Any], result: dict[str, Any], sequences: Mapping[str, Any], device: str
+) -> Outcome:
+    """Writes a run. For the holder of its lock."""
+    if (earlier := run.read_or_none("result.json")) is not None:
+        keep_metrics(earlier, result)
+    run.write("experiment.json", record)
+    run.write("environment.json", environment(device))
+    run.write("sequences.json", sequences)
+    run.write("result.json", result)
     return Outcome(run.read("result.json"), run.path)
 
 

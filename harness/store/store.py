@@ -122,11 +122,11 @@ class Store:
             known: the run's experiment.json and result.json, where they were read already.
 
         Raises DamagedRecord when the run's records are not whole, or no training of this store has that checkpoint; HarnessError
-        for predictions made elsewhere.
+        for predictions without a training.
         """
         record, result = known or (self.record_of(run), run.read_or_none("result.json"))
         if "predictions" in record:
-            raise HarnessError(f"run {run.run_id} has no network here: its predictions were made elsewhere")
+            raise HarnessError(f"run {run.run_id} has no network: nothing was trained for its predictions")
         with validated(run.path):
             key = str(record["training_key"])
             tested = None if result is None else result["training"]["checkpoint_sha256"]

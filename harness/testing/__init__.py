@@ -16,6 +16,7 @@ touched. Everything runs at preset `tiny`.
 
 from harness.testing.components import ComponentContract
 from harness.testing.data import AugmentationContract, DataContract, ScalingContract
+from harness.testing.inference import PredictorContract, ViewContract
 from harness.testing.metrics import MetricContract
 from harness.testing.networks import ArchitectureContract, BottleneckContract, CellContract, HeadContract, SkipContract
 from harness.testing.training import (
@@ -43,9 +44,11 @@ __all__ = [
     "LossContract",
     "MetricContract",
     "OptimizerContract",
+    "PredictorContract",
     "ScalingContract",
     "ScheduleContract",
     "SkipContract",
     "StartContract",
     "VariantContract",
+    "ViewContract",
 ]

@@ -28,7 +28,7 @@ from harness.training.loop import fit
 from harness.tree import components_in
 
 MANY = ("loss", "data.augment", "metrics")
-"""Slots that hold several components."""
+"""Slots that hold several components by name."""
 
 
 class ComponentContract:

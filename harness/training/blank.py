@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from harness.evaluation.baselines import blank
 from harness.evaluation.conventions import HEADLINE
 from harness.evaluation.mean import MetricMean
-from harness.evaluation.views import Predictor
+from harness.evaluation.predict import Predictor
 
 PATIENCE = 0.2
 """Share of the budget after which a training should have left the blank frame."""

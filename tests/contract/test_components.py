@@ -34,10 +34,12 @@ from harness.testing import (
     LossContract,
     MetricContract,
     OptimizerContract,
+    PredictorContract,
     ScalingContract,
     ScheduleContract,
     SkipContract,
     StartContract,
+    ViewContract,
 )
 
 SUITES: dict[str, type[ComponentContract]] = {
@@ -45,7 +47,7 @@ SUITES: dict[str, type[ComponentContract]] = {
     for suite in (
         *(DataContract, AugmentationContract, ArchitectureContract, CellContract, SkipContract, BottleneckContract),
         *(HeadContract, LossContract, OptimizerContract, ScheduleContract, AverageContract, CurriculumContract),
-        *(FeedingContract, StartContract, ScalingContract),
+        *(FeedingContract, StartContract, ScalingContract, ViewContract, PredictorContract),
     )
 }
 METRICS = (*BUILT_IN, CriticalSuccessIndex(), Sharpness())
@@ -154,7 +156,7 @@ for suite in (*SUITES.values(), MetricContract):
 
 
 def test_every_built_in_component_is_enrolled() -> None:
-    others = [name for name in REGISTRY.names if not name.startswith(("metrics.", "inference."))]
+    others = [name for name in REGISTRY.names if not name.startswith("metrics.")]
     assert set(ENROLLED) == set(others)
 
 

@@ -18,6 +18,7 @@ from harness.evaluation.evaluate import evaluate
 from harness.evaluation.mean import MetricMean
 from harness.evaluation.metrics import BUILT_IN, Metric
 from harness.evaluation.micro_batches import MicroBatcher
+from harness.evaluation.views import HalfTurn, HorizontalFlip, Identity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,7 @@ def test_networks_alone_are_averaged_over_views() -> None:
     frames, network = sequences(), Mirror()
     plain, averaged = (
         scored({"model": network, "repeat_last": repeat_last}, frames, views=views)
-        for views in (("identity",), ("identity", "hflip", "rot180"))
+        for views in ((Identity(),), (Identity(), HorizontalFlip(), HalfTurn()))
     )
     assert plain["model"].overall() != averaged["model"].overall()
     assert plain["repeat_last"].overall() == averaged["repeat_last"].overall()

@@ -24,7 +24,8 @@ from harness.data.prefetch import Prefetcher
 from harness.data.source import Source
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
-from harness.evaluation.views import predict
+from harness.evaluation.predict import predict
+from harness.evaluation.views import HorizontalFlip, Identity, QuarterTurn
 from harness.model import graphs
 from harness.model.build import build_model
 from harness.model.graphs import Fixed, Graphed, graphed
@@ -343,7 +344,7 @@ def test_a_result_is_the_same_from_replayed_predictions(
 def test_predictions_are_not_overwritten_by_the_next(backend: Backend) -> None:
     network, model = Graphed(Counts()), Counts()
     inputs = [torch.rand(2, 3, 1, 4, 4, generator=torch.Generator().manual_seed(seed)) for seed in range(5)]
-    for views in (("identity",), ("identity", "hflip", "rot90")):
+    for views in ((Identity(),), (Identity(), HorizontalFlip(), QuarterTurn())):
         found = [predict(network, one, 2, views) for one in inputs]
         assert all(torch.equal(one, predict(model, given, 2, views)) for one, given in zip(found, inputs, strict=True))
     assert len(backend.tapes) == 1

@@ -119,7 +119,7 @@ def test_training_operations_are_those_of_a_flops_plan() -> None:
     shape = Shape(1, 32, 32, made.data.input_frames, made.data.horizon)
     flops = forward_cost(made, shape, made.data.horizon)[1]
     settings: dict[str, Any] = {
-        "inference.views": list(made.inference.views),
+        "inference.views": [view.name for view in made.inference.views],
         "training.batch_size": made.training.batch_size,
     }
     run = type("Run", (), {"settings": settings, "steps": float(made.training.steps or 0), "flops": float(flops)})

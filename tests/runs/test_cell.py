@@ -18,7 +18,7 @@ from trainings import Notes, Watched, cell_of
 from harness.data.source import Source
 from harness.errors import HarnessError, Interrupted
 from harness.evaluation import cost as measure
-from harness.evaluation import views as inference
+from harness.evaluation import evaluate as inference
 from harness.options import RunOptions
 from harness.runs.cell import run_cell
 from harness.runs.context import Context

@@ -11,7 +11,7 @@ import torch
 from commands import Command
 
 from harness.errors import RequestError
-from harness.evaluation.views import predict
+from harness.evaluation.predict import predict
 from harness.runs.forecast import Trained, load_trained
 from harness.store import Store
 from harness.variant import Variants

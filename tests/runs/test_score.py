@@ -50,13 +50,13 @@ def test_a_scored_file_stands_beside_base_in_lists_tables_and_comparisons(
     assert not (store / "trainings" / first["run_id"]).exists()
 
     shown = harness("show", first["run_id"], *where)
-    assert "predictions made elsewhere (0.npy) · seed 0" in shown.out
+    assert "nothing was trained: predictions of 0.npy · seed 0" in shown.out
     assert (
         harness("show", first["run_id"], *where, "--json")
         .document["command"]
         .startswith("harness score 0.npy --name theirs")
     )
-    assert "made elsewhere" in harness("predict", first["run_id"], *where).error
+    assert "nothing was trained" in harness("predict", first["run_id"], *where).error
     assert harness("doctor", *where).code == 0
 
     text = (report(store, tmp_path / "report").parent / "report.md").read_text()
@@ -204,3 +204,26 @@ def test_predictions_of_other_frames_do_not_join(harness: Command, exported: np.
     assert harness("score", "short-p.npy", *TINY, "--set", "data.horizon=2", "--store", store).code == 0
     assert "theirs" not in set(open_store(store).verdicts()["variant"])
     assert report(store).is_file()
+
+
+def test_what_takes_the_networks_place_is_an_arm_of_a_plan_and_trains_nothing(harness: Command, tmp_path: Path) -> None:
+    words = ("--preset", "tiny", "--seeds", "2", "--variants", "base", "--store", "arms")
+    plan = harness("ablate", "--sweep", "inference.predictor=repeat-last", *words, "--json")
+    assert [cell["status"] for cell in plan.document["cells"]] == ["finished"] * 4
+    assert len(list(Path("arms/trainings").iterdir())) == 2  # base's
+    rows = {
+        (row["variant"], row["seed"]): row for row in harness("list", "runs", "--store", "arms", "--json").document["runs"]
+    }
+    arm, base = (rows[name, 0] for name in ("base(inference.predictor=repeat-last)", "base"))
+    shown = harness("show", base["run_id"], "--store", "arms", "--json").document["result"]
+    assert arm["ssim"] == shown["baselines"]["repeat_last"]["ssim"]
+
+    again = harness(
+        "run", "--preset", "tiny", "--set", "inference.predictor=repeat-last", "--store", "arms", "--json"
+    ).document
+    assert (again["run_id"], again["cached"]) == (arm["run_id"], True)
+    told = harness("show", arm["run_id"], "--store", "arms", "--json").document["command"]
+    assert told == "harness run --variant 'base(inference.predictor=repeat-last)' --preset tiny --seed 0"
+    assert harness("doctor", "--store", "arms").code == 0
+    study = harness(*("study", "learning-rate", "--trials", "1", "--preset", "tiny"), "--set", "inference.predictor=blank")
+    assert "trains nothing" in study.error

@@ -18,10 +18,12 @@ from broken_components import (
     Cells,
     Clips,
     Feeds,
+    Glance,
     Headless,
     Horizons,
     NotFiniteInside,
     Optimizer,
+    Oracle,
     Paths,
     Rates,
     Score,
@@ -121,6 +123,19 @@ CASES: list[tuple[Component, str, str, str]] = [
     (Clips(kind="nan", **SEQUENCES), "data=clips", "not finite", "wanted: intensities of 0 to 1"),
     (Clips(kind="stateful", **SEQUENCES), "data=clips", "other values for the same arguments", "wanted: a function"),
     (Clips(kind="dice", **SEQUENCES), "data=clips", "drew from python's random", "wanted: draws"),
+    (Glance(kind="flat"), "inference.views=glance", r"forward gave.*\(6, 1, 16, 16\)", "wanted: float32 frames"),
+    (Glance(kind="dice"), "inference.views=glance", "drew from torch's global generator", "wanted: draws"),
+    (Glance(kind="cut"), "inference.views=glance", r"inverse gave.*\(2, 6, 1, 16, 15\)", r"wanted.*\(2, 6, 1, 16, 16\)"),
+    (
+        Glance(kind="nan"),
+        "inference.views=glance",
+        "inverse has values that are not finite",
+        "wanted: intensities of 0 to 1",
+    ),
+    (Oracle(), "inference.predictor=oracle", "build gave a NoneType", "wanted: a function"),
+    (Oracle(kind="raising"), "inference.predictor=oracle", "IndexError", ""),
+    (Oracle(kind="short"), "inference.predictor=oracle", r"\(2, 2, 1, 16, 16\)", r"wanted.*\(2, 3, 1, 16, 16\)"),
+    (Oracle(kind="nan"), "inference.predictor=oracle", "not finite", "wanted: intensities of 0 to 1"),
     (Horizons(), "training.curriculum=horizons", r"gave 0\.0", "wanted: a whole number of frames, 1 to 3"),
     (Rates(), "training.schedule=rates", "gave 1.0", "wanted: finite numbers by name"),
     (Feeds(), "training.feeding=feeds", "drew from torch's global generator", "wanted: draws"),
@@ -134,7 +149,7 @@ CASES: list[tuple[Component, str, str, str]] = [
 def test_a_broken_component_is_named_with_what_it_gave_and_what_is_wanted(
     component: Component, name: str, came: str, wanted: str, tmp_path: Path
 ) -> None:
-    many = component.slot in ("loss", "data.augment", "metrics")
+    many = component.slot in ("loss", "data.augment", "metrics", "inference.views")
     path = f"{component.slot}.{component.name}" if many else component.slot
     cell, source = cell_of({path: component})
     with pytest.raises(RequestError) as caught:

@@ -16,6 +16,9 @@ from harness.component import Component, Shape, setting
 from harness.data.moving_mnist import MovingMnist
 from harness.data.source import Source
 from harness.evaluation.metrics import Metric
+from harness.evaluation.predict import Predictor
+from harness.evaluation.predictors import Untrained
+from harness.evaluation.views import View
 from harness.training.terms import LossTerm
 
 CALLS: list[None] = []
@@ -394,3 +397,36 @@ class Clips(MovingMnist):
     def open(self, digits_folder: Path | None = None) -> Source:
         whole = super().open(digits_folder)
         return Spoiled(self, whole._train, whole._validation, whole._test)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glance(View):
+    """A view with one mistake."""
+
+    name: ClassVar[str] = "glance"
+    kind: str = "nothing"
+
+    def forward(self, frames: Tensor) -> Tensor:
+        if self.kind == "dice":
+            return frames + 0 * torch.rand(1)
+        return frames[0] if self.kind == "flat" else frames
+
+    def inverse(self, frames: Tensor) -> Tensor:
+        return frames[..., :-1] if self.kind == "cut" else frames / 0 if self.kind == "nan" else frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oracle(Untrained):
+    """A predictor with one mistake."""
+
+    name: ClassVar[str] = "oracle"
+    kind: str = "nothing"
+
+    def build(self, shape: Shape) -> Predictor:
+        if self.kind == "nothing":
+            return None  # type: ignore[return-value]
+        if self.kind == "raising":
+            return lambda inputs, horizon: inputs[:, 99]
+        return lambda inputs, horizon: (
+            inputs[:, :2] if self.kind == "short" else inputs[:, -1:].repeat(1, horizon, 1, 1, 1) / 0
+        )

@@ -10,7 +10,7 @@ from harness.data.source import Source
 from harness.experiment import Experiment
 from harness.runs.blame import preserved_randomness
 from harness.runs.smoke_test.checks import Setup
-from harness.runs.smoke_test.components import ask_functions, compute_losses, draw_a_batch, measure
+from harness.runs.smoke_test.components import ask_functions, compute_losses, draw_a_batch, look, measure, predict_untrained
 from harness.runs.smoke_test.network import build, predict
 from harness.runs.smoke_test.training import train_and_resume
 
@@ -26,6 +26,10 @@ def smoke_test(experiment: Experiment, source: Source) -> None:
         setup = Setup(experiment, source)
         frames = draw_a_batch(setup)
         measure(setup, frames)
+        if experiment.inference.predictor is not None:
+            predict_untrained(setup, frames)
+            return
+        look(setup, frames)
         ask_functions(setup)
         model = build(setup)
         predict(setup, model)

@@ -68,6 +68,33 @@ def measure(setup: Setup, frames: Tensor) -> None:
             raise RequestError(f"{who(one)}: finish gave {described(value)}; wanted: a number")
 
 
+def look(setup: Setup, frames: Tensor) -> None:
+    """Each view of the input, there and back."""
+    frames = setup.filled(frames)
+    for view in setup.experiment.inference.views:
+        square = frames.shape[-1] == frames.shape[-2] or not view.swaps_axes
+        if not square:
+            continue  # refused with its reason when a sequence is predicted
+        shown = same_twice(setup.experiment, view, "forward", lambda: view.forward(frames.clone()))  # noqa: B023  # called at once
+        if not isinstance(shown, Tensor) or shown.ndim != frames.ndim or shown.dtype != torch.float32:
+            raise RequestError(f"{who(view)}: forward gave {described(shown)}; wanted: float32 frames (B, T, C, H, W)")
+        check_frames(view, "forward", shown, tuple(shown.shape))
+        back = same_twice(setup.experiment, view, "inverse", lambda: view.inverse(shown))  # noqa: B023  # called at once
+        check_frames(view, "inverse", back, tuple(frames.shape))
+
+
+def predict_untrained(setup: Setup, frames: Tensor) -> None:
+    """A prediction of what takes the network's place."""
+    predictor, inputs = setup.experiment.inference.predictor, setup.filled(frames)[:, : setup.shown]
+    with calling(setup.experiment, predictor, "build"):
+        predict = predictor.build(setup.source.shape)
+    if not callable(predict):
+        raise RequestError(f"{who(predictor)}: build gave {described(predict)}; wanted: a function of (inputs, horizon)")
+    with calling(setup.experiment, predictor, "a prediction", may_draw=True):
+        prediction = predict(inputs.clone(), setup.horizon)
+    check_frames(predictor, "a prediction", prediction, (len(inputs), setup.horizon, *inputs.shape[2:]))
+
+
 def ask_functions(setup: Setup) -> None:
     """Curriculum, schedule and feeding at the beginning, in the middle and at the end of the budget."""
     curriculum, schedule, feeding = setup.training.curriculum, setup.training.schedule, setup.training.feeding

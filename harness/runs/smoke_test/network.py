@@ -49,14 +49,10 @@ def built(setup: Setup) -> nn.Module:
 def predict(setup: Setup, model: nn.Module) -> None:
     """A validation sequence through network, views and metrics, as validation and test do."""
     frames = next(iter(setup.source.validation(1, "cpu")))
-    wanted = (1, setup.horizon, *frames.shape[2:])
 
     def check(module: nn.Module, given: Any, prediction: object) -> None:
-        if tuple(getattr(prediction, "shape", ())) != wanted and len(setup.experiment.inference.views) > 1:
-            turned = (*wanted[:3], wanted[4], wanted[3])
-            check_kind(setup.architecture, "a prediction", prediction, turned)
-        else:
-            check_kind(setup.architecture, "a prediction", prediction, wanted)
+        wanted = (len(given[0]), setup.horizon, *given[0].shape[2:])
+        check_kind(setup.architecture, "a prediction", prediction, wanted)
         assert isinstance(prediction, Tensor)
         if not prediction.isfinite().all():
             raise RequestError(

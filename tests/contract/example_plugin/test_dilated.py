@@ -23,10 +23,12 @@ from harness.testing import (
     LossContract,
     MetricContract,
     OptimizerContract,
+    PredictorContract,
     ScheduleContract,
     SkipContract,
     StartContract,
     VariantContract,
+    ViewContract,
 )
 
 SHAPE = Shape(channels=1, height=16, width=16, input_frames=3, horizon=3)
@@ -89,6 +91,14 @@ class TestAverage(AverageContract):
 class TestFeeding(FeedingContract):
     component = slots.AlwaysTruth()
     settings = {"architecture": "predrnn(layers=2, hidden=4, kernel=3, patch=2)"}  # noqa: RUF012
+
+
+class TestView(ViewContract):
+    component = slots.Shift(pixels=2)
+
+
+class TestPredictor(PredictorContract):
+    component = slots.MeanOfInputs()
 
 
 def _weights() -> Path:

@@ -10,6 +10,8 @@ from harness.component import Component, setting
 from harness.data.augment import Augmentation
 from harness.data.moving_mnist import MovingMnist
 from harness.evaluation.metrics import FrameMean
+from harness.evaluation.predictors import Untrained
+from harness.evaluation.views import View
 from harness.training.averages import ExponentialAverage
 from harness.training.feeding import Feeding
 from harness.training.schedules import WarmedUp
@@ -19,6 +21,9 @@ from harness.training.terms import LossTerm
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from harness.component import Shape
+    from harness.evaluation.predict import Predictor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,3 +196,30 @@ class WorstPixel(FrameMean):
     def values(self, prediction_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
         """(N,)."""
         return (prediction_NCHW - target_NCHW).abs().flatten(1).amax(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift(View):
+    """The frames moved sideways, around the edge; averaged predictions depend less on where a patch ends."""
+
+    name: ClassVar[str] = "shift"
+    pixels: int = setting(1, "how far to the right", at_least=1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Moved."""
+        return frames.roll(self.pixels, -1)
+
+    def inverse(self, frames: Tensor) -> Tensor:
+        """Moved back."""
+        return frames.roll(-self.pixels, -1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanOfInputs(Untrained):
+    """The mean of the input frames, again and again."""
+
+    name: ClassVar[str] = "mean-of-inputs"
+
+    def build(self, shape: Shape) -> Predictor:
+        """(inputs (B, T, C, H, W), horizon) -> (B, horizon, C, H, W)."""
+        return lambda inputs, horizon: inputs.mean(1, keepdim=True).repeat(1, horizon, 1, 1, 1)
