@@ -125,8 +125,8 @@ def ablate(
     tuner = Tuner(replace(ablation, live=False), store, note, cluster) if tune else None
     tuned = {} if tuner is None or dry_run else tuner.tune()
     runner = Runner(ablation, store, note, cluster, tuned=tuned)
+    runner.prepare()  # what is refused is refused before a word about watching it
     if dry_run:
-        runner.prepare()
         if runner.source is not None and runner.source.text:
             note(runner.source.text)
         runner.grow()
