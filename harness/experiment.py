@@ -28,9 +28,9 @@ from harness.component import (
     value_of,
 )
 from harness.errors import RequestError
-from harness.evaluation.views import PLAIN
 from harness.notation import shown
 from harness.tree import identity_of, record_of
+from harness.views import PLAIN
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 MOST = 10**9

@@ -170,7 +170,8 @@ def check_unit(path: Path, frames_BTCHW: NDArray[Any], names: Sequence[int]) -> 
 
 OUT_OF_RANGE = (
     "without a scaling frames must be finite and in [0, 1], or uint8 in 0..255: --set data.scaling=min-max fits one to the "
-    'training part, --set "data.scaling=min-max(low=LOW, high=HIGH)" gives it; --set data.missing=nan, or a value, masks missing ones'
+    'training part, --set "data.scaling=min-max(low=LOW, high=HIGH)" gives it; --set data.missing=nan, or a value, masks '
+    "missing ones"
 )
 
 

@@ -1,1 +1,1 @@
-"""Metrics, baselines, views and cost."""
+"""Metrics, baselines, predictors and cost."""

@@ -15,7 +15,7 @@ from harness.evaluation.mean import MetricMean
 from harness.evaluation.metrics import Metric
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.evaluation.predict import Predictor
-from harness.evaluation.views import PLAIN, View
+from harness.views import PLAIN, View
 
 
 def blank(inputs_BTCHW: Tensor, horizon: int) -> Tensor:

@@ -12,7 +12,7 @@ from harness.evaluation.mean import MetricMean, frame_counts
 from harness.evaluation.metrics import BUILT_IN, Metric
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.evaluation.predict import Predictor, predict
-from harness.evaluation.views import PLAIN, View
+from harness.views import PLAIN, View
 
 
 def evaluate(

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from harness.errors import HarnessError, RequestError
-from harness.evaluation.views import PLAIN, View
 from harness.system.devices import autocast
+from harness.views import PLAIN, View
 
 Predictor = Callable[[Tensor, int], Tensor]
 """(inputs (B, T, C, H, W), horizon) -> prediction (B, horizon, C, H, W)."""

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from harness.errors import HarnessError, RequestError, unknown
 from harness.evaluation.conventions import HEADLINE
 from harness.evaluation.cost import median_seconds
-from harness.evaluation.views import PLAIN, View
 from harness.model.build import use_reference
 from harness.runs.forecast import Trained
 from harness.system import files
 from harness.training.checkpoint import weights
 from harness.version import __version__
+from harness.views import PLAIN, View
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
 AGREES = 1e-4

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from harness.evaluation.predict import predict
 from harness.evaluation.predictors import Untrained
-from harness.evaluation.views import View
 from harness.runs.cell import run_cell
 from harness.store import Cell, Store
 from harness.testing.components import ComponentContract
+from harness.views import View
 
 
 def _frames(height: int = 16, width: int = 16) -> Tensor:

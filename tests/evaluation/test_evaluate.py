@@ -18,7 +18,7 @@ from harness.evaluation.evaluate import evaluate
 from harness.evaluation.mean import MetricMean
 from harness.evaluation.metrics import BUILT_IN, Metric
 from harness.evaluation.micro_batches import MicroBatcher
-from harness.evaluation.views import HalfTurn, HorizontalFlip, Identity
+from harness.views import HalfTurn, HorizontalFlip, Identity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,6 @@ from harness.data.source import Source
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
 from harness.evaluation.predict import predict
-from harness.evaluation.views import HorizontalFlip, Identity, QuarterTurn
 from harness.model import graphs
 from harness.model.build import build_model
 from harness.model.graphs import Fixed, Graphed, graphed
@@ -34,6 +33,7 @@ from harness.runs.cell import run_cell
 from harness.store import Store
 from harness.training import build
 from harness.training.step import GradientAccumulator, forward_backward
+from harness.views import HorizontalFlip, Identity, QuarterTurn
 
 CPU = torch.device("cpu")
 

@@ -18,8 +18,8 @@ from harness.data.source import Source
 from harness.evaluation.metrics import Metric
 from harness.evaluation.predict import Predictor
 from harness.evaluation.predictors import Untrained
-from harness.evaluation.views import View
 from harness.training.terms import LossTerm
+from harness.views import View
 
 CALLS: list[None] = []
 

@@ -11,12 +11,12 @@ from harness.data.augment import Augmentation
 from harness.data.moving_mnist import MovingMnist
 from harness.evaluation.metrics import FrameMean
 from harness.evaluation.predictors import Untrained
-from harness.evaluation.views import View
 from harness.training.averages import ExponentialAverage
 from harness.training.feeding import Feeding
 from harness.training.schedules import WarmedUp
 from harness.training.start import FileStart
 from harness.training.terms import LossTerm
+from harness.views import View
 
 if TYPE_CHECKING:
     import torch

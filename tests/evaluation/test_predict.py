@@ -8,7 +8,8 @@ from torch import Tensor
 
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.predict import predict
-from harness.evaluation.views import (
+from harness.presets import preset
+from harness.views import (
     HalfTurn,
     HorizontalFlip,
     Identity,
@@ -18,7 +19,6 @@ from harness.evaluation.views import (
     VerticalFlip,
     View,
 )
-from harness.presets import preset
 
 DRAWN = {
     "identity": [[1, 2, 3], [4, 5, 6], [7, 8, 9]],
