@@ -23,7 +23,7 @@ def cell(experiment: Experiment, identity: dict[str, str] = DATA, preset_name: s
     return Cell("base", preset_name, experiment, identity)
 
 
-TEST_ONLY = {"data.test_sequences", "inference.views"}
+TEST_ONLY = {"data.test_sequences"}
 """What only the evaluation depends on."""
 PATHS = {"data.evaluation"}
 """Paths of files: the digest of the content stands for them."""

@@ -57,7 +57,6 @@ OTHER: dict[str, Any] = {
     "training.data_order": 1,
     "training.select": "mse",
     "training.freeze": ("head.*",),
-    "inference.views": ("identity", "hflip"),
 }
 """For every setting that text can give, a value that preset tiny does not have."""
 
