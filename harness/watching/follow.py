@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.system import files
 from harness.watching.board import Board, Reader
 from harness.watching.page import page
-from harness.watching.table import table
+from harness.watching.table import Drawn
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -56,7 +56,7 @@ def _live(reader: Reader) -> Iterator[None]:
         nonlocal last
         with suppress(HarnessError, OSError):
             last = reader.read()
-        return table(last)
+        return Drawn(last)
 
     # Notes are printed above it: rich passes on what is written to stderr.
     with Live(get_renderable=draw, console=Console(stderr=True), refresh_per_second=1 / EVERY, redirect_stdout=False):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
+import re
 import threading
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from commands import Command
 from plan_cells import ssim, stub_runner
+from rich.console import Console
 from scipy import stats
 
 from harness.ablation.plan import Ablation
@@ -22,6 +25,7 @@ from harness.store import Cell, Store
 from harness.watching.board import Board, CellSeen, Reader, clock, find_plan
 from harness.watching.page import page
 from harness.watching.server import make_server
+from harness.watching.table import Drawn
 
 SEEDS = (0, 1, 2)
 HOSTILE = "<script>alert(1)</script>\x1b[2J"
@@ -225,3 +229,17 @@ def test_a_cell_that_shares_a_training_waits_for_it(tmp_path: Path) -> None:
         board = Reader(store, runner.record_name).read()
     assert [one.status for one in board.cells] == ["running", "waiting"]
     assert board.seconds_left is not None
+
+
+def test_a_narrow_terminal_shows_counts_instead_of_squeezing_names(whole: Reader) -> None:
+    def drawn(width: int) -> str:
+        console = Console(width=width, file=io.StringIO())
+        console.print(Drawn(whole.read()))
+        return console.file.getvalue()  # type: ignore[attr-defined]
+
+    arms = list(whole.read().arms)
+    wide, narrow = drawn(120), drawn(56)
+    assert "seed 0" in wide
+    assert "seed 0" not in narrow
+    assert "finished" in narrow
+    assert all(re.search(rf"^{re.escape(arm)} ", text, re.MULTILINE) for arm in arms for text in (wide, narrow))
