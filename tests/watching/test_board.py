@@ -242,4 +242,4 @@ def test_a_narrow_terminal_shows_counts_instead_of_squeezing_names(whole: Reader
     assert "seed 0" in wide
     assert "seed 0" not in narrow
     assert "finished" in narrow
-    assert all(re.search(rf"^{re.escape(arm)} ", text, re.MULTILINE) for arm in arms for text in (wide, narrow))
+    assert all(re.search(rf"^ {re.escape(arm)} ", text, re.MULTILINE) for arm in arms for text in (wide, narrow))
