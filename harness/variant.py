@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 from harness.changes import RENAMED, claim_of
-from harness.component import Component, Find, make, value_of
+from harness.component import Component, Find, is_slot, make, value_of
 from harness.errors import RequestError, unknown
 from harness.experiment import Experiment, check_setting
 from harness.notation import Call, argument_text, call_text, parse_calls, shown, split_outside
@@ -21,6 +21,8 @@ from harness.registry import Components, Plugin, Plugins, source_digest
 from harness.tree import components_in, record_of
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_TOP = [f.name for f in fields(Experiment) if is_slot(f)]
+"""The slots whose paths have no dot: data, architecture, loss, metrics."""
 
 
 class CompositionError(RequestError):
@@ -163,7 +165,7 @@ def dosed(variant: Variant, arguments: Mapping[str, object], find: Find) -> Vari
     words: dict[str, str] = {}
     for name, value in arguments.items():
         path = RENAMED.get(name, name)
-        if "." not in path:
+        if "." not in path and (path in short or path not in _TOP):
             if not (found := short.get(path, [])):
                 error = unknown("argument", path, short, label="it takes")
                 raise RequestError(f"variant {variant.name!r}: {error}, or any setting by its path (training.batch_size=16)")

@@ -26,6 +26,8 @@ VARIANTS = Variants(third_party=False)
         ("base(training.max_lr=0.0010)", "base(training.optimizer.lr=0.001)"),
         ("tta(views=[identity, hflip])", "tta(views=[identity,hflip])"),
         ("base(training.optimizer=muon(lr=2e-2))", "base(training.optimizer=muon(lr=0.02))"),
+        ("base(loss=mse)", "base(loss=mse)"),
+        ("base(architecture=convlstm-stack(layers=2))", "base(architecture=convlstm-stack(layers=2))"),
         ("base+attention(heads=8)", "attention(heads=8)"),
     ],
 )
@@ -46,6 +48,7 @@ def test_a_setting_by_its_path_is_set() -> None:
     experiment = VARIANTS.compose("attention+base(training.optimizer.lr=1e-3)").apply(preset("tiny"), "tiny")
     assert experiment.training.optimizer.lr == 1e-3
     assert experiment.get("architecture.bottleneck.heads") == 4
+    assert VARIANTS.compose("base(loss=mse)").apply(preset("tiny"), "tiny") == preset("tiny").replace({"loss": "mse"})
 
 
 @pytest.mark.parametrize(
