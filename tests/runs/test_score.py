@@ -207,23 +207,37 @@ def test_predictions_of_other_frames_do_not_join(harness: Command, exported: np.
 
 
 def test_what_takes_the_networks_place_is_an_arm_of_a_plan_and_trains_nothing(harness: Command, tmp_path: Path) -> None:
-    words = ("--preset", "tiny", "--seeds", "2", "--variants", "base", "--store", "arms")
+    store = tmp_path / "arms"
+    words = ("--preset", "tiny", "--seeds", "2", "--variants", "base", "--store", store)
     plan = harness("ablate", "--sweep", "inference.predictor=repeat-last", *words, "--json")
     assert [cell["status"] for cell in plan.document["cells"]] == ["finished"] * 4
-    assert len(list(Path("arms/trainings").iterdir())) == 2  # base's
+    assert len(list((store / "trainings").iterdir())) == 2  # base's
     rows = {
-        (row["variant"], row["seed"]): row for row in harness("list", "runs", "--store", "arms", "--json").document["runs"]
+        (row["variant"], row["seed"]): row for row in harness("list", "runs", "--store", store, "--json").document["runs"]
     }
     arm, base = (rows[name, 0] for name in ("base(inference.predictor=repeat-last)", "base"))
-    shown = harness("show", base["run_id"], "--store", "arms", "--json").document["result"]
+    shown = harness("show", base["run_id"], "--store", store, "--json").document["result"]
     assert arm["ssim"] == shown["baselines"]["repeat_last"]["ssim"]
 
     again = harness(
-        "run", "--preset", "tiny", "--set", "inference.predictor=repeat-last", "--store", "arms", "--json"
+        "run", "--preset", "tiny", "--set", "inference.predictor=repeat-last", "--store", store, "--json"
     ).document
     assert (again["run_id"], again["cached"]) == (arm["run_id"], True)
-    told = harness("show", arm["run_id"], "--store", "arms", "--json").document["command"]
+    told = harness("show", arm["run_id"], "--store", store, "--json").document["command"]
     assert told == "harness run --variant 'base(inference.predictor=repeat-last)' --preset tiny --seed 0"
-    assert harness("doctor", "--store", "arms").code == 0
-    study = harness(*("study", "learning-rate", "--trials", "1", "--preset", "tiny"), "--set", "inference.predictor=blank")
+    assert harness("doctor", "--store", store).code == 0
+    study = harness(
+        *(
+            "study",
+            "learning-rate",
+            "--trials",
+            "1",
+            "--preset",
+            "tiny",
+            "--store",
+            store,
+            "--set",
+            "inference.predictor=blank",
+        )
+    )
     assert "trains nothing" in study.error
