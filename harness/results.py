@@ -226,7 +226,7 @@ class Result:
 
     @property
     def scored(self) -> bool:
-        """Whether its predictions were made elsewhere (`harness score`)."""
+        """Whether nothing was trained for its predictions (`harness score`, `inference.predictor`)."""
         return "predictions" in self.record
 
     @property
@@ -236,7 +236,7 @@ class Result:
 
     @property
     def parameters(self) -> int | None:
-        """Parameters of the network; None for predictions made elsewhere, as are seconds and steps."""
+        """Parameters of the network; None for predictions without a training, as are seconds and steps."""
         return _maybe(int, self.record["params"])
 
     @property
@@ -266,7 +266,7 @@ class Result:
         return load_model(experiment, source.shape, training.check(training.read("training.json")), torch.device("cpu"))
 
     def validations(self) -> pd.DataFrame:
-        """The validation curve: step, seconds of training, and a column for each metric. Empty for predictions made elsewhere."""
+        """The validation curve: step, seconds of training, and a column for each metric. Empty for predictions without a training."""
         import pandas as pd
 
         return pd.DataFrame(self.curve())
@@ -396,8 +396,6 @@ def _maybe(kind: Callable[[Any], T], value: object) -> T | None:
 
 
 def _axes(axes: Axes | None) -> Axes:
-    if axes is not None:
-        return axes
     import matplotlib.pyplot as plt
 
-    return plt.subplots(layout="constrained")[1]
+    return axes or plt.subplots(layout="constrained")[1]
