@@ -266,7 +266,7 @@ class Result:
         return load_model(experiment, source.shape, training.check(training.read("training.json")), torch.device("cpu"))
 
     def validations(self) -> pd.DataFrame:
-        """The validation curve: step, seconds of training, and a column for each metric. Empty for predictions without a training."""
+        """The validation curve: step, seconds of training, a column for each metric. Empty for predictions without a training."""
         import pandas as pd
 
         return pd.DataFrame(self.curve())
@@ -280,8 +280,7 @@ class Result:
         return []
 
     def _training(self) -> Training:
-        from harness.store import Store
-        from harness.store.store import Run
+        from harness.store import Run, Store
 
         one = self.standing
         known = None if one is None or one.result is None else (one.record, one.result)
