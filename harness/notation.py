@@ -176,15 +176,20 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     {'training.seed': 0, 'training.optimizer': 'adamw', 'training.optimizer.lr': 0.1}
     """
     found: dict[str, Any] = {}
+    _flatten(tree, prefix, found)
+    return found
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str, found: dict[str, Any]) -> None:
     for key, value in tree.items():
         path = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            if "name" in value:
-                found[path] = value["name"]
-            found |= flatten({name: one for name, one in value.items() if name != "name"}, f"{path}.")
-        else:
+        if not isinstance(value, Mapping):
             found[path] = value
-    return found
+        elif "name" in value:
+            found[path] = value["name"]
+            _flatten({name: one for name, one in value.items() if name != "name"}, f"{path}.", found)
+        else:
+            _flatten(value, f"{path}.", found)
 
 
 def unflatten(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from reports.judging.judge import judge
 from reports.page import Page
 from reports.pages import studies
 from reports.pages.answer import printed
-from reports.pages.paper import data
+from reports.pages.paper import compared
 from reports.pages.sections import TITLE, first_screen, make_page
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def comparisons(root: Path, runs: Mapping[str, Standing | None]) -> DataFrame:
     found = replace(found, runs=tuple(run for run in found.runs if run.run_id in runs))
     result = analyse(found) if found.runs else None
     groups = {} if result is None else {"steps": result.groups[0], **{id_: group for group, id_ in result.matched_by_id}}
-    table = data(groups)[1]
+    table = compared(groups)
     return pd.DataFrame(list(table.rows), columns=list(table.columns))
 
 

@@ -30,22 +30,20 @@ def runs(records: Iterable[Record]) -> pd.DataFrame:
     import pandas as pd
 
     records = list(records)
-    settings = [{path: _plain(value) for path, value in flatten(one["experiment"]).items()} for one in records]
-    names = dict.fromkeys(path for one in settings for path in one)
-    differ = [
-        path
-        for path in names
-        if len({(type(value), value) for value in (one.get(path) for one in settings)}) > 1 and path != "training.seed"
-    ]
+    settings = [flatten(one["experiment"]) for one in records]
+    differ = {}
+    for path in dict.fromkeys(path for one in settings for path in one):
+        values = [one.get(path) for one in settings]
+        if path != "training.seed" and any(type(one) is not type(values[0]) or one != values[0] for one in values):
+            differ[path] = [_plain(one) for one in values]
     rows = [
         {name: one.get(name) for name in (*_ID, "test_digest", "device")}
         | {"parameters": one.get("params"), "flops": one.get("flops_per_sequence")}
         | {name: (one.get(part) or {}).get(name) for part, wanted in _PARTS.items() for name in wanted}
         | dict(one["metrics"])
-        | {path: setting.get(path) for path in differ}
-        for one, setting in zip(records, settings, strict=True)
+        for one in records
     ]
-    return _uniform(pd.DataFrame(rows), differ)
+    return _uniform(pd.DataFrame(rows).join(pd.DataFrame(differ)), differ)
 
 
 def metrics(records: Iterable[Record]) -> pd.DataFrame:

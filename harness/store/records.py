@@ -253,7 +253,7 @@ class Folder:
             elif size > limit:
                 path = self.path / name
                 raise DamagedRecord(f"{path} is larger than {limit >> 20} MiB, the most that it may have; {REDO}", path)
-            return file.read(limit)
+            return file.read(min(size, limit))  # of a larger number Python would make room before it reads
 
     def _line_digest(self, name: str, line: Mapping[str, Any]) -> str:
         return files.digest([(self._place(name) + canonical_json(line)).encode()])[:16]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -223,8 +224,22 @@ def draft(
     name: str, baseline: Values, treated: Values, margin: float, higher_is_better: bool, test: str = "t"
 ) -> Comparison:
     """A paired comparison before its family is known: see `settle`."""
-    common = sorted(set(baseline) & set(treated))
-    pairs = {seed: (as_float(baseline[seed]), as_float(treated[seed])) for seed in common}
+    common = tuple(sorted(set(baseline) & set(treated)))
+    pairs = tuple((as_float(baseline[seed]), as_float(treated[seed])) for seed in common)
+    return _draft(name, common, pairs, tuple(sorted(set(baseline) ^ set(treated))), margin, higher_is_better, test)
+
+
+@lru_cache(4096)  # a page asks for one comparison in several tables
+def _draft(
+    name: str,
+    common: tuple[int, ...],
+    values: tuple[tuple[float, float], ...],
+    unpaired: tuple[int, ...],
+    margin: float,
+    higher_is_better: bool,
+    test: str,
+) -> Comparison:
+    pairs = dict(zip(common, values, strict=True))
     seeds = tuple(seed for seed in common if all(map(math.isfinite, pairs[seed])))
     blank = Comparison(
         name=name,
@@ -234,7 +249,7 @@ def draft(
         verdict=PENDING,
         seeds=seeds,
         differences=tuple(pairs[seed][1] - pairs[seed][0] for seed in seeds),
-        unpaired=tuple(sorted(set(baseline) ^ set(treated))),
+        unpaired=unpaired,
         excluded=tuple(seed for seed in common if seed not in seeds),
         baseline=estimate({seed: pairs[seed][0] for seed in common}),
         treated=estimate({seed: pairs[seed][1] for seed in common}),

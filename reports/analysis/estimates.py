@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reports.analysis.ttests import as_float, is_flat, mean_of, paired_t
 
@@ -38,7 +39,11 @@ def estimate(values: Values | Sequence[float | None]) -> Estimate:
     """
     given = values if isinstance(values, Mapping) else dict(enumerate(values))
     seeds = tuple(sorted(given))
-    numbers = tuple(as_float(given[seed]) for seed in seeds)
+    return _estimate(seeds, tuple(as_float(given[seed]) for seed in seeds))
+
+
+@lru_cache(4096)  # the reference's is asked for beside each arm
+def _estimate(seeds: tuple[int, ...], numbers: tuple[float, ...]) -> Estimate:
     finite = [number for number in numbers if math.isfinite(number)]
     sd = low = high = None
     if len(finite) >= 2:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
@@ -205,7 +205,10 @@ class Group:
         better, metric = bool(asked.get("higher_is_better", True)), str(asked.get("metric", HEADLINE))
         limit = float(asked.get("margin", self.margin)) if margin is None else margin
         test = families.test_of(plan)
-        whole = replace(self, metric=metric, higher_is_better=better, margin=limit, test=test).compared()
+        same = (self.metric, self.higher_is_better, self.margin, self.test) == (metric, better, limit, test)
+        whole = self
+        if not same:
+            whole = replace(self, metric=metric, higher_is_better=better, margin=limit, test=test).compared()
         family = tuple(families.contrasts(self.runs, plan, metric, limit, better))
         controls = tuple(families.controls(self.runs, plan, metric, limit, better))
         rows = {one["name"] for one in asked.get("contrasts", ()) if one["reference"] != plan.reference}
@@ -237,9 +240,15 @@ def context_of(run: RunRecord) -> Context:
         **{f"data content ({name})": value for name, value in run.identity.items()},
         **conventions,
     }
-    skip = (SEED, *FILES, "metrics")
-    given = {path: compact(value) for path, value in run.settings.items() if not covered(path, skip)}
-    return found | {path: text for path, text in given.items() if text != settings.NEUTRAL.get(path)}
+    for path, value in run.settings.items():
+        if not _free(path) and (text := compact(value)) != settings.NEUTRAL.get(path):
+            found[path] = text
+    return found
+
+
+@cache
+def _free(path: str) -> bool:
+    return covered(path, (SEED, *FILES, "metrics"))
 
 
 def differences(a: Context, b: Context, ignore: Iterable[str] = ()) -> list[str]:
@@ -268,10 +277,10 @@ def grouped(runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> li
     changeable = {path for run in runs for path in run.changes}
     free = cache(lambda name: covered(name, changeable))
 
-    def fixed(run: RunRecord) -> str:
-        return compact({name: value for name, value in contexts[run.run_id].items() if not free(name)})
+    def fixed(run: RunRecord) -> Hashable:
+        return frozenset(one for one in contexts[run.run_id].items() if not free(one[0]))
 
-    buckets: dict[str, list[RunRecord]] = defaultdict(list)
+    buckets: dict[Hashable, list[RunRecord]] = defaultdict(list)
     for run in runs:
         buckets[fixed(run)].append(run)
     gathered: list[tuple[Context, list[RunRecord]]] = []
@@ -281,7 +290,7 @@ def grouped(runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> li
             if not run.changes:
                 homes.setdefault(compact(contexts[run.run_id]), contexts[run.run_id])
         members: dict[str, list[RunRecord]] = {key: [] for key in homes}
-        orphans: dict[str, list[RunRecord]] = defaultdict(list)
+        orphans: dict[Hashable, list[RunRecord]] = defaultdict(list)
         for run in bucket:
             own = contexts[run.run_id]
             joined = [key for key, context in homes.items() if not differences(context, own, run.changes)]
@@ -304,8 +313,9 @@ def grouped(runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> li
 def make_group(match: str, context: Context, runs: Sequence[RunRecord], margin: float, warnings: list[str]) -> Group:
     """The group of comparable runs, its rows sorted and compared. What had to be decided is added to `warnings`."""
     rows: dict[tuple[str, str], dict[int, RunRecord]] = defaultdict(dict)
+    changed = cache(covered)
     for run in runs:
-        definition = compact({path: value for path, value in run.settings.items() if covered(path, run.changes)})
+        definition = compact({path: value for path, value in run.settings.items() if changed(path, run.changes)})
         used = rows[run.variant, definition].setdefault(run.seed, run)
         if used.run_id != run.run_id:
             warnings.append(

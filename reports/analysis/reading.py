@@ -189,9 +189,10 @@ def _read_run(store: Store, one: Standing, environments: dict[str, dict[str, str
     if environments is not None and key not in environments:
         environments[key] = _facts(store, run, key)
     facts = {} if environments is None else environments[key]
-    numbers: dict[str, Any] = {
-        name: result.part(part).number(field) for part, fields in _NUMBERS.items() for name, field in fields.items()
-    }
+    numbers: dict[str, Any] = {}
+    for part, fields in _NUMBERS.items():
+        there = result.part(part)
+        numbers |= {name: there.number(field) for name, field in fields.items()}
     measured = _Fields(result.body.get("measured", {}), f"{run.run_id}/result.json: measured")
     return RunRecord(
         run_id=run.run_id,

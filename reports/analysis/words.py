@@ -37,7 +37,10 @@ def compact(value: object) -> str:
     """A value as JSON text; a text as it is."""
     if isinstance(value, str):
         return value
-    return repr(value) if type(value) is int else _JSON.encode(value)
+    if value is None:
+        return "null"
+    plain = type(value) is int or (type(value) is float and math.isfinite(value))
+    return repr(value) if plain else _JSON.encode(value)
 
 
 def number(value: object) -> str:

@@ -237,7 +237,6 @@ RUN = (
 def data(groups: Mapping[str, Group]) -> tuple[Data, ...]:
     """A row for each run and metric, a row for each comparison, and a row for each cost of an arm, of tables by name."""
     runs: list[tuple[object, ...]] = []
-    comparisons: list[tuple[object, ...]] = []
     spent: list[tuple[object, ...]] = []
     for name, group in groups.items():
         infos = metrics_of(group)
@@ -248,17 +247,24 @@ def data(groups: Mapping[str, Group]) -> tuple[Data, ...]:
                 runs += [
                     (*start, info.name, run.metric(info.name), info.higher_is_better, info.unit, *costs) for info in infos
                 ]
+        spent += cost_rows(name, group.reference.label if group.reference else "", ratios(group))
+    return (
+        Data("runs", RUN, tuple(runs)),
+        compared(groups),
+        *([Data("costs", ROW, tuple(spent))] if spent else []),
+    )
+
+
+def compared(groups: Mapping[str, Group]) -> Data:
+    """The second of `data`: a row for each comparison."""
+    rows: list[tuple[object, ...]] = []
+    for name, group in groups.items():
         base = group.reference.label if group.reference else ""
         asked = {one["name"]: one["reference"] for one in (group.plan.question.get("contrasts") or ())} if group.plan else {}
         rest = [one for one in group.contrasts if one.name not in group.comparisons]
         for found, reference in ((group.comparisons.values(), base), *(((one,), asked[one.name]) for one in rest)):
-            comparisons += comparison_rows(name, found, reference, group.metric, group.higher_is_better, group.exploratory)
+            rows += comparison_rows(name, found, reference, group.metric, group.higher_is_better, group.exploratory)
         for other in secondary(group):
             outside = group.exploratory if group.decided is None else [one.name for one in other.comparisons]
-            comparisons += comparison_rows(name, other.comparisons, base, other.metric, other.higher_is_better, outside)
-        spent += cost_rows(name, base, ratios(group))
-    return (
-        Data("runs", RUN, tuple(runs)),
-        Data("comparisons", COMPARISON, tuple(comparisons)),
-        *([Data("costs", ROW, tuple(spent))] if spent else []),
-    )
+            rows += comparison_rows(name, other.comparisons, base, other.metric, other.higher_is_better, outside)
+    return Data("comparisons", COMPARISON, tuple(rows))
