@@ -40,6 +40,7 @@ from harness.options import ExecutorOptions
 from harness.runs.request import Request
 from harness.store import Store
 
+HERE = Path(__file__).resolve().parent
 NAP = 0.01
 ARMS = 100
 STAGES = ("processes", "ray", "slurm", "kill", "commands", "operations")
@@ -114,6 +115,8 @@ def child(*words: object, wrap: tuple[str, ...] = ()) -> dict[str, Any]:
     if done.returncode:
         sys.exit(f"{' '.join(map(str, words))} failed: {done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if found.get("errors"):
+        sys.exit(f"{' '.join(map(str, words))}: {found['finished']} of {found['cells']} cells finished; {found['errors'][0]}")
     return found
 
 
@@ -293,6 +296,7 @@ def main() -> None:
         folder = asked.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))  # jobs unpickle stubs
         makers = {
             "processes": processes,
             "ray": lambda sizes, where: elsewhere("ray", sizes, where),

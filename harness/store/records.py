@@ -202,8 +202,9 @@ class Folder:
         return os.fdopen(handle, "ab+") if append else os.fdopen(handle, "rb")
 
     def packed(self) -> packs.Packed | None:
-        """The folder as a pack has it, where it does not lie here."""
-        return None if os.path.exists(self.path) else packs.find(self.path)
+        """The folder as a pack has it, where it does not lie here. One question to the file server in a store without packs."""
+        found = None if self._out else packs.find(self.path)
+        return None if found is None or os.path.exists(self.path) else found
 
     @contextmanager
     def present(self, name: str) -> Iterator[BinaryIO]:
