@@ -6,7 +6,8 @@ The loop of plans, retries, losses and pauses are those of `harness ablate` on a
 the time that cells take on them, are simulated by events, so that days pass in seconds. A cell takes an hour and saves its
 state every 30 s. `spot`: machines vanish after 5 minutes on average and come back after one. `bad machine`: one fails every
 cell after 5 s. `out of memory`: one cell in a hundred fails after a minute, wherever it runs. `all at once`: all of it. Each
-beside what would happen without that part of the policy: a limit of five losses in all, and no pauses.
+beside what would happen without that part of the policy: a limit of five losses in all, and no pauses. Last, not simulated:
+stub cells on two processes here by clocks that are an hour apart.
 """
 
 from __future__ import annotations
@@ -194,6 +195,30 @@ def simulate(world: World) -> dict[str, Any]:
     }
 
 
+def wrong_clocks(cells: int) -> dict[str, Any]:
+    """A plan of stub cells on two processes here, and the same plan again: no simulation. Half of the cells run by a clock that is
+    an hour ahead of the others', in their files' times too.
+
+    `again`: cells that the second call answered from the store.
+    """
+    from scale import plan
+    from stub_cells import StubRunner, WrongClockJob, trained
+
+    class WrongClocks(StubRunner):
+        job_of = WrongClockJob
+
+    with tempfile.TemporaryDirectory() as folder:
+        first, second = (WrongClocks(plan(cells), Store(Path(folder)), lambda text: None).run() for _ in range(2))
+        keys = trained(Path(folder))
+        return {
+            "cells": len(first),
+            "finished": sum(row.status == "finished" for row in first),
+            "trained_twice": len(keys) - len(set(keys)),
+            "again": sum(row.cached for row in second),
+            "quarantined": sum(1 for _ in Path(folder).glob("quarantine/*")),
+        }
+
+
 def worlds(cells: int, machines: int, seed: int) -> dict[str, World]:
     """What is simulated."""
     few = max(1, cells // 100)
@@ -229,6 +254,9 @@ def main() -> None:
             + " | ".join(f"{row[one]:.1f}" if isinstance(row[one], float) else f"{row[one]:,}" for one in columns)
             + " |"
         )
+    clocks = wrong_clocks(max(20, asked.cells // 5))
+    print("\nclocks an hour apart: " + ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in clocks.items()))
+    found["clocks an hour apart"] = clocks
     if asked.json:
         asked.json.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -116,7 +116,9 @@ def child(*words: object, wrap: tuple[str, ...] = ()) -> dict[str, Any]:
         sys.exit(f"{' '.join(map(str, words))} failed: {done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     if found.get("errors"):
-        sys.exit(f"{' '.join(map(str, words))}: {found['finished']} of {found['cells']} cells finished; {found['errors'][0]}")
+        sys.exit(
+            f"{' '.join(map(str, words))}: {found['finished']} of {found['cells']} cells finished; {found['errors'][0]}"
+        )
     return found
 
 
@@ -296,7 +298,9 @@ def main() -> None:
         folder = asked.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))  # jobs unpickle stubs
+        os.environ["PYTHONPATH"] = os.pathsep.join(
+            filter(None, (str(HERE), os.environ.get("PYTHONPATH")))
+        )  # jobs unpickle stubs
         makers = {
             "processes": processes,
             "ray": lambda sizes, where: elsewhere("ray", sizes, where),

@@ -86,6 +86,27 @@ class StubJob(Job):
         time.sleep(self.nap / self.steps)
 
 
+@dataclass(frozen=True, kw_only=True)
+class WrongClockJob(StubJob):
+    """A job on a machine whose clock is half an hour behind or, for odd seeds, ahead: for the program, and in its files' times."""
+
+    nap: float = 0.0
+
+    def run(self) -> Done:
+        """Runs it by that clock."""
+        wrong, right = (1800.0, -1800.0)[self.seed % 2], (time.time, time.time_ns)
+        time.time, time.time_ns = (lambda: right[0]() - wrong), (lambda: right[1]() - int(1e9 * wrong))
+        try:
+            done = super().run()
+        finally:
+            time.time, time.time_ns = right
+        key = json.loads((self.store / "runs" / done.run_id / "experiment.json").read_text())["training_key"]
+        for folder in (self.store / "runs" / done.run_id, self.store / "trainings" / key):
+            for file in folder.iterdir():
+                os.utime(file, (file.stat().st_mtime - wrong,) * 2)
+        return done
+
+
 def _test(cell: Cell, training: Training, summary: dict[str, Any], run: Run, *_: Any) -> dict[str, Any]:
     found = made_up(cell)
     run.write("experiment.json", cell.record())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from failures import World, simulate
+from failures import World, simulate, wrong_clocks
 
 
 def small(**given: Any) -> dict[str, Any]:
@@ -38,3 +39,11 @@ def test_a_machine_that_fails_every_cell_at_once_does_not_empty_the_queue() -> N
 def test_a_cell_that_always_runs_out_of_memory_fails_and_no_other() -> None:
     found = small(too_large=2, vanish=300.0, bad=1)
     assert (found["finished"], found["failed"], found["failed_without_own_fault"]) == (58, 2, 0)
+
+
+@pytest.mark.timeout(120)
+def test_clocks_an_hour_apart_train_no_cell_twice_and_make_no_answer_doubtful(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert wrong_clocks(4) == {"cells": 4, "finished": 4, "trained_twice": 0, "again": 4, "quarantined": 0}
