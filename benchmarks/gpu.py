@@ -31,7 +31,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpu_sizes import GPU, OVERHEAD, REHEARSAL, Setup, arms, at_once, step_seconds, steps_of_epochs, table_of
+from gpu_sizes import (
+    GPU,
+    OVERHEAD,
+    REHEARSAL,
+    Setup,
+    arms,
+    at_once,
+    seed_words,
+    seeds_of,
+    step_seconds,
+    step_words,
+    steps_of_epochs,
+    table_of,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 HARNESS = (sys.executable, "-m", "harness")
@@ -100,6 +113,7 @@ class Call:
         self.ends = time.monotonic() + budget
         self.store, self.quality_store = out / "store", out / "quality-store"
         self.chosen: tuple[str, int] | None = None
+        self.seeds = setup.seeds
         self.together = ("--workers", "1")
         self.log: list[dict[str, Any]] = []
 
@@ -212,11 +226,11 @@ class Call:
         return found
 
     def _quality(self, seconds: float) -> dict[str, Sequence[str]]:
-        self._choose()
+        self._choose(seconds)
         words = ("run", "--variant", "base", "--preset", self.setup.quality, "--device", self.setup.device, "--json")
         return {"quality.json": self._harness(*words, store=self.quality_store)}
 
-    def _choose(self) -> None:
+    def _choose(self, seconds: float) -> None:
         """What the table can be in its share of the budget, printed before it starts; fixed once its plan has begun."""
         path = self.out / "table-size.json"
         if not (path.exists() and self._plans) and all(
@@ -227,20 +241,24 @@ class Call:
             steps = {name: step_seconds(self.out / f"step-{name}.json") for name in self.setup.presets}
             together = {name: at_once(self.out / f"together-{name}.json", self.setup) for name in self.setup.presets}
             own = {name: preset(name).training.steps or steps_of_epochs(name) for name in self.setup.presets}
-            paid = {name: seconds / together[name][2] for name, seconds in steps.items()}
+            paid = {name: step / together[name][2] for name, step in steps.items()}
             name, count = table_of(paid, own, self.setup, self.budget * 0.28)
-            record = {"preset": name, "steps": count, "own_steps": own, "step_seconds": steps, "seeds": self.setup.seeds}
+            seeds = seeds_of(paid[name] * count, self.setup, self.budget * 0.28)
+            record = {"preset": name, "steps": count, "own_steps": own, "step_seconds": steps, "seeds": seeds}
             record["by"], record["at_once"], record["gain"] = together[name]
             path.write_text(json.dumps(record, indent=2))
         if path.exists():
             record = json.loads(path.read_text())
-            self.chosen = record["preset"], record["steps"]
+            self.chosen, self.seeds = (record["preset"], record["steps"]), record["seeds"]
             self.together = record["by"], str(record["at_once"])
             own = record["own_steps"][record["preset"]]
             needed = record["own_steps"][self.setup.quality] * record["step_seconds"][self.setup.quality] * OVERHEAD
-            print(f"quality: about {needed:.0f} s for base at preset {self.setup.quality}")
+            fits = "fits" if needed < seconds else "another call goes on with it"
             print(
-                f"table: preset {self.chosen[0]}, {self.chosen[1]:,} of its {own:,} steps, {self.setup.seeds} blocks of seeds, "
+                f"quality: about {needed:.0f} s for base at preset {self.setup.quality}, of {max(0, seconds):.0f} s: {fits}"
+            )
+            print(
+                f"table: preset {self.chosen[0]}, {self.chosen[1]:,} of its {own:,} steps, {self.seeds} blocks of seeds, "
                 f"{' '.join(self.together)} ({record['gain']:.2f} times as fast as one at a time)"
             )
 
@@ -254,7 +272,7 @@ class Call:
             self._note("table", "table.json", (), 124, 0.0)  # a step of some preset was not measured
             return {}
         name, steps = self.chosen
-        words = ("ablate", "--plan", "add-one", "--controls", "--seeds", str(self.setup.seeds), "--margin", "0.005")
+        words = ("ablate", "--plan", "add-one", "--controls", *seed_words(self.seeds), "--margin", "0.005")
         settings = ("--preset", name, "--set", f"training.steps={steps}", "--device", self.setup.device)
         words = (*words, *settings, *self.together, *self.setup.table)
         return {"table.json": self._harness(*words, "--json", store=self.store)}
@@ -312,6 +330,7 @@ class Call:
             f"# {'Rehearsal' if self.setup is REHEARSAL else 'What a GPU gave'}\n\n"
             f"Device: {describe_device(self.setup.device)}. Made by `python benchmarks/gpu.py`; `records-*` hold the raw records, "
             "`report-*` what `harness report` makes of them, `levels.json` when base reached which validation SSIM.\n\n"
+            f"{step_words(self.out / f'bench-{self.setup.batches[-1]}.json')}\n\n"
             f"| stage | output | seconds | exit code |\n| --- | --- | ---: | ---: |\n{table}\n"
             "Exit code 124 means that no time was left, 143 that a command was told to save and stop.\n"
         )

@@ -13,6 +13,9 @@ TRAININGS = 8.5
 NETWORKS = 11
 OVERHEAD = 1.3
 """Of a cell beside its steps: start, validation, test."""
+FEWEST = 4
+"""The smallest number that `--max-seeds` takes."""
+FLOOR = "by arithmetic 43 to 70 ms on an H100 at preset paper, batch 64"
 WORTH = 1.1
 """How much faster several cells at once must be than one after the other."""
 
@@ -27,6 +30,7 @@ class Setup:
     quality: str
     batches: tuple[int, ...]
     seeds: int
+    """The fewest of the table, and those of the networks."""
     together: dict[str, tuple[str, ...]]
     """Presets whose cells are small enough to try several at once, and the words of benchmarks/together.py for each."""
     bench: tuple[str, ...] = ("--rounds", "3")
@@ -39,6 +43,8 @@ class Setup:
     """The most that a network gets."""
     kernels: tuple[str, ...] = ()
     """Words for benchmarks/kernels.py."""
+    most_seeds: int = 30
+    """Of the table, where the time allows them."""
 
 
 GPU = Setup("cuda", ("paper", "evening", "cpu"), "paper", (1, 8, 32, 64), seeds=3, together={"evening": (), "cpu": ()})
@@ -50,6 +56,7 @@ REHEARSAL = Setup(
     table=("--variants", "residual,tta"),
     networks=("simvp",),
     network_seconds=0.5,
+    most_seeds=FEWEST,
     kernels=("--seconds", "0.001", "--precision", "float32", "--quick"),
 )
 
@@ -64,6 +71,16 @@ def table_of(step_seconds: dict[str, float], own_steps: dict[str, int], setup: S
         if fits >= own_steps[name] / (4 if name == "paper" else 1):
             return name, min(fits, own_steps[name])
     return name, max(2, fits)
+
+
+def seeds_of(trainings: float, setup: Setup, seconds: float) -> int:
+    """How many blocks of seeds the table may have: as many as fit the time, where one training takes so many seconds."""
+    return min(setup.most_seeds, max(setup.seeds, int(seconds / (TRAININGS * OVERHEAD * trainings))))
+
+
+def seed_words(most: int) -> tuple[str, ...]:
+    """The words of `ablate`: with enough seeds, an arm that is decided gets no more of them."""
+    return ("--seeds", "auto", "--max-seeds", str(most)) if most >= FEWEST else ("--seeds", str(most))
 
 
 def at_once(path: Path, setup: Setup) -> tuple[str, int, float]:
@@ -91,8 +108,21 @@ def arms(setup: Setup) -> int:
 
 def step_seconds(path: Path) -> float:
     """Of what `harness bench --json` left."""
+    return float(_trained(path)[0]["ms_per_step"]) / 1000
+
+
+def step_words(path: Path) -> str:
+    """The same of each contender, with its share of the device's peak, beside the floor; empty where nothing was measured."""
+    if not path.exists():
+        return ""
+    rows = (f"{row['contender']} {row['ms_per_step']:.1f} ms, {row['share_of_peak']:.0%} of peak" for row in _trained(path))
+    return f"A training step ({path.name}; {FLOOR}): {'; '.join(rows)}."
+
+
+def _trained(path: Path) -> list[dict[str, Any]]:
     text = path.read_text()
-    return float(json.loads(text[text.index("{") :])["training"][0]["ms_per_step"]) / 1000
+    rows: list[dict[str, Any]] = json.loads(text[text.index("{") :])["training"]
+    return rows
 
 
 def steps_of_epochs(name: str) -> int:

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from harness.ablation import sequential
 from harness.presets import PRESETS
 
 
@@ -45,6 +46,15 @@ OWN = {"paper": 7800, "evening": 4000, "cpu": 1800}
 )
 def test_the_table_is_the_best_preset_that_fits(gpu: ModuleType, seconds: float, expected: tuple[str, int]) -> None:
     assert gpu.table_of(STEPS, OWN, gpu.GPU, seconds) == expected
+
+
+def test_the_table_has_as_many_blocks_of_seeds_as_fit_and_stops_at_those_that_decide(gpu: ModuleType) -> None:
+    block = 8.5 * 1.3 * 10  # of trainings of 10 s
+    for seconds, expected in ((block, 3), (3.9 * block, 3), (5.1 * block, 5), (99 * block, 30)):
+        assert gpu.seeds_of(10, gpu.GPU, seconds) == expected
+    assert sequential.FEWEST == 4
+    assert gpu.seed_words(3) == ("--seeds", "3")
+    assert gpu.seed_words(5) == ("--seeds", "auto", "--max-seeds", "5")
 
 
 def test_every_preset_that_it_names_exists_and_has_a_number_of_steps(gpu: ModuleType) -> None:
@@ -86,7 +96,7 @@ def test_sizes_are_chosen_again_until_their_plan_has_begun(gpu: ModuleType, tmp_
 
     def chosen(budget: float) -> tuple[int, float]:
         call = gpu.Call(setup, tmp_path, budget)
-        call._choose()
+        call._choose(budget)
         call._networks(budget)
         return call.chosen[1], json.loads((tmp_path / "network-seconds.json").read_text())
 
@@ -137,7 +147,7 @@ if os.environ["DIES"] in words:
 if "benchmarks/together.py" in words:
     print(json.dumps({"rows": [{"how": "turns", "cells": count, "sequences_per_second": 1.0} for count in (1, 2)]}))
 else:
-    print(json.dumps({"training": [{"ms_per_step": 1.0}]}))
+    print(json.dumps({"training": [{"contender": "fast", "ms_per_step": 1.0, "share_of_peak": 0.5}]}))
 """
 
 
@@ -178,3 +188,4 @@ def test_all_stages_in_their_order_and_the_same_call_goes_on(
     assert "complete" in capsys.readouterr().out
     for name in ("tests.txt", "quality.json", "table.json", "networks.json", "levels.json", "README.md", "report-store.txt"):
         assert (out / name).exists(), name
+    assert "fast 1.0 ms, 50% of peak" in (out / "README.md").read_text()
