@@ -157,6 +157,13 @@ def decimals(value: float | None) -> int:
     return 0 if not value or not math.isfinite(value) else min(6, max(0, 3 - math.floor(math.log10(abs(value)))))
 
 
+def gain(comparison: Comparison) -> str:
+    """'+0.0120 [+0.0040, +0.0200]', to a tenth of the margin's digits; '-' where a run failed."""
+    digits = decimals_of(comparison.margin)
+    found = (difference(comparison, digits).text, difference_interval(comparison, digits).text)
+    return " ".join(text for text in found if text != NONE) or NONE
+
+
 def decimals_of(margin: float) -> int:
     """Decimals that show two digits of a margin: 4 for 0.005."""
     return min(12, max(0, 1 - math.floor(math.log10(margin))))

@@ -135,7 +135,7 @@ def _lines(runs: Runs, judged: Sequence[Judged], ratios: Mapping[str, Mapping[st
 
 def _line(one: Comparison, ratios: Mapping[str, Mapping[str, Ratio]]) -> str:
     """'attention: helps, +0.0120 [+0.0040, +0.0200], p 0.012, 5 seeds, 1.20x seconds'."""
-    parts = [gain(one)] if one.mean is not None and not one.excluded else []
+    parts = [cells.gain(one)] if one.mean is not None and not one.excluded else []
     if one.p_adjusted is not None:
         parts.append(f"p {cells.probability(one.p_adjusted).text}")
     parts.append(f"{counted(one.n, 'seed')}{'' if one.method == 'paired' else ', unpaired'}")
@@ -144,10 +144,3 @@ def _line(one: Comparison, ratios: Mapping[str, Mapping[str, Ratio]]) -> str:
     more = "" if one.verdict.words == shown else f" ({one.verdict.words})"
     failed = f" [failed: seed {listed(one.excluded, 6)}]" if one.excluded else ""
     return f"{shorten(one.name, 80)}: {shown}{failed}, {', '.join(parts)}{more}"
-
-
-def gain(one: Comparison) -> str:
-    """'+0.0120 [+0.0040, +0.0200]', to a tenth of the margin's digits; '-' where a run failed."""
-    digits = cells.decimals_of(one.margin)
-    interval = cells.difference_interval(one, digits).text
-    return cells.difference(one, digits).text + ("" if interval == cells.NONE else f" {interval}")

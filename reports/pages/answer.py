@@ -14,16 +14,17 @@ from reports.analysis.comparisons import Comparison
 from reports.analysis.costs import FRONTS, cost_words, front, front_words
 from reports.analysis.groups import Group, Method
 from reports.analysis.records import Records, Trouble
-from reports.analysis.secondary import above_blank, flips, secondary, title_of
+from reports.analysis.secondary import above_blank, flips, judged, secondary, title_of
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import counted, listed, shorten
 from reports.page import Answer, Control, Effect
 from reports.pages.plan import checked_controls, exploratory, held_equal
 
-MOST_ROWS = 12
+MOST_ROWS = 10
+"""Arms that a screen of 1280 x 800 holds with the controls."""
 VERDICTS = ("helps", "hurts", "equivalent", "failed", "undecided")
 """The order in which the headline names them."""
-_MOST_NAMES = 4
+_MOST_NAMES, _MOST_FLIPS = 4, 2
 _SINGULAR = {"helps": "helps", "hurts": "hurts", "equivalent": "makes no difference", "failed": "failed in a seed"}
 _PLURAL = {"helps": "help", "hurts": "hurt", "equivalent": "make no difference", "failed": "failed in some seeds"}
 
@@ -150,7 +151,7 @@ def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: Sequ
         margin=main.margin,
         effects=tuple(effects),
         controls=tuple(controls(main, found, missing, copies)),
-        tradeoff=tuple(fronts(main)),
+        tradeoff=tuple(fronts(main, called)),
         remaining=tuple(remaining(planned)),
         commands=tuple(commands),
         higher_is_better=main.higher_is_better,
@@ -202,17 +203,15 @@ def _first(rows: Sequence[Row]) -> list[Row]:
     return [*single[: MOST_ROWS - len(largest)], *largest]
 
 
-def fronts(main: Group) -> list[str]:
-    """Who is not beaten in the metric and a cost at once, by each cost, as a sentence."""
-    words = front_words({cost: front(main, cost) for cost in FRONTS})
+def fronts(main: Group, called: Mapping[str, str]) -> list[str]:
+    """Who is not beaten in the metric and a cost at once, by each cost, as a sentence. `called`: row -> its name on the screen."""
+    words = front_words({cost: [called.get(name, name) for name in front(main, cost)] for cost in FRONTS})
     return [words] if words else []
 
 
 def controls(main: Group, found: Records, missing: Sequence[Trouble], copies: Sequence[Comparison]) -> list[Control]:
     """Whether pure noise raises an alarm, everything beats a blank frame, and everything planned is there."""
-    lines = [
-        Control(passed if one.n else None, _control_words(one, must, passed)) for one, must, passed in checked_controls(main)
-    ]
+    lines = _planned_controls(main)
     plans, alarms = len(copies), false_verdicts(copies)
     if not plans:
         lines += [] if lines else [Control(None, "A/A (base against itself): not run")]
@@ -248,13 +247,19 @@ def learnt(main: Group) -> Control | None:
     found = [one for one in above_blank(main) if one.name not in checks]
     if not all(one.frames for one in found):
         return None
+    called = _together(rows_of(main))
     for one in found:
-        frames.setdefault(one.every, []).append(shorten(one.name, 40))
+        frames.setdefault(one.every, []).append(shorten(called.get(one.name, one.name), 40))
     horizon = found[0].horizon
     blank = f"the blank frame ({METRICS[HEADLINE].title} {main.baseline('blank').get(HEADLINE, math.nan):.4f})"
     if set(frames) == {horizon}:
         return Control(True, f"every metric beats {blank} in all {horizon} frames")
-    parts = [f"{f'the first {last} of {horizon}' if last else 'none'} ({_some(frames[last])})" for last in sorted(frames)]
+    least, *others = sorted(frames)
+    parts = [f"{f'the first {least} of {horizon}' if least else 'none'} ({_some(frames[least])})"]
+    if others:
+        rest = [name for last in others for name in frames[last]]
+        upto = f"{others[0]}" if len(others) == 1 else f"{others[0]} to {others[-1]}"
+        parts.append(f"the first {upto} ({_some(rest)})")
     return Control(False if 0 in frames else None, f"frames in which every metric beats {blank}: {'; '.join(parts)}")
 
 
@@ -266,7 +271,12 @@ def _other_metrics(main: Group) -> list[Control]:
     claims = {Kind.HELPS, Kind.HURTS}
     apart = [one for one in flips(main, others) if claims & set(one.verdicts.values())]
     exploratory = "" if main.decided is None else " (exploratory but for the judged one)"
-    lines = [Control(False if one.turned else None, f"{one.words}{exploratory}") for one in apart[:_MOST_NAMES]]
+    if len(apart) > _MOST_FLIPS:
+        turned = [shorten(one.name, 40) for one in apart if one.turned]
+        words = f"{len(apart)} of {len(judged(main))} verdicts depend on the metric ({_some([one.name for one in apart])})"
+        opposite = f"; opposite claims: {and_(turned[:_MOST_NAMES])}" if turned else ""
+        return [Control(False if turned else None, f"{words}{opposite}{exploratory}")]
+    lines = [Control(False if one.turned else None, f"{one.words}{exploratory}") for one in apart]
     return lines or [Control(True, f"{counted(len(others), 'other metric')} give the same verdicts{exploratory}")]
 
 
@@ -284,10 +294,15 @@ def _some(names: Sequence[str]) -> str:
     return and_(names) if len(names) <= _MOST_NAMES else f"{counted(len(names), 'arm')}"
 
 
-def _control_words(one: Comparison, must: str, passed: bool) -> str:
-    """'half the budget: hurts (-0.0380), as it must'."""
-    size = "" if one.mean is None else f" ({one.mean:+.4f})"
-    name, wanted = shorten(one.name, 40), {"helps": "must help", "hurts": "must hurt"}.get(must, "must not be called")
-    if not one.n:
-        return f"{name}: not run, {wanted}"
-    return f"{name}: {one.verdict.kind.value}{size}, {'as it must' if passed and must in ('helps', 'hurts') else wanted}"
+def _planned_controls(main: Group) -> list[Control]:
+    """Those that passed in one line, 'as they must: base(training.steps=900) hurts (-0.0380); ...', then each of the others."""
+    lines, passed = [], []
+    for one, must, right in checked_controls(main):
+        found = f"{shorten(one.name, 40)} {one.verdict.kind.value if one.n else 'not run'}"
+        found += "" if one.mean is None else f" ({one.mean:+.4f})"
+        if one.n and right:
+            passed.append(found if must in ("helps", "hurts") else f"{found}, so not called")
+            continue
+        wanted = {"helps": "must help", "hurts": "must hurt"}.get(must, "must not be called")
+        lines.append(Control(False if one.n else None, f"{found}, {wanted}"))
+    return [*([Control(True, f"as {'they' if passed[1:] else 'it'} must: {'; '.join(passed)}")] if passed else []), *lines]

@@ -78,9 +78,8 @@ def by_metric(group: Group, others: Sequence[Secondary], id_: str, title: str, m
     def of(name: str, one: Comparison | None) -> str:
         if one is None:
             return NONE
-        p = "" if one.p_adjusted is None else f", p {cells.probability(one.p_adjusted).text}"
-        gain = "" if one.mean is None or one.excluded else f" ({cells.significant(one.mean).text}{p})"
-        return f"{one.verdict.kind.value}{gain}"
+        gain = cells.gain(one)
+        return one.verdict.kind.value + ("" if gain == NONE else f" {gain}")
 
     columns: list[Column[str]] = [
         names("arm", lambda name: name),
@@ -92,8 +91,8 @@ def by_metric(group: Group, others: Sequence[Secondary], id_: str, title: str, m
         sources.setdefault(one.margin_from, []).append(f"{one.title} {one.margin:g}")
     margins = "; ".join(f"{', '.join(of)}: {source}" for source, of in sources.items())
     note = (
-        "Verdict, mean difference, and p Holm-adjusted within the metric's own family: they are secondary, and over all metrics "
-        f"together nothing is adjusted. Margins: {margins}."
+        "Verdict, and mean difference with its interval at the level at which Holm tested it, in the metric's own family: they are "
+        f"secondary, and over all metrics together nothing is adjusted. Margins: {margins}."
     )
     if group.decided is not None:
         note += f" All but the first are exploratory: {AUTO}."

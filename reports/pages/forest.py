@@ -13,7 +13,7 @@ from reports.page import Answer, Effect
 _REACH = 4.0
 """Intervals this many times longer than the median are cut at the plot's edge; their text says where they end."""
 
-_EDGE = 0.06
+_EDGE = 0.09
 """Labels this near to an end of the axis, a share of it, would leave the plot on a phone."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from playwright.sync_api import Page as Tab
 
 from harness.errors import RequestError
 from reports.figures import canvas
-from reports.page import Page, Section, Table, Value
+from reports.page import Control, Page, Section, Table, Value
 from reports.pages.folder import write
 
 pytestmark = pytest.mark.browser
@@ -83,6 +84,44 @@ def test_one_screen_answers(visit: Open, report: str, viewport: dict[str, int]) 
         assert boxes
         assert all(box and box["y"] >= 0 and box["y"] + box["height"] <= viewport["height"] for box in boxes), part
     assert shown.evaluate("(e) => e.scrollWidth <= e.clientWidth")
+
+
+@pytest.mark.parametrize(
+    "viewport", [{"width": 1280, "height": 800}, {"width": 390, "height": 844}], ids=["desktop", "phone"]
+)
+def test_one_screen_holds_nine_arms_and_controls(visit: Open, tmp_path: Path, viewport: dict[str, int]) -> None:
+    """On a phone undecided arms have no line of costs, and the setting comes after the screen."""
+    answer = SAMPLE["answer"]()
+    arms = [replace(one, name=f"arm{k}+{one.name}") for k, one in enumerate([*answer.effects[1:], *answer.effects[1:4]])]
+    command = f"harness ablate --plan base,{','.join(one.name for one in arms)} --preset cpu --seeds 19"
+    words = (
+        "as they must: other sequences undecided (+0.0005), so not called; half hurts (-0.0391); twice helps (+0.0331)",
+        "frames in which every metric beats the blank frame (SSIM 0.4379): the first 8 of 10 (base); the first 9 to 10 (9 arms)",
+        "all 65 runs finished",
+        "4 of 9 verdicts depend on the metric (4 arms)",
+        "as plan b717de6427ca4dfd asked beforehand",
+    )
+    many = replace(
+        answer,
+        effects=(answer.effects[0], *arms),
+        controls=tuple(Control(True, one) for one in words),
+        tradeoff=(
+            "Not beaten by another arm's means (Pareto front) against training time: base, tta; against parameters: tta.",
+        ),
+        commands=(command,),
+    )
+    page = visit(write(Page("Ablation report", (), (), answer=many), tmp_path)[0].as_uri(), viewport=viewport)
+    phone = viewport["width"] < 1000
+    for part in (".answer h2", ".forest tbody tr", ".marks", ".checks li", ".checks p", ".checks pre", ".axis"):
+        boxes = [one.bounding_box() for one in page.locator(part).all() if one.is_visible()]
+        assert boxes
+        assert all(box and box["y"] >= 0 and box["y"] + box["height"] <= viewport["height"] for box in boxes), part
+    assert page.locator(".answer").evaluate("(e) => e.scrollWidth <= e.clientWidth")
+    shown = page.locator(".answer").inner_text()
+    for one in arms:
+        assert one.text in shown
+    decided = [one for one in many.effects if one.verdict in ("helps", "hurts")]
+    assert page.locator(".forest tbody .cost:visible").count() == (len(decided) if phone else 1 + len(arms))
 
 
 def test_the_forest_plot_has_one_axis_and_the_margin(visit: Open, report: str) -> None:

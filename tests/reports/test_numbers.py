@@ -663,13 +663,9 @@ NOISE = {"ssim_article": 0.00134, "ssim_openstl": 0.00203, "mse": 0.145, "mae": 
 """One sd of differences at preset cpu (docs/results/2026-11-26-cpu); to one digit, the margin of a metric that does not decide."""
 
 
-def three(value: float) -> str:
-    return f"{value:,.{2 - math.floor(math.log10(abs(value)))}f}"
-
-
-def verdicts_by_metric(raw: Raw) -> dict[str, dict[str, tuple[str, float, float]]]:
-    """Method -> metric -> (verdict, mean difference, Holm-adjusted p within the metric)."""
-    found: dict[str, dict[str, tuple[str, float, float]]] = {method: {} for method in METHODS[1:]}
+def verdicts_by_metric(raw: Raw) -> dict[str, dict[str, tuple[str, str]]]:
+    """Method -> metric -> (verdict, mean difference with its interval at Holm's level within the metric)."""
+    found: dict[str, dict[str, tuple[str, str]]] = {method: {} for method in METHODS[1:]}
     for metric in DECIMALS:
         values = {
             method: np.array([one["metrics"][metric] for one in raw.select(method).values()])
@@ -677,14 +673,16 @@ def verdicts_by_metric(raw: Raw) -> dict[str, dict[str, tuple[str, float, float]
             for method in METHODS[1:]
         }
         margin = float(f"{NOISE[metric]:.0e}") if metric in NOISE else MARGIN
-        p = holm([stats.ttest_1samp(one, 0).pvalue for one in values.values()])
+        alone = [stats.ttest_1samp(one, 0).pvalue for one in values.values()]
+        p, at, decimals = holm(alone), levels(alone), 1 - math.floor(math.log10(margin))
         low = [stats.ttest_1samp(one, -margin, alternative="greater").pvalue for one in values.values()]
         high = [stats.ttest_1samp(one, margin, alternative="less").pvalue for one in values.values()]
         q = holm([max(pair) for pair in zip(low, high, strict=True)])
         for k, (method, one) in enumerate(values.items()):
             better = one.mean() > 0 if METRICS[metric].higher_is_better else one.mean() < 0
             word = "equivalent" if q[k] <= 0.05 else "undecided" if p[k] > 0.05 else "helps" if better else "hurts"
-            found[method][metric] = word, float(one.mean()), p[k]
+            gain = f"{signed(float(one.mean()), decimals)} {bracket(one.tolist(), decimals, sign=True, level=at[k])}"
+            found[method][metric] = word, gain
     return found
 
 
@@ -693,8 +691,8 @@ def trace_by_metric(raw: Raw, suffix: str) -> list[Row]:
         {
             "arm": method,
             **{
-                "SSIM decides" if metric == "ssim" else METRICS[metric].title: f"{word} ({three(mean)}, p {chance(p)})"
-                for metric, (word, mean, p) in by_metric.items()
+                "SSIM decides" if metric == "ssim" else METRICS[metric].title: f"{word} {gain}"
+                for metric, (word, gain) in by_metric.items()
             },
         }
         for method, by_metric in verdicts_by_metric(raw).items()
@@ -1094,7 +1092,7 @@ def test_every_number_of_the_first_screen_is_traced(page: Page, raw: Raw) -> Non
     assert (np.array(frames) * signs > 0).all(), "this store's runs beat the blank frame everywhere"
     assert (learnt.passed, numbers(learnt.words)) == (True, [blank, "10"])
     flipped = {
-        method: {word for word, _, _ in by_metric.values()}
+        method: {word for word, _ in by_metric.values()}
         for method, by_metric in verdicts_by_metric(raw).items()
         if any(
             one[0] != by_metric["ssim"][0] and {one[0], by_metric["ssim"][0]} & {"helps", "hurts"}
