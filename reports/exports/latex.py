@@ -24,8 +24,22 @@ for _letter in ("alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "r
     _TEX[unicodedata.lookup(f"GREEK SMALL LETTER {_letter.replace('lambda', 'lamda')}")] = rf"$\{_letter}$"
 _TEX_TABLE = str.maketrans(_TEX)
 
-_WIDE = 45
-"""Letters beside a name that a column of 229 points holds at 8 points."""
+_COLUMN = 229.0
+"""A column of article's two, points; no usual style has a narrower one."""
+_FITS = ((r"\footnotesize", 1.0, 2), (r"\scriptsize", 0.94, 2), (r"\scriptsize", 0.94, 1))
+"""Sizes of type, their letters' widths against 8 points', and the space at each side of a column in points; the first that fits."""
+_POINTS = {
+    **dict.fromkeys(".,:;'[]()il|", 2.4), **dict.fromkeys(" -", 2.9), **dict.fromkeys("Ifrst", 3.4), **dict.fromkeys("ce", 3.8),
+    **dict.fromkeys("0123456789ago", 4.25), **dict.fromkeys("ABCDEFGHJKLNOPQRSTUVXYZ", 5.8),
+    **dict.fromkeys("+<=>w\N{MULTIPLICATION SIGN}", 6.6), **dict.fromkeys("mM", 7.8), "W": 8.7,
+}  # fmt: skip
+"""Widths of Computer Modern's letters at 8 points."""
+_BREAKS = r"[_+(.,=-]"
+"""After what a name may go on in the next line."""
+
+
+def _width(text: str) -> float:
+    return sum(_POINTS.get(letter, 4.7) for letter in text)
 
 
 def to_latex(table: Table, *, narrow: bool = False) -> str:
@@ -37,11 +51,16 @@ def to_latex(table: Table, *, narrow: bool = False) -> str:
     columns = "".join("r" if numeric else "l" for numeric in table.numeric)
     size: list[str] = []
     if narrow:
-        beside = zip(*([len(value.text) for value in row[1:]] for row in table.rows), strict=True)
-        letters = sum(map(max, beside))
-        letter, share = (r"  \footnotesize", 0.19) if letters <= _WIDE else (r"  \scriptsize", 0.16)
-        size = [letter, r"  \setlength{\tabcolsep}{2pt}"]
-        columns = rf"@{{}}p{{{share}\linewidth}}{columns[1:]}@{{}}"
+        others = [
+            max(map(_width, texts))
+            for texts in list(zip(table.columns, *([value.text for value in row] for row in table.rows), strict=True))[1:]
+        ]
+        name = max(_width(part) for row in table.rows for part in re.split(rf"(?<={_BREAKS})", row[0].text))
+        name = min(80.0, max(36.0, name))
+        needed = [scale * (name + sum(others)) + 2 * space * len(others) for _, scale, space in _FITS]
+        letters, scale, space = next((fit for fit, width in zip(_FITS, needed, strict=True) if width <= _COLUMN), _FITS[-1])
+        size = [f"  {letters}", rf"  \setlength{{\tabcolsep}}{{{space}pt}}"]
+        columns = rf"@{{}}p{{{scale * name / _COLUMN:.3g}\linewidth}}{columns[1:]}@{{}}"
     rows = [_tex_row([value.text for value in row], breaks=narrow) for row in table.rows]
     lines = [
         r"% needs \usepackage{booktabs}",
@@ -72,5 +91,5 @@ def _tex_row(cells: Iterable[str], breaks: bool = False) -> str:
     # At the start of a row, a bracket or a star would be an argument of the command that ends the line before it.
     escaped = [re.sub(r"^[\[*]", r"{\g<0>}", _tex(cell)) for cell in cells]
     if breaks:
-        escaped[0] = r"\raggedright " + re.sub(r"\\_|[+(.,=-]", r"\g<0>\\allowbreak{}", escaped[0])
+        escaped[0] = r"\raggedright " + re.sub(_BREAKS, r"\g<0>\\allowbreak{}", escaped[0])
     return " & ".join(escaped) + r" \\"

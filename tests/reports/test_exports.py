@@ -132,11 +132,18 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
 @pytest.mark.parametrize(
-    ("cost", "gain"), [("1.94x", "-38.8 [-45.4, -32.2]"), ("12.94x", "-138.8 [-145.4, -132.2]")], ids=["usual", "wide"]
+    ("name", "cost", "gain"),
+    [
+        ("base(training.data_order=1)", "1.94x", "-38.8 [-45.4, -32.2]"),
+        ("base(training.data_order=1)", "12.94x", "-138.8 [-145.4, -132.2]"),
+        ("attention+curriculum+residual+tta", "0.74x", "+24.4 [18.2, 30.6]"),
+        ("attention+curriculum+residual+tta", "12.94x", "-138.8 [-145.4, -132.2]"),
+    ],
+    ids=["usual", "wide", "long name", "long name and wide"],
 )
-def test_the_papers_table_fits_a_column(tmp_path: Path, cost: str, gain: str) -> None:
+def test_the_papers_table_fits_a_column(tmp_path: Path, name: str, cost: str, gain: str) -> None:
     """In article's two columns of 229 points, which no usual style undercuts."""
-    words = ("base(training.data_order=1)", cost, "0.594", gain, "<.001", "equivalent")
+    words = (name, cost, "0.594", gain, "<.001", "equivalent")
     headings = ("arm", "cost", "SSIM", "gain \u00d7 1,000", "p", "verdict")
     numeric = (False, False, True, True, True, False)
     table = Table("paper", "A caption", headings, (tuple(map(Value, words)),), numeric)
