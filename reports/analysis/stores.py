@@ -22,6 +22,7 @@ from harness.store import Store
 from harness.variant import Variants
 from reports.analysis import settings
 from reports.analysis.comparisons import MARGIN, PENDING, Comparison, check, regression, settle
+from reports.analysis.estimates import Estimate
 from reports.analysis.groups import Context, Method, context_of, difference_words, differences
 from reports.analysis.reading import DATA_FILE, read_document, read_store
 from reports.analysis.records import MetricInfo, Records, RunRecord
@@ -209,9 +210,9 @@ def _judge(name: str, a: Method, b: Method, margin: float, info: Metric | Metric
         "preset": a.first.preset,
         "seeds_a": a.seeds,
         "seeds_b": b.seeds,
-        "mean_a": comparison.baseline.mean if comparison.baseline else None,
-        "mean_b": comparison.treated.mean if comparison.treated else None,
-        "difference": comparison.mean,
+        "mean_a": _mean(comparison.baseline),
+        "mean_b": _mean(comparison.treated),
+        "difference": None if comparison.excluded else comparison.mean,
         "low": comparison.low,
         "high": comparison.high,
         "p": comparison.p,
@@ -222,6 +223,11 @@ def _judge(name: str, a: Method, b: Method, margin: float, info: Metric | Metric
         "parameters_b": y if math.isfinite(y) else None,
     }
     return row, comparison
+
+
+def _mean(side: Estimate | None) -> float | None:
+    """None where a seed has no finite value: a mean of the others would mislead."""
+    return None if side is None or side.excluded else side.mean
 
 
 def _adjust(compared: Sequence[tuple[dict[str, Any], Comparison]], info: Metric | MetricInfo) -> list[dict[str, Any]]:
@@ -235,7 +241,11 @@ def _adjust(compared: Sequence[tuple[dict[str, Any], Comparison]], info: Metric 
             verdict = f"regressed: {info.title} is no longer finite for seed {listed(row['lost_seeds'])}"
         elif one.verdict.kind in (Kind.HELPS, Kind.HURTS):
             verdict = verdict.replace("hurts", "regressed", 1).replace("helps", "improved", 1)
-        found = one.document() | {"kind": one.verdict.kind.value, "verdict": verdict, "regressed": regressed}
+        found = (
+            one.document()
+            | (dict.fromkeys(("low", "high")) if one.excluded else {})
+            | {"kind": one.verdict.kind.value, "verdict": verdict, "regressed": regressed}
+        )
         rows.append(row | {name: found[name] for name in ("low", "high", "kind", "verdict", "regressed", "seeds_needed")})
         rows[-1] |= {
             "p": one.p,

@@ -80,7 +80,7 @@ def column_table(
     rows = []
     for arm in arms:
         one = arm.comparison
-        gain = p = cells.NONE
+        gain = p = mean = cells.NONE
         word = "reference"
         if one is not None:
             word = one.verdict.kind.value
@@ -89,7 +89,9 @@ def column_table(
                 if one.low is not None and one.high is not None:
                     gain += f" {cells.interval(one.low * scale, one.high * scale, digits).text}"
             p = cells.adjusted(one).text.replace("0.", ".")
-        texts = (arm.name, arm.cost or cells.NONE, cells.mean(arm.estimate, mean_digits).text, gain, p, word)
+        if not arm.estimate.excluded and not (one and one.excluded):  # no mean of the seeds that survived
+            mean = cells.mean(arm.estimate, mean_digits).text
+        texts = (arm.name, arm.cost or cells.NONE, mean, gain, p, word)
         rows.append(tuple(map(Value, texts)))
     compared = [arm.comparison for arm in arms if arm.comparison is not None]
     seeds = {str(one.n) for one in compared} or {"0"}

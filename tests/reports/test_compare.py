@@ -208,6 +208,9 @@ def test_command_exit_codes_and_json(tmp_path: Path, capsys: pytest.CaptureFixtu
     document = json.loads(capsys.readouterr().out)
     assert document["regressed"]
     assert document["rows"][0]["lost_seeds"] == [3]
+    assert [document["rows"][0][name] for name in ("mean_b", "difference", "low", "high")] == [None] * 4, (
+        "no survivors' figures"
+    )
     assert run("compare", a, other) == 2
     assert "can be compared" in capsys.readouterr().err
     assert run("compare", a, tmp_path / "absent") == 2

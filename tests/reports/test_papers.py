@@ -18,10 +18,13 @@ from harness.store import Folder, Store
 from harness.variant import Variants
 from harness.version import __version__
 from reports import ablation
+from reports.analysis.comparisons import compare_all
+from reports.analysis.estimates import estimate
 from reports.analysis.reading import read_store
 from reports.figures import canvas
 from reports.judging.judge import judge
 from reports.page import Figure
+from reports.pages.paper import Arm, column_table
 from reports.pages.sections import make_page
 
 SEEDS = 5
@@ -176,3 +179,17 @@ def test_a_judged_table_has_the_same_files(report: Path, tmp_path: Path, monkeyp
         "data/comparisons.csv", "data/comparisons.parquet", "figures/differences.pdf", "tables/statistics.csv",
     }  # fmt: skip
     assert judge(tmp_path / "data" / "runs.csv", metrics=("ssim",)).document["comparisons"][0]["verdict"] == "helps"
+
+
+def test_an_arm_with_a_failed_seed_has_no_mean_of_the_others_in_the_table() -> None:
+    base, arm = VALUES["base"], VALUES["attention"]
+    arms = {"whole": dict(enumerate(arm)), "failed": {**dict(enumerate(arm)), 3: None}}
+    compared = {one.name: one for one in compare_all(dict(enumerate(base)), arms)}
+    rows = [
+        Arm(name, "", estimate({seed: v for seed, v in values.items() if v}), compared[name])
+        for name, values in arms.items()
+    ]
+    table = column_table([Arm("base", "", estimate(dict(enumerate(base)))), *rows], "SSIM", 0.005, "", "paired by seed")
+    texts = {row[0].text: [value.text for value in row[2:]] for row in table.rows}
+    assert texts["failed"] == ["-", "-", "-", "failed"]
+    assert texts["whole"][0] == f"{np.mean(arm):.3f}"
