@@ -191,7 +191,8 @@ def test_17_and_21_radar_in_mm_with_missing_values(here: Path, harness: Command)
     rain[:, :3, :3] = np.nan
     np.save("nan.npy", rain / 76.5)
     assert "data.missing=nan" in refused(run(harness, "nan.npy"))
-    assert np.isfinite(result(run(harness, "nan.npy", "data.missing=nan"))["metrics"]["ssim"])
+    found = result(run(harness, "nan.npy", "data.missing=nan", "metrics=csi(thresholds=[0.1]), sharpness"))
+    assert all(np.isfinite(found["metrics"][one]) for one in ("ssim", "csi", "sharpness"))
 
 
 def test_17_thresholds_selection_and_verdicts_are_in_the_unit_too(here: Path, harness: Command) -> None:

@@ -52,8 +52,8 @@ def _try_augmentation(setup: Setup, one: Any, frames: Tensor) -> None:
 
 
 def measure(setup: Setup, frames: Tensor) -> None:
-    """Each metric beside the built-in ones."""
-    target = frames[:, setup.shown :]
+    """Each metric beside the built-in ones, on frames without a missing value."""
+    target = setup.filled(frames)[:, setup.shown :]
     prediction, wanted = (0.9 * target + 0.05).clamp(0, 1), (len(target), setup.horizon)
     for one in (metric.on(setup.source.values) for metric in setup.experiment.metrics):
         found = same_twice(setup.experiment, one, "counts", lambda: one.counts(prediction.clone(), target.clone()))  # noqa: B023  # called at once
