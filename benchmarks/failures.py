@@ -27,7 +27,7 @@ from harness.ablation.runner import Runner
 from harness.executors.remote import Lost, Remote, RemoteTask, Submission
 from harness.runs.job import Done
 from harness.runs.request import Request
-from harness.store import Store
+from harness.store import Cell, Store
 
 HOUR, SAVE = 3600.0, 30.0
 FAILS, DIES = 5.0, 60.0
@@ -163,6 +163,9 @@ class SimulatedRunner(Runner):
 
     def _job(self, row: Row) -> SimulatedCell:  # type: ignore[override]
         return SimulatedCell(self.rows.index(row), self.cluster.saved, self.cluster.world.remembers)
+
+    def _there(self, cell: Cell) -> bool:
+        return True  # it writes nothing
 
 
 def simulate(world: World) -> dict[str, Any]:

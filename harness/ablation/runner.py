@@ -268,10 +268,22 @@ class Runner:
                 if time.monotonic() > self._saves_again:
                     self._save()
         _set_status(todo, "stopped")
+        self._take_back_lost()
         self._save()
         if stop.is_set():
             raise Interrupted(f"{self._counts()}; run the same command again to continue")
         return self.rows
+
+    def _there(self, cell: Cell) -> bool:
+        """Whether the store has what a finished cell wrote."""
+        return self.store.run(cell).has("result.json")
+
+    def _take_back_lost(self) -> None:
+        """What was deleted from the store while the plan ran is not called finished."""
+        for row in self.rows:
+            if row.status == "finished" and row.cell is not None and not self._there(row.cell):
+                row.status, row.error = "failed", f"its result is no longer in the store {self.store.root}"
+                self.note(f"{row.planned.label} seed {row.planned.seed}: {row.error}")
 
     def _save(self) -> None:
         """Writes the plan's record, which holds every cell. After a cell it is written again only when ten times as long has passed

@@ -102,6 +102,9 @@ class Tuner(Runner):
     def question(self) -> None:
         """Trials of a rate choose, and judge nothing."""
 
+    def _there(self, cell: Cell) -> bool:
+        return self.store.training(cell).has("training.json")
+
     def _metric(self, name: str) -> Any:
         experiment = self.ablation.request.experiment(self.variants, name, self.seed)
         return metric_named(experiment.training.select, experiment.metrics)

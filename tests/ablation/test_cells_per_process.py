@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plan_cells import Trusting
 
 from harness.ablation.plan import Ablation
 from harness.ablation.record import Row
-from harness.ablation.runner import Runner
 from harness.errors import RequestError
 from harness.executors.protocol import Task
 from harness.options import RunOptions
@@ -59,7 +59,7 @@ class Answers:
 
 def run(plan: Ablation, root: Path, answer: Callable[[Task], Done]) -> tuple[list[Row], Answers]:
     executor = Answers(answer)
-    return Runner(plan, Store(root), lambda text: None, lambda slots: executor).run(), executor
+    return Trusting(plan, Store(root), lambda text: None, lambda slots: executor).run(), executor
 
 
 def fine(task: Task) -> Done:

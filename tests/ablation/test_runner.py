@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from commands import Command
+from plan_cells import Trusting
 
 from harness.ablation.plan import Ablation
 from harness.ablation.record import Row
@@ -68,9 +69,11 @@ class Here:
         assert not self.waiting
 
 
-def run(plan: Ablation, root: Path, answer: Callable[[Job], Done | None] = lambda job: None) -> tuple[list[Row], Here]:
+def run(
+    plan: Ablation, root: Path, answer: Callable[[Job], Done | None] = lambda job: None, runner: type[Runner] = Runner
+) -> tuple[list[Row], Here]:
     executor = Here(plan.workers, answer)
-    return Runner(plan, Store(root), lambda text: None, lambda slots: executor).run(), executor
+    return runner(plan, Store(root), lambda text: None, lambda slots: executor).run(), executor
 
 
 def plan_records(root: Path) -> list[dict[str, Any]]:
@@ -104,6 +107,25 @@ def test_what_is_called_finished_is_in_the_store(finished: Path, tmp_path: Path)
     assert len(executor.jobs) == 1, "what the store lacks is not finished, whatever the plan's record says"
     assert all(row.status == "finished" for row in rows)
     assert Store(root).find(lost).read("result.json")["status"] == "finished"
+
+
+def test_a_result_that_is_deleted_while_the_plan_runs_is_not_called_finished(finished: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(finished, tmp_path / "store"))
+
+    def deletes(job: Job) -> Done | None:
+        shutil.rmtree(root / "runs", ignore_errors=True)
+        return None
+
+    rows, _ = run(ablation(plan="base,attention,residual", seeds=(0,)), root, deletes)
+    assert {row.planned.label: row.status for row in rows} == {
+        "base": "failed",
+        "attention": "failed",
+        "residual": "finished",
+    }
+    assert "no longer in the store" in str(rows[0].error)
+    again, executor = run(ablation(plan="base,attention,residual", seeds=(0,)), root)
+    assert [row.status for row in again] == ["finished"] * 3
+    assert len(executor.jobs) == 2
 
 
 def test_a_larger_plan_runs_only_what_is_missing(finished: Path) -> None:
@@ -150,7 +172,7 @@ def test_a_cell_that_fails_is_tried_again_recorded_and_stops_nothing_else(tmp_pa
     def fails(job: Job) -> Done | None:
         return Done("", error="it broke") if job.variant == "attention" and job.seed == 0 else Done("x")
 
-    rows, _ = run(ablation(retries=2), tmp_path, fails)
+    rows, _ = run(ablation(retries=2), tmp_path, fails, Trusting)
     failed = [row for row in rows if row.status == "failed"]
     assert [(row.planned.variant, row.planned.seed, row.attempts, row.error) for row in failed] == [
         ("attention", 0, 3, "it broke")
@@ -165,7 +187,7 @@ def test_a_cell_that_fails_is_tried_again_recorded_and_stops_nothing_else(tmp_pa
 
 def test_a_failed_cell_is_run_again_by_the_same_command(tmp_path: Path) -> None:
     run(ablation(retries=0), tmp_path, lambda job: Done("", error="it broke"))
-    rows, _ = run(ablation(retries=0), tmp_path, lambda job: Done("x"))
+    rows, _ = run(ablation(retries=0), tmp_path, lambda job: Done("x"), Trusting)
     assert all(row.status == "finished" for row in rows)
 
 
@@ -232,7 +254,7 @@ def test_when_the_time_is_up_cells_are_stopped_and_the_rest_waits(tmp_path: Path
         time.sleep(0.05)
         return Done("x")
 
-    rows, executor = run(ablation(max_hours=0.12 / 3600), tmp_path, slow)
+    rows, executor = run(ablation(max_hours=0.12 / 3600), tmp_path, slow, Trusting)
     statuses = [row.status for row in rows]
     assert statuses[0] == "finished"
     assert "stopped" in statuses

@@ -56,6 +56,13 @@ class StubRun:
             return Done(write_run(self.job.store, self.cell, Fake(ssim=self.ssim)))
 
 
+class Trusting(Runner):
+    """For cells that answer and write nothing: what they say is believed."""
+
+    def _there(self, cell: Cell) -> bool:
+        return True
+
+
 class StubRunner(Runner):
     """A runner whose cells take no training."""
 
