@@ -32,9 +32,9 @@ def forecast(
     names = [one for one in (run_id, *(ensemble or "").split(",")) if one]
     if inputs is None or not names:
         raise RequestError("name a run and its input: harness forecast RUN --input FILE; several runs: --ensemble RUN,RUN")
-    from harness.runs.forecast_files import check_ending, write
+    from harness.runs.forecast_files import check_out, write
 
-    check_ending(out)
+    check_out(out, inputs)
     import torch
 
     from harness.runs.forecast import forecast as predict
@@ -53,6 +53,12 @@ def forecast(
         what = f"frames {first} to {frames} extrapolate" if frames > first else f"frame {first} extrapolates"
         note(f"the runs were trained for {found.trained_horizon} frames: {what}")
     count, _, channels, height, width = found.mean_NTCHW.shape
+    shown = found.shown_NTCHW.shape[1]
+    if found.gaps:
+        several = f" of {found.gaps} of {count} recordings" if count > 1 else ""
+        note(f"{inputs}: a gap in time lies between the last {shown} frames{several}; in training no gap did")
+    if count > 1 and out.suffix.lower() == ".gif":
+        note(f"{out} shows the first of {count} recordings; a .nc, .zarr or .npy file has all")
     if as_json:
         emit(
             {
@@ -68,6 +74,4 @@ def forecast(
     unit = f" in {found.values.unit}" if found.values.unit else ""
     several = f" for each of {count} recordings" if count > 1 else ""
     size = f"{channels} channel{'s' * (channels > 1)}, {height}x{width}{unit}"
-    say(
-        f"{', '.join(map(str, written))}: {frames} frames{several}, {size}, after the last {found.shown_NTCHW.shape[1]} of {inputs}"
-    )
+    say(f"{', '.join(map(str, written))}: {frames} frames{several}, {size}, after the last {shown} of {inputs}")

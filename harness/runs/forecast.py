@@ -15,6 +15,7 @@ from torch import nn
 from harness.component import Shape
 from harness.data.frames import FrameFile, check_unit, open_frames
 from harness.data.values import Values
+from harness.data.windows import segments
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.predict import predict
 from harness.experiment import Experiment
@@ -44,7 +45,7 @@ class Forecast:
     """Predicted values in the unit of the input, float32 (N, horizon, C, H, W), NaN where the input never had a value.
 
     `spread` is the standard deviation over the runs, None for a single one. `shown` are the input frames, `trained_horizon` how
-    many frames the runs were trained to predict.
+    many frames the runs were trained to predict. `gaps` counts recordings with a gap in time between their input frames.
     """
 
     file: FrameFile
@@ -54,6 +55,7 @@ class Forecast:
     spread_NTCHW: NDArray[np.float32] | None
     trained_horizon: int
     variable: str
+    gaps: int = 0
 
 
 def load_trained(store: Store, run: Run, variants: Variants, device: torch.device) -> Trained:
@@ -126,7 +128,8 @@ def forecast(
     together = np.where(gone[None], np.nan, np.stack(predictions)).astype(np.float32)
     spread = together.std(axis=0, ddof=1) if len(trained) > 1 else None
     longest = min(int(one.experiment.data.horizon) for one in trained)
-    return Forecast(file, first.values, shown, together.mean(axis=0), spread, longest, first.variable or "forecast")
+    gaps = sum(stop - start < frames for *_, (_, start, stop) in segments(file))
+    return Forecast(file, first.values, shown, together.mean(axis=0), spread, longest, first.variable or "forecast", gaps)
 
 
 def _open(first: Trained, path: Path, layout: str | None, variable: str, frames: int) -> FrameFile:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
+import secrets
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.formats.array import extra
+from harness.data.formats.zarr_stores import is_zarr
 from harness.errors import HarnessError, RequestError
 from harness.evaluation import pictures
 from harness.runs.forecast import Forecast
@@ -18,26 +23,31 @@ from harness.system import files
 ENDINGS = (".nc", ".zarr", ".npy", ".gif")
 
 
-def check_ending(out: Path) -> None:
-    """Raises RequestError for a file that cannot be written."""
+def check_out(out: Path, inputs: Path) -> None:
+    """Raises RequestError for a file that cannot be written, or whose writing would lose something."""
     if out.suffix.lower() not in ENDINGS:
         raise RequestError(f"--out {out}: choose a file that ends in {', '.join(ENDINGS)}")
+    if out.exists() and inputs.exists() and out.samefile(inputs):
+        raise RequestError(f"--out {out} is the input, which would be lost; choose another file")
+    if out.is_dir() and not (out.suffix.lower() == ".zarr" and is_zarr(out)):
+        raise RequestError(f"--out {out} is a folder; choose another file")
 
 
 def write(found: Forecast, out: Path) -> list[Path]:
-    """Writes a forecast; returns the files. Raises HarnessError when one cannot be written."""
-    check_ending(out)
+    """Writes a forecast, whole or not at all; returns the files. Raises HarnessError when one cannot be written."""
+    kind = out.suffix.lower()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        kind = out.suffix.lower()
         if kind == ".gif":
             files.write(out, _animation(found))
             return [out]
         if kind == ".npy":
             return _arrays(found, out)
         _dataset(found, out)
-    except OSError as error:
-        raise HarnessError(f"cannot write {out}: {error.strerror or error}; free space or choose another file") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: HDF5's own
+        raise HarnessError(
+            f"cannot write {out}: {getattr(error, 'strerror', None) or error}; free space or choose another file"
+        ) from error
     return [out]
 
 
@@ -50,7 +60,9 @@ def _arrays(found: Forecast, out: Path) -> list[Path]:
         array = _in_file_axes(found, values)
         if found.file.dtype == np.uint8 and path == out and not np.isnan(array).any():
             array = array.round().clip(0, 255).astype(np.uint8)
-        np.save(path, array)
+        content = io.BytesIO()
+        np.save(content, array)
+        files.write(path, content.getbuffer())
     return [path for path, _ in written]
 
 
@@ -73,37 +85,49 @@ def _dataset(found: Forecast, out: Path) -> None:
     names = {letter: name for letter, name in zip(found.file.layout.letters, array.dims, strict=False) if letter}
     names = {"N": "sequence", "T": "time", "C": "channel", "H": "y", "W": "x"} | names
     dims = [names[letter] for letter in _letters(found)]
-    attributes = {"units": found.values.unit} if found.values.unit else {}
+    attributes = {**array.attributes, **({"units": found.values.unit} if found.values.unit else {})}
     content = {found.variable: (dims, _in_file_axes(found, found.mean_NTCHW), attributes)}
     if found.spread_NTCHW is not None:
         content["spread"] = (
             dims,
             _in_file_axes(found, found.spread_NTCHW),
-            attributes | {"long_name": "standard deviation over the runs"},
+            {**attributes, "long_name": "standard deviation over the runs"},
         )
-    coordinates = {name: values for name, values in _coordinates(found, names).items() if name in dims}
-    data = xarray.Dataset(content, coords=coordinates, attrs={"trained_horizon": found.trained_horizon})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        data.to_netcdf(out, engine="h5netcdf") if out.suffix.lower() == ".nc" else data.to_zarr(
-            out, mode="w", consolidated=False
-        )
+    data = xarray.Dataset(content, _coordinates(found, names, set(dims)), {"trained_horizon": found.trained_horizon})
+    temporary = out.with_name(f".{out.name}.{secrets.token_hex(6)}.part")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if out.suffix.lower() == ".nc":
+                data.to_netcdf(temporary, engine="h5netcdf")
+            else:
+                data.to_zarr(temporary, mode="w", consolidated=False)
+        if out.is_dir():
+            shutil.rmtree(out)
+        os.replace(temporary, out)
+    finally:
+        files.discard([temporary])
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _coordinates(found: Forecast, names: dict[str, str]) -> dict[str, NDArray[Any]]:
-    """Of the input, cropped as its frames; time continues by its usual step."""
-    given = found.file.stored.coordinates
-    coordinates: dict[str, NDArray[Any]] = {}
+def _coordinates(found: Forecast, names: dict[str, str], dims: set[str]) -> dict[str, Any]:
+    """Of the input, with what it says of them, cropped as its frames; time continues by its usual step."""
+    array, time = found.file.stored, names["T"]
+    cuts = {}
     for letter, full, kept in zip("HW", found.file.shape_CHW[1:], found.values.size, strict=True):
-        if names[letter] in given:
-            start = (full - kept) // 2
-            coordinates[names[letter]] = given[names[letter]][start : start + kept]
-    if names["C"] in given:
-        coordinates[names["C"]] = given[names["C"]]
-    times, horizon = given.get(names["T"]), found.mean_NTCHW.shape[1]
-    if times is not None and len(times) > 1 and len(found.file.arrays) == 1:
+        cuts[names[letter]] = slice((full - kept) // 2, (full - kept) // 2 + kept)
+    coordinates: dict[str, Any] = {}
+    for name, one in array.located.items():
+        if set(one.dims) <= dims - {time, names["N"]} and name != time:
+            kept = one.isel({dim: cuts[dim] for dim in one.dims if dim in cuts})
+            coordinates[name] = (kept.dims, kept.values, kept.attrs)
+    if len(found.file.arrays) > 1:
+        recordings = range(found.file.sequences)
+        coordinates[names["N"]] = (names["N"], [found.file.array_of(one).path.name for one in recordings])
+    elif (times := array.coordinates.get(time)) is not None and len(times) > 1:
         step = np.sort(np.diff(times))[(len(times) - 1) // 2]
-        coordinates[names["T"]] = np.array([times[-1] + step * (at + 1) for at in range(horizon)], dtype=times.dtype)
+        later = np.array([times[-1] + step * at for at in range(1, found.mean_NTCHW.shape[1] + 1)], dtype=times.dtype)
+        coordinates[time] = (time, later, getattr(array.located.get(time), "attrs", {}))
     return coordinates
 
 

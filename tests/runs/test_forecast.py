@@ -104,6 +104,54 @@ def test_coordinates_go_on_and_an_ensemble_has_a_spread(made: Path, ending: str,
         np.testing.assert_allclose(found["spread"].values, both.std(0, ddof=1), rtol=1e-3, atol=1e-3)
 
 
+def test_what_the_input_says_of_its_place_is_in_the_forecast(made: Path, harness: Command, tmp_path: Path) -> None:
+    """A projection, coordinates on the grid, names and units of coordinates: what a map is drawn by."""
+    xarray = pytest.importorskip("xarray")
+    with xarray.open_dataset(made / "radar.nc", engine="h5netcdf") as data:
+        last = data.isel(time=slice(-6, None)).load()
+    last["rain"].attrs |= {"grid_mapping": "crs", "standard_name": "rainfall_rate"}
+    last["lat"].attrs["units"] = "degrees_north"
+    last["crs"] = ((), 0, {"grid_mapping_name": "latitude_longitude"})
+    height = np.arange(18.0 * 22).reshape(18, 22)
+    last.assign_coords(height=(("lat", "lon"), height)).to_netcdf(tmp_path / "last.nc", engine="h5netcdf")
+    words = ("--input", tmp_path / "last.nc", "--out", tmp_path / "f.nc", "--store", made / "s")
+    answer = harness("forecast", runs(made)[0], *words)
+    assert answer.code == 0, answer.err
+    assert "a gap" not in answer.err
+    with xarray.open_dataset(tmp_path / "f.nc", engine="h5netcdf") as found:
+        assert found["lat"].attrs["units"] == "degrees_north"
+        assert found["rain"].attrs["standard_name"] == "rainfall_rate"
+        assert found["crs"].attrs["grid_mapping_name"] == "latitude_longitude"
+        np.testing.assert_array_equal(found["rain"].coords["height"].values, height)
+
+
+def test_a_gap_between_the_last_frames_is_said(made: Path, harness: Command, tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    with xarray.open_dataset(made / "radar.nc", engine="h5netcdf") as data:
+        data.isel(time=[*range(180, 190), 197, 198, 199][:-1]).to_netcdf(tmp_path / "gap.nc", engine="h5netcdf")
+    words = ("--input", tmp_path / "gap.nc", "--out", tmp_path / "f.nc", "--store", made / "s")
+    assert (
+        "gap.nc: a gap in time lies between the last 3 frames; in training no gap did"
+        in harness("forecast", runs(made)[0], *words).err
+    )
+
+
+def test_an_input_is_never_overwritten(made: Path, harness: Command, tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    with xarray.open_dataset(made / "radar.nc", engine="h5netcdf") as data:
+        data.isel(time=slice(-6, None)).to_zarr(tmp_path / "last.zarr", consolidated=False)
+    (tmp_path / "mine.zarr").mkdir()
+    (tmp_path / "mine.zarr" / "thesis.tex").write_text("all of it")
+    words = ("forecast", runs(made)[0], "--input", tmp_path / "last.zarr", "--store", made / "s")
+    for out, said in (("last.zarr", "is the input, which would be lost"), ("mine.zarr", "is a folder")):
+        answer = harness(*words, "--out", tmp_path / out)
+        assert (answer.code, said in answer.err) == (2, True)
+    assert (tmp_path / "mine.zarr" / "thesis.tex").read_text() == "all of it"
+    for _ in range(2):  # an older forecast may be written again
+        assert harness(*words, "--out", tmp_path / "f.zarr").code == 0
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["f.zarr", "last.zarr", "mine.zarr"]
+
+
 def test_many_inputs_and_a_picture(made: Path, harness: Command, tmp_path: Path) -> None:
     several = np.stack([np.load(made / "last.npy")] * 4)
     np.save(tmp_path / "several.npy", several)
@@ -112,6 +160,18 @@ def test_many_inputs_and_a_picture(made: Path, harness: Command, tmp_path: Path)
     assert np.load(tmp_path / "f.npy").shape == (4, 3, 18, 22)
     assert harness(*words, "--out", tmp_path / "f.gif").code == 0
     assert (tmp_path / "f.gif").read_bytes()[:3] == b"GIF"
+
+
+def test_the_recordings_of_a_folder_are_named(made: Path, harness: Command, tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    (tmp_path / "several").mkdir()
+    for number in (10, 9):
+        np.save(tmp_path / "several" / f"storm{number}.npy", np.load(made / "last.npy")[-number:])
+    words = ("--input", tmp_path / "several", "--out", tmp_path / "f.nc", "--store", made / "s")
+    answer = harness("forecast", runs(made)[0], *words)
+    assert answer.code == 0, answer.err
+    with xarray.open_dataset(tmp_path / "f.nc", engine="h5netcdf") as found:
+        assert found["sequence"].values.tolist() == ["storm9.npy", "storm10.npy"]
 
 
 @pytest.mark.parametrize(

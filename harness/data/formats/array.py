@@ -22,7 +22,8 @@ class Array:
     """An array of a file, in the file's axes and type. Nothing is read before `read`.
 
     `dims` are the names of its axes where the format has them, `coordinates` the values along some of them, `unit` its unit.
-    `variable` is its name in the file. `files` are what its content depends on.
+    `variable` is its name in the file, `attributes` what the file says of it. `located` are xarray's variables that say where its
+    frames lie: the coordinates without an axis of time, and the projection. `files` are what its content depends on.
     """
 
     path: Path
@@ -34,6 +35,8 @@ class Array:
     coordinates: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     unit: str = ""
     variable: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    located: Mapping[str, Any] = field(default_factory=dict)
     declares_missing: bool = False
     """Whether the file says which values are missing; they are read as NaN."""
     stamp: tuple[tuple[int, int, int], ...] = field(init=False, default=())

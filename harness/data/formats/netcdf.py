@@ -41,6 +41,10 @@ def _open(xarray: Any, path: Path, variable: str, files: tuple[Path, ...], **opt
     name = choose(path, {str(one): found.shape for one, found in data.data_vars.items()}, variable)
     found = data[name]
     dims = tuple(str(one) for one in found.dims)
+    projection = str(found.attrs.get("grid_mapping", found.encoding.get("grid_mapping", "")))
+    located = {str(one): found.coords[one].variable for one in found.coords}
+    if projection in data:
+        located[projection] = data[projection].variable
     along = {dim: np.asarray(found[dim].values) for dim in dims if dim in found.coords and found[dim].ndim == 1}
     return Array(
         path,
@@ -52,5 +56,7 @@ def _open(xarray: Any, path: Path, variable: str, files: tuple[Path, ...], **opt
         coordinates=along,
         unit=str(found.attrs.get("units", "")),
         variable=name,
+        attributes=found.attrs | ({"grid_mapping": projection} if projection in located else {}),
+        located=located,
         declares_missing=bool({"_FillValue", "missing_value"} & found.encoding.keys()),
     )
