@@ -27,7 +27,8 @@ _KNOWN = {
     "H": "h y lat latitude row rows height northing projection_y_coordinate grid_latitude nlat rlat",
     "W": "w x lon longitude col cols column width easting projection_x_coordinate grid_longitude nlon rlon",
 }
-_BY_NAME = {name: letter for letter, names in _KNOWN.items() for name in names.split()}
+NAMES_OF_AXES = {name: letter for letter, names in _KNOWN.items() for name in names.split()}
+"""The letter that a well-known name of an axis means."""
 _READINGS = {3: ("THW",), 4: ("NTHW", "TNHW", "THWC", "TCHW"), 5: ("NTCHW", "NTHWC")}
 HOW = 'name the axes: --set "data.layout=T H W C", or by the file\'s names: --set "data.layout=time=T lat=H lon=W"'
 
@@ -136,7 +137,7 @@ def _words(one: Layout, shape: tuple[int, ...]) -> str:
 
 def _by_names(shape: tuple[int, ...], dims: tuple[str, ...]) -> Layout | None:
     """The layout that well-known names tell; axes of length 1 without such a name are left out. None when they do not tell it."""
-    letters = [one if one in LETTERS else _BY_NAME.get(one.lower(), "") for one in dims]
+    letters = [one if one in LETTERS else NAMES_OF_AXES.get(one.lower(), "") for one in dims]
     if any(not letter and size > 1 for letter, size in zip(letters, shape, strict=True)):
         return None
     used = [letter for letter in letters if letter]
@@ -160,7 +161,7 @@ def _named(path: Path, shape: tuple[int, ...], dims: tuple[str, ...], given: str
     else:
         if sorted(words) != sorted(dims):
             raise RequestError(f"data.layout {given!r} does not name the axes of {path}: {_axes(shape, dims)}; {HOW}")
-        letters = [_BY_NAME.get(one.lower(), "") for one in dims]
+        letters = [NAMES_OF_AXES.get(one.lower(), "") for one in dims]
     used = [one for one in letters if one]
     left_out = [size for one, size in zip(letters, shape, strict=False) if not one]
     if (

@@ -60,6 +60,12 @@ def mixed_types() -> str:
     return "d"
 
 
+def frames_of_unequal_sizes() -> str:
+    np.save(folder() / "1.npy", array(16, 16))
+    np.save("d/2.npy", array(16, 18))
+    return "d"
+
+
 def corrupt_chunk() -> str:
     h5py = pytest.importorskip("h5py")
     content = RANDOM.integers(0, 256, (60, 16, 16), dtype=np.uint8)
@@ -109,6 +115,7 @@ def channel_of_nan() -> str:
         (unequal_sizes, (), "images of unequal size or type: 1.png is 16x16 L, 2.png is 18x16 L"),
         (mixed_formats, (), "mixes kinds of files (1.png, 2.npy"),
         (mixed_types, (), "of float32, 2.npy (1, 16, 16) of uint8; give recordings of one size and type"),
+        (frames_of_unequal_sizes, (), "1.npy is (16, 16) of float32, 2.npy is (16, 18) of float32; give files of one size"),
         (corrupt_chunk, (), "a.h5: [30:31, 0:16, 0:16] cannot be read"),
         (video_without_frames, (), "a.avi is a video of 0 frames of 32x32"),
         (container_without_a_video, (), "a.mp4 cannot be read as a video (it holds none)"),

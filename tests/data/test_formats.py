@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from harness.data import formats
 from harness.data.formats import open_arrays
 from harness.data.frames import FrameFile, open_frames
+from harness.data.windows import segments
 from harness.errors import HarnessError, RequestError
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (30, 12, 16), dtype=np.uint8)
@@ -71,7 +73,33 @@ def as_fortran(folder: Path) -> Path:
     return folder / "f.npy"
 
 
-MAKERS = (as_npy, as_fortran, as_hdf5, as_zarr, as_zarr_group, as_netcdf3, as_netcdf4, as_images)
+def as_a_file_a_frame(folder: Path) -> Path:
+    for number, frame in enumerate(FRAMES):
+        np.save(made(folder, "npy") / f"frame{number}.npy", frame)
+    return folder / "npy"
+
+
+def as_a_netcdf_file_a_frame(folder: Path) -> Path:
+    """As archives of radars and satellites: each with its time, the fourth two minutes late."""
+    xarray = pytest.importorskip("xarray")
+    for number, frame in enumerate(FRAMES):
+        time = np.datetime64("2020-01-01", "ns") + np.timedelta64(5 * number + (12 if number > 3 else 0), "m")
+        one = xarray.DataArray(
+            frame[None], dims=("time", "y", "x"), coords={"time": [time], "x": np.arange(16.0)}, name="rain"
+        )
+        one.to_netcdf(made(folder, "nc") / f"frame{number}.nc", engine="h5netcdf")
+    return folder / "nc"
+
+
+def made(folder: Path, name: str) -> Path:
+    (folder / name).mkdir(exist_ok=True)
+    return folder / name
+
+
+MAKERS = (
+    *(as_npy, as_fortran, as_hdf5, as_zarr, as_zarr_group, as_netcdf3, as_netcdf4, as_images),
+    *(as_a_file_a_frame, as_a_netcdf_file_a_frame),
+)
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
@@ -121,6 +149,25 @@ def test_a_folder_of_folders_is_several_recordings(tmp_path: Path) -> None:
     file = open_frames(tmp_path)
     assert (file.lengths, file.shape_CHW) == ((6, 4), (3, 6, 8))
     assert file.window(1, slice(2, 3))[0, :, 0, 0].tolist() == [2, 0, ord("b")]
+
+
+def test_times_of_files_of_a_frame_each_tell_their_gaps(tmp_path: Path) -> None:
+    file = open_frames(as_a_netcdf_file_a_frame(tmp_path))
+    assert segments(file) == [[(0, 0, 4), (0, 4, 30)]]
+    assert file.stored.coordinates["x"].tolist() == list(range(16))
+
+
+def test_a_folder_of_more_frames_than_files_may_be_open(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for number in range(300):
+        with h5py.File(tmp_path / f"{number}.h5", "w") as file:
+            file["rain"] = np.full((12, 12), number, np.uint16)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        assert open_frames(tmp_path).window(0, slice(0, 300))[:, 0, 0, 0].tolist() == list(range(300))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def zeros(folder: Path, shape: tuple[int, ...]) -> Path:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.data.formats import images, videos
 from harness.data.formats.array import Array
+from harness.data.formats.frame_files import holds_a_frame, stacked
 from harness.data.formats.hdf5 import open_hdf5
 from harness.data.formats.netcdf import open_netcdf
 from harness.data.formats.numpy_files import LARGEST_UNPACKED, open_numpy
@@ -59,7 +60,18 @@ def _folder(path: Path, variable: str) -> list[Array]:
     if pictures:
         return [images.open_images(path, pictures)]
     if files:
-        return [array for one in files for array in open_arrays(one, variable)]
+        return _recordings(path, files, variable)
     if folders:
         return [array for one in folders for array in open_arrays(one, variable)]
     raise RequestError(f"{path} is a folder without frames; give {FORMATS}")
+
+
+def _recordings(folder: Path, files: Sequence[Path], variable: str) -> list[Array]:
+    """A recording a file; one of all files, where each holds a frame."""
+
+    def open_one(path: Path) -> Array:
+        return open_arrays(path, variable)[0]
+
+    if len(files) > 1 and holds_a_frame(open_one(files[0])):
+        return [stacked(folder, files, open_one)]
+    return [open_one(path) for path in files]
