@@ -124,7 +124,7 @@ def test_7_a_run_answers_from_another_folder_and_its_data_may_move(
     words = ("predict", found, "--store", "../s", "--out", "p.png")
     assert harness(*words).code == 0
     (here / "a.npy").rename(here / "moved.npy")
-    assert harness(*words).code == 2
+    assert "a.npy, which is not there; name where it is now: harness predict" in refused(harness(*words))
     assert harness(*words, "--data", "../moved.npy").code == 0
     save("other.npy", 12, 6, 16, 16, seed=3)
     assert "was made with other data" in refused(harness(*words, "--data", "other.npy"))

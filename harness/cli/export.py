@@ -23,7 +23,7 @@ def export(
     import torch
 
     from harness.errors import unknown
-    from harness.runs.export import FORMATS
+    from harness.runs.export import FORMATS, card_of
     from harness.runs.export import export as write
     from harness.runs.forecast import load_trained
 
@@ -40,4 +40,4 @@ def export(
     say(f"{path}: {tuple(card['input'])} -> {tuple(card['output'])}, within {card['largest_difference']:.1g} of the network")
     if card["seconds_a_sequence"]:
         say(" · ".join(f"{name} {1e3 * value:.1f} ms a sequence" for name, value in card["seconds_a_sequence"].items()))
-    say(f"model card: {path.with_suffix('.md')}")
+    say(f"model card: {card_of(path)}")

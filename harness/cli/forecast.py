@@ -45,7 +45,11 @@ def forecast(
     runs = {run.run_id: run for run in map(store.find, names)}
     trained = [load_trained(store, run, variants, device) for run in runs.values()]
     frames = horizon or int(trained[0].experiment.data.horizon)
-    found = predict(trained, inputs, frames, device, layout=layout, variable=variable)
+    try:
+        found = predict(trained, inputs, frames, device, layout=layout, variable=variable)
+    except RequestError as error:  # what reads files speaks of the settings of a training
+        said = str(error).replace('--set "data.layout=', '--layout "').replace("--set data.variable=", "--variable ")
+        raise RequestError(said) from None
     written = write(found, out)
     beyond = frames > found.trained_horizon
     if beyond:

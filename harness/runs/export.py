@@ -85,8 +85,13 @@ def export(trained: Trained, result: dict[str, Any], sequences: dict[str, Any], 
     if (off := float((again - expected).abs().max())) > AGREES:
         raise HarnessError(f"{out} answers up to {off:.2g} off the network, more than {AGREES:g}; use another format")
     card = _card(trained, result, sequences, kind, out, off, speeds)
-    files.write(out.with_suffix(".md"), _markdown(card).encode())
+    files.write(card_of(out), _markdown(card).encode())
     return card
+
+
+def card_of(out: Path) -> Path:
+    """The model card beside an exported file: each format of a run has its own."""
+    return out.with_name(f"{out.name}.md")
 
 
 def _program(whole: nn.Module, frames: Tensor) -> torch.export.ExportedProgram:

@@ -56,6 +56,12 @@ class Sampler:
         and for an index that the test set does not have.
         """
         experiment = stored_experiment(self.store, run, self.components.find, self.data)
+        path = experiment.get("data.path")
+        if self.data is None and path and not Path(path).expanduser().exists():
+            raise RequestError(
+                f"run {run.run_id} was trained on {path}, which is not there; name where it is now: "
+                f"harness predict {run.run_id} --data FILE"
+            )
         training = self.store.training_of(run)
         if (summary := training.read_or_none("training.json")) is None:
             raise HarnessError(

@@ -156,6 +156,8 @@ def test_many_inputs_and_a_picture(made: Path, harness: Command, tmp_path: Path)
     several = np.stack([np.load(made / "last.npy")] * 4)
     np.save(tmp_path / "several.npy", several)
     words = ("forecast", runs(made)[0], "--store", made / "s", "--input", tmp_path / "several.npy", "--layout", "N T H W")
+    unnamed = harness(*words[:-2], "--out", tmp_path / "f.npy")
+    assert (unnamed.code, 'name the axes: --layout "N T H W"' in unnamed.err) == (2, True)
     assert harness(*words, "--out", tmp_path / "f.npy").code == 0
     assert np.load(tmp_path / "f.npy").shape == (4, 3, 18, 22)
     assert harness(*words, "--out", tmp_path / "f.gif").code == 0
@@ -219,7 +221,7 @@ def test_an_exported_network_answers_like_the_run(
         fresh.load_state_dict(load_file(out))
         found = predict(fresh, frames, 3)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    card = (tmp_path / "m.md").read_text()
+    card = (tmp_path / f"m.{ending}.md").read_text()
     assert "**Scaling** min-max" in card
     assert "mm/h" in card
     about = json.loads(card.split("```json\n")[1].split("\n```")[0])
