@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from filelock import FileLock
+from PIL import Image
 
 from harness.errors import RequestError
 from harness.hooks import Hook, RunInfo
@@ -61,8 +62,6 @@ class MLflow(Hook):
 
     def picture(self, name: str, step: int, png: bytes) -> None:
         """An artifact."""
-        from PIL import Image
-
         self.client.log_image(self.mlflow_id, Image.open(io.BytesIO(png)).convert("RGB"), f"{name}.png")
 
     def end(self, result: Mapping[str, Any]) -> None:

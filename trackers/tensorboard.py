@@ -7,12 +7,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from harness.errors import RequestError
 from harness.hooks import Hook, RunInfo
 from trackers import naming
 
 try:
-    import tensorboard as _  # noqa: F401  # torch's writer needs it, and would say so too late
+    from torch.utils.tensorboard.writer import SummaryWriter
 except ImportError:
     raise RequestError("--track tensorboard needs TensorBoard; pip install 'ablation-harness[tensorboard]'") from None
 
@@ -20,12 +23,10 @@ except ImportError:
 class TensorBoard(Hook):
     """Writes with torch's SummaryWriter."""
 
-    writer: Any
+    writer: SummaryWriter
 
     def start(self, run: RunInfo) -> None:
         """Opens another event file of the run; its settings and tags are a text."""
-        from torch.utils.tensorboard.writer import SummaryWriter
-
         arm = re.sub(r"[^\w.,=+()-]", "_", run.arm)[:100]  # a folder's name
         place = naming.folder(run) / "tensorboard" / arm / f"seed-{run.seed}-{run.run_id}"
         self.writer = SummaryWriter(str(place))
@@ -43,9 +44,6 @@ class TensorBoard(Hook):
 
     def picture(self, name: str, step: int, png: bytes) -> None:
         """An image."""
-        import numpy as np
-        from PIL import Image
-
         pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
         self.writer.add_image(name, pixels, step, dataformats="HWC")
 

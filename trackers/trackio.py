@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from PIL import Image
+
 from harness.errors import RequestError
 from harness.hooks import Hook, RunInfo
 from trackers import naming
@@ -45,8 +47,6 @@ class Trackio(Hook):
 
     def picture(self, name: str, step: int, png: bytes) -> None:
         """An image."""
-        from PIL import Image
-
         self.run.log({name: trackio.Image(Image.open(io.BytesIO(png)))}, step)
 
     def end(self, result: Mapping[str, Any]) -> None:

@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from PIL import Image
+
 from harness.errors import RequestError
 from harness.hooks import Hook, RunInfo
 from trackers import naming
@@ -50,8 +52,6 @@ class WeightsAndBiases(Hook):
 
     def picture(self, name: str, step: int, png: bytes) -> None:
         """An image."""
-        from PIL import Image
-
         self.run.log({"step": step, name: wandb.Image(Image.open(io.BytesIO(png)))})
 
     def end(self, result: Mapping[str, Any]) -> None:

@@ -128,6 +128,12 @@ def hooked(cell: Cell, store: Store, options: RunOptions, note: Callable[[str], 
     if not (found := find_hooks(options.hooks or ())):
         yield NO_HOOKS
         return
+    # Whatever the run needs is imported before the hooks' threads begin: of two threads that import torch at once, both can fail.
+    import harness.runs.result
+    import harness.runs.sample
+    import harness.runs.smoke_test
+    import harness.training.loop  # noqa: F401
+
     grace = GRACE
     # What a tracker prints must not stand between the lines of a document; stdout cannot be another one in its thread alone.
     with redirect_stdout(sys.stderr):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -169,6 +171,27 @@ def test_a_slow_hook_does_not_slow_the_training_and_loses_what_does_not_fit(
     assert_same_run(tmp_path, run(tmp_path, Slow, context=Context(note=notes.append)).result, alone)
     assert called == [10]
     assert any("events were lost" in text for text in notes)
+
+
+@pytest.mark.slow
+def test_a_hook_that_imports_torch_leaves_the_training_its_own_import(tmp_path: Path) -> None:
+    """In a process that has not imported it: of two threads that do so at once, both can fail."""
+    (tmp_path / "eager.py").write_text(
+        "import harness\n"
+        "class Eager(harness.Hook):\n"
+        "    def start(self, run):\n"
+        "        import torch.utils.data, torch.distributions, torch.jit\n"
+    )
+    settings = [word for path, value in (CHANGES | {"training.steps": 20}).items() for word in ("--set", f"{path}={value}")]
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", "--preset", "tiny", "--hook", "eager:Eager", *settings],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "hook" not in done.stderr
 
 
 def test_what_a_hook_changes_is_a_copy(tmp_path: Path, alone: tuple[Path, dict[str, Any]]) -> None:
