@@ -29,8 +29,11 @@ def forge(tmp_path: Path) -> dict[str, str]:
         (tools / name).write_text(
             f'#!/bin/sh\nprintf "%s\\n" "$0" "$@" >> {tmp_path}/said\ncat verdict.md >> {tmp_path}/said\n'
         )
-    (tools / "pip").write_text(f'#!/bin/sh\necho pip "$@" >> {tmp_path}/said\n')
-    (tools / "harness").write_text(f'#!/bin/sh\nexec {sys.executable} -m harness "$@"\n')
+    (tools / "pip").write_text(f'#!/bin/sh\necho pip "$@" >> {tmp_path}/said\ngit rev-parse HEAD > {tmp_path}/installed\n')
+    (tools / "harness").write_text(
+        f'#!/bin/sh\necho harness "$1" with "$(cat {tmp_path}/installed)" >> {tmp_path}/said\n'
+        f'exec {sys.executable} -m harness "$@"\n'
+    )
     for tool in tools.iterdir():
         tool.chmod(0o755)
 
@@ -70,6 +73,15 @@ def bash(script: str, environment: dict[str, str]) -> int:
     return done.returncode
 
 
+def assert_each_side_trained_what_is_there(said: str, environment: dict[str, str]) -> None:
+    assert [line for line in said.splitlines() if line.startswith(("pip", "harness ablate"))] == [
+        "pip install -c constraints.txt .",
+        f"harness ablate with {environment['BASE']}",
+        "pip install -c constraints.txt .",
+        f"harness ablate with {environment['HEAD']}",
+    ]
+
+
 def quick(text: str) -> str:
     """The plan with one worker and two seeds."""
     return text.replace("--seeds 3", f"--seeds 2 {QUICK}")
@@ -87,10 +99,13 @@ def test_the_steps_for_github(forge: dict[str, str]) -> None:
         code = dict(line.split("=") for line in output.read_text().splitlines()) if output.exists() else {}
         return value.replace("${{ steps.compare.outputs.code }}", code.get("code", "?"))
 
-    environment: dict[str, Any] = forge | {"GITHUB_OUTPUT": str(output), "PLAN": quick(GITHUB["env"]["PLAN"])}
+    environment: dict[str, Any] = forge | {
+        "GITHUB_OUTPUT": str(output),
+        "GITHUB_STEP_SUMMARY": str(here / "summary"),
+        "PLAN": quick(GITHUB["env"]["PLAN"]),
+    }
     steps = [one for one in GITHUB["jobs"]["compare"]["steps"] if "run" in one]
     assert [one["name"] for one in steps] == [
-        "Install",
         "Train at the base",
         "Train at the pull request",
         "Compare",
@@ -102,7 +117,8 @@ def test_the_steps_for_github(forge: dict[str, str]) -> None:
         assert "{{" not in "".join([*own.values(), step["run"]])
         assert bash(step["run"], environment | own) == 0, step["name"]
     said = (here / "said").read_text()
-    assert "pip install -c constraints.txt ." in said
+    assert_each_side_trained_what_is_there(said, forge)
+    assert (here / "summary").read_text() == (here / "repository/verdict.md").read_text()
     assert "pr\ncomment\n7\n--body-file\nverdict.md" in said
     assert "### Ablation\n```\n" in said
     assert "identical in all 2 common seeds" in said
@@ -123,6 +139,7 @@ def test_the_script_for_gitlab(forge: dict[str, str]) -> None:
     }
     assert bash("\n".join(GITLAB["script"]), environment) == 0
     said = (Path(forge["HERE"]) / "said").read_text()
+    assert_each_side_trained_what_is_there(said, forge)
     assert "https://example.org/api/v4/projects/3/merge_requests/7/notes" in said
     assert "body@verdict.md" in said
     assert "identical in all 2 common seeds" in said
