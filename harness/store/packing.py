@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from harness.store.merge import check_records
 from harness.store.store import Run, Store, Training
 from harness.system import files, locks
 
+AT_ONCE = 16
+"""Folders that are moved away at once: each waits for the disk, which answers many as soon as one."""
 _LOCK = "packs"
 _GONE = re.compile(r"\.(gone|out)-.+")
 
@@ -61,7 +64,12 @@ def pack(store: Store) -> Done:
         finally:
             files.discard([temporary])
         files.sync_folder(place)
-        moved = [folder for folder in chosen if _move_away(store, folder, states[folder.path], place, left)]
+        moves = ThreadPoolExecutor(AT_ONCE)
+        try:
+            gone = list(moves.map(lambda one: _move_away(store, one, states[one.path], place, left), chosen))
+        finally:
+            moves.shutdown(cancel_futures=True)
+        moved = [folder for folder, done in zip(chosen, gone, strict=True) if done]
         _sweep(place)
         kinds = [folder.path.parent.name for folder in moved]
         return Done(kinds.count("runs"), kinds.count("trainings"), len(given), made, left)
