@@ -187,6 +187,8 @@ def print_plan(document: dict[str, Any], found: Answer | None) -> None:
             say(f"{one['arm']}: {Decision(**one).words}")
         most = rule["most"] * (len(document["decisions"]) + 1)
         say(f"looks after {', '.join(map(str, rule['looks']))} seeds; {most} cells at most")
+        if "estimate" in document:
+            say(_of_rule(rule, document["question"], document["preset"]))
     if "power" in document:
         for line in describe_power(document["power"], document["question"]):
             say(line)
@@ -199,6 +201,21 @@ def print_plan(document: dict[str, Any], found: Answer | None) -> None:
         print_answer(found)
         say("")
         say("`harness report` makes the page, with figures, tables and methods")
+
+
+def _of_rule(rule: dict[str, Any], question: dict[str, Any], preset: str) -> str:
+    """What a plan with as many seeds as needed can find."""
+    from harness.ablation import noise, sequential
+
+    known, count = noise.noise(preset, question["metric"]), len(question["contrasts"])
+    gain, seeds = sequential.reach(tuple(rule["looks"]), count, noise.POWER, question["alpha"])
+    size = f"{gain:.2g} sd of the differences in {question['metric']}"
+    if known is not None:
+        size = f"{gain * known.sd:.2g} {question['metric']} ({gain:.2g} sd of the differences; {known.source})"
+    return (
+        f"{rule['most']} seeds at most and {_counted(count)} find a gain of {size} with 80% power after Holm's adjustment over all "
+        f"looks, such an arm stopping after {seeds:.0f} seeds on average"
+    )
 
 
 def _in_sd(seeds: int, comparisons: int, metric: str, alpha: float) -> Iterator[str]:

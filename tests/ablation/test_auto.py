@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from plan_cells import auto_plan, ssim, stub_runner, submitted
 from study_cells import AtOnce, Crash
 
 from harness.ablation import rule as rules
+from harness.ablation import sequential
 from harness.ablation.auto import SeedRule, decide, seed_rule
 from harness.ablation.sequential import looks
 from harness.errors import RequestError
@@ -199,6 +201,11 @@ def test_a_dry_run_shows_the_cells_of_the_first_look(tmp_path: Path, harness: Co
     assert answer.code == 0
     assert answer.out.count("waiting") == 8
     assert "looks after 4, 6, 9, 13, 20, 30 seeds; 60 cells at most" in answer.out
+    said = re.search(
+        r"30 seeds at most and 1 comparison finds a gain of (0\.\d+) sd of the differences in ssim with 80%", answer.out
+    )
+    assert said is not None
+    assert float(said[1]) == pytest.approx(sequential.reach(sequential.looks(30), 1, 0.8)[0], abs=0.005)
 
 
 def test_in_a_notebook_the_verdicts_are_those_of_the_rule(whole: tuple[Path, Any]) -> None:

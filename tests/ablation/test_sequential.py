@@ -13,6 +13,7 @@ import sequential_simulation as simulation
 from scipy import stats
 
 from harness.ablation import rule, sequential
+from harness.ablation.noise import power
 from harness.errors import RequestError
 from reports.analysis.comparisons import compare_all
 from reports.analysis.verdicts import Kind
@@ -190,3 +191,17 @@ def test_a_gain_of_two_sd_takes_at_most_seven_tenths_of_the_seeds_of_the_fixed_p
     assert one["seeds of the arm"] < 0.7 * 20
     # The fixed plan of 14 seeds, 70% of 20, has less power at the strictest of Holm's steps, by the noncentral t.
     assert stats.nct.sf(stats.t.isf(0.005, 13), 13, np.sqrt(2 * 14)) < 0.99
+
+
+def test_what_a_plan_with_looks_can_find_is_what_its_rule_finds() -> None:
+    one_look, seeds = sequential.reach((12,), 1, 0.8)
+    assert seeds == 12
+    assert power(one_look, 1.0, 12) == pytest.approx(0.8, abs=0.03)
+    at = sequential.looks(13)
+    gain, seeds = sequential.reach(at, 4, 0.8)
+    drawn = np.random.default_rng(8).standard_normal((4000, 1, 13)) + gain
+    found = rule.start((4000, 1))
+    for n in at:
+        found = rule.look(found, drawn[..., :n], at, 1e-9, 0.05 / 4)
+    assert agrees(int((found.kind == rule.ABOVE).sum()), 4000, 0.8)
+    assert float(found.seeds.mean()) == pytest.approx(seeds, abs=0.3)
