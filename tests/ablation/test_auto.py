@@ -202,7 +202,7 @@ def test_a_dry_run_shows_the_cells_of_the_first_look(tmp_path: Path, harness: Co
     assert answer.out.count("waiting") == 8
     assert "looks after 4, 6, 9, 13, 20, 30 seeds; 60 cells at most" in answer.out
     said = re.search(
-        r"30 seeds at most and 1 comparison finds a gain of (0\.\d+) sd of the differences in ssim with 80%", answer.out
+        r"30 seeds at most and 1 comparison find a gain of (0\.\d+) sd of the differences in ssim with 80%", answer.out
     )
     assert said is not None
     assert float(said[1]) == pytest.approx(sequential.reach(sequential.looks(30), 1, 0.8)[0], abs=0.005)
