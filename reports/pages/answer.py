@@ -273,7 +273,8 @@ def _other_metrics(main: Group) -> list[Control]:
     exploratory = "" if main.decided is None else " (exploratory but for the judged one)"
     if len(apart) > _MOST_FLIPS:
         turned = [shorten(one.name, 40) for one in apart if one.turned]
-        words = f"{len(apart)} of {len(judged(main))} verdicts depend on the metric ({_some([one.name for one in apart])})"
+        names = f": {and_([shorten(one.name, 40) for one in apart])}" if len(apart) <= _MOST_NAMES else ""
+        words = f"{len(apart)} of {len(judged(main))} verdicts depend on the metric{names} (see 'Verdicts by every metric')"
         opposite = f"; opposite claims: {and_(turned[:_MOST_NAMES])}" if turned else ""
         return [Control(False if turned else None, f"{words}{opposite}{exploratory}")]
     lines = [Control(False if one.turned else None, f"{one.words}{exploratory}") for one in apart]

@@ -257,3 +257,39 @@ def test_false_verdicts_of_several_plans_of_copies_are_counted(tmp_path: Path) -
     assert (False, "false verdicts: 1 of 2 A/A plans; by chance one in twenty") in [
         (one.passed, one.words) for one in answer.controls
     ]
+
+
+def test_controls_that_passed_share_a_line_and_one_that_failed_has_its_own(tmp_path: Path) -> None:
+    ids = fill(tmp_path, tuple(LEVEL))
+    controls = {"curriculum": "equivalent", "tta": "helps", "attention": "hurts"}
+    write_plan(tmp_path, ids, [("attention+tta", "attention+tta", "base")], controls=controls)
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    gain = {name: np.mean([ssim(name, seed) - ssim("base", seed) for seed in SEEDS]) for name in controls}
+    passed, failed = answer.controls[:2]
+    kind = "(undecided|equivalent)"  # neither is called
+    words = (
+        rf"as they must: curriculum {kind} \({gain['curriculum']:+.4f}\), so not called; tta helps \({gain['tta']:+.4f}\)"
+    )
+    assert re.fullmatch(words.replace("(+", "(\\+"), passed.words)
+    assert (passed.passed, failed.passed) == (True, False)
+    assert failed.words == f"attention helps ({gain['attention']:+.4f}), must hurt"
+
+
+def test_many_verdicts_that_depend_on_the_metric_share_a_line(tmp_path: Path) -> None:
+    ids = fill(tmp_path, tuple(LEVEL))
+
+    def mse(level: float, row: int) -> Any:
+        def change(result: dict[str, Any], seed: int) -> None:
+            result["metrics"]["mse"] = level + NOISE[row, seed]
+
+        return change
+
+    for row, name in enumerate(LEVEL):  # all but curriculum, which does nothing in SSIM, turn
+        rewrite(tmp_path, ids, name, mse(60 if name in ("attention", "tta", "attention+tta") else 50, row))
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    (line,) = (one for one in answer.controls if "depend on the metric" in one.words)
+    assert line.passed is False
+    assert line.words.startswith("3 of 4 verdicts depend on the metric: attention, tta and attention+tta (see ")
+    assert "opposite claims: attention, tta and attention+tta" in line.words
