@@ -132,13 +132,13 @@ def _coordinates(found: Forecast, names: dict[str, str], dims: set[str]) -> dict
 
 
 def _animation(found: Forecast) -> bytes:
-    """The first recording: input frames, then the forecast, brightness from the lowest to the highest value shown."""
+    """The first recording: input frames, then the forecast, brightness from the lowest to the highest value shown, missing ones grey."""
     shown, mean = found.shown_NTCHW[0], found.mean_NTCHW[0]
     low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
     reach = max(high - low, 1e-12)
 
     def unit(frames: NDArray[np.float32]) -> pictures.Frames:
-        scaled: pictures.Frames = np.nan_to_num((frames - low) / reach, nan=0.0).clip(0, 1).astype(np.float32)
+        scaled: pictures.Frames = ((frames - low) / reach).clip(0, 1).astype(np.float32)
         return scaled
 
     return pictures.forecast(unit(shown), unit(mean))

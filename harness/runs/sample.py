@@ -158,6 +158,6 @@ def draw_first(experiment: Experiment, source: Source, checkpoint: Path, device:
 
 
 def as_array(frames: torch.Tensor) -> NDArray[np.float32]:
-    """Frames to draw, clamped to [0, 1]; missing values are black."""
-    found: NDArray[np.float32] = frames.detach().float().nan_to_num(0.0).clamp(0, 1).cpu().numpy()
+    """Frames to draw, clamped to [0, 1]; missing values stay NaN, which pictures show as grey."""
+    found: NDArray[np.float32] = frames.detach().float().clamp(0, 1).cpu().numpy()
     return found

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from commands import Command
+from PIL import Image
 
 from harness.errors import RequestError
 from harness.evaluation.predict import predict
@@ -161,7 +162,10 @@ def test_many_inputs_and_a_picture(made: Path, harness: Command, tmp_path: Path)
     assert harness(*words, "--out", tmp_path / "f.npy").code == 0
     assert np.load(tmp_path / "f.npy").shape == (4, 3, 18, 22)
     assert harness(*words, "--out", tmp_path / "f.gif").code == 0
-    assert (tmp_path / "f.gif").read_bytes()[:3] == b"GIF"
+    with Image.open(tmp_path / "f.gif") as gif:
+        assert gif.n_frames == 6
+        pixels = np.asarray(gif.convert("L"))
+    assert (pixels == 128).any(), "the corner that never had a value is grey"
 
 
 def test_the_recordings_of_a_folder_are_named(made: Path, harness: Command, tmp_path: Path) -> None:
