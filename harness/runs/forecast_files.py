@@ -132,7 +132,7 @@ def _coordinates(found: Forecast, names: dict[str, str], dims: set[str]) -> dict
 
 
 def _animation(found: Forecast) -> bytes:
-    """The first recording: input frames, then the forecast, brightness from the lowest to the highest value shown, missing ones grey."""
+    """The first recording: input frames, then the forecast, brightness from the lowest to the highest value shown, missing grey."""
     shown, mean = found.shown_NTCHW[0], found.mean_NTCHW[0]
     low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
     reach = max(high - low, 1e-12)
