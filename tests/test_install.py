@@ -79,7 +79,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clean")
     source = folder / "source"
     kept = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("harness", "variants", "studies", "reports"):
+    for name in ("harness", "variants", "studies", "reports", "trackers"):
         shutil.copytree(HOUSE / name, source / name, ignore=kept)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(HOUSE / name, source)
@@ -118,6 +118,9 @@ def test_the_wheel_trains_and_reports_with_no_repository_around_it(clean: Path) 
     }
     assert all(not row["error"] for rows in found.values() for row in rows)
     assert len(found["variants"]) == len(metadata.entry_points(group="harness.variants"))
+    assert call(clean, str(clean / "env" / "bin" / "ablation-harness"), "--version").returncode == 0  # `pipx run` calls it
+    unknown = call(clean, harness, "run", "--preset", "tiny", "--track", "tensorflow")
+    assert unknown.stderr.startswith("error: unknown hook 'tensorflow'; did you mean 'tensorboard'?")
     assert json.loads(call(clean, harness, "schema", "run").stdout)["title"] == "harness run --json"
     trained = call(clean, harness, "run", "--preset", "tiny", "--json")
     assert trained.returncode == 0, trained.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ class MLflow(Hook):
         """Finds the run by its tag, or creates it."""
         place = naming.folder(run)
         uri = os.environ.get("MLFLOW_TRACKING_URI")
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # "Creating tables" would stand in a live table
         with FileLock(place / "mlflow.lock"):  # two that create the tables or the experiment at once would collide
             self.client = MlflowClient(uri or f"sqlite:///{place / 'mlflow.db'}")
             name = os.environ.get("MLFLOW_EXPERIMENT_NAME", naming.PROJECT)

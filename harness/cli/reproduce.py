@@ -78,7 +78,7 @@ def reproduce(
         if rows:
             print_table(["arm", "seed", "metric", "published", "here", "sd over seeds", "agrees"], rows)
         words = [f"{counts[kind]} {kind}" for kind in (BITS, WITHIN, NOT, SKIPPED, FAILED) if counts[kind]]
-        say(f"{len(found)} runs: {', '.join(words)}")
+        say(f"{len(found)} run{'s' if len(found) != 1 else ''}: {', '.join(words)}")
     if not agrees:
         raise typer.Exit(1)
 

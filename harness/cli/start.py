@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.errors import HarnessError
 from harness.system.console import say
+from harness.version import __version__
 
 if TYPE_CHECKING:
     from harness.store import Store
 
 
-def start(context: typer.Context) -> None:
+def _version(asked: bool) -> None:
+    if asked:
+        say(__version__)
+        raise typer.Exit
+
+
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
     """Ablation benchmarks for spatiotemporal prediction: which idea helps, by how much, at what cost, how surely."""
     if context.invoked_subcommand is None:
         from harness.store import Store, store_root

@@ -105,7 +105,10 @@ def _print(document: dict[str, Any], done: Merged, as_json: bool) -> None:
     if as_json:
         emit(document)
         return
-    say(f"{len(done.copied)} copied, {len(done.same)} were there, {len(done.kept)} differ, {len(done.left)} left")
+    say(
+        f"runs, trainings and plans: {len(done.copied)} copied, {len(done.same)} were there, {len(done.kept)} differ, "
+        f"{len(done.left)} left"
+    )
     for where in done.kept:
         note(f"{where}: the stores have different results; this store's was kept (harness compare tells noise from change)")
     for where, reason in done.left.items():

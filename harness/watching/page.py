@@ -36,7 +36,7 @@ svg .zero { stroke: var(--muted); stroke-width: 1; stroke-dasharray: 2 2; } svg 
 _AGE = """
 const read = Number(document.querySelector("time").dataset.at), age = document.getElementById("age");
 const tell = () => { const s = Math.max(0, Math.round(Date.now() / 1000 - read));
-  age.textContent = s < 60 ? `${s} s ago` : `${Math.round(s / 60)} min ago: nobody renews this page; run harness watch`; };
+  age.textContent = s < 60 ? `, ${s} s ago` : `, ${Math.round(s / 60)} min ago: nobody renews this page; run harness watch`; };
 tell(); setInterval(tell, 1000);
 """
 
@@ -67,7 +67,7 @@ def page(board: Board) -> str:
     note = (
         "Gains are by the plan's rule of seeds."
         if any(one.verdict for one in board.gains)
-        else "Gains are over the seeds finished so far, not adjusted: `harness report` gives the verdicts at the end."
+        else "Gains are over the seeds finished so far, not adjusted: <code>harness report</code> gives the verdicts at the end."
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">{refresh}
@@ -83,10 +83,10 @@ def page(board: Board) -> str:
 <div class="scroll" tabindex="0" role="region" aria-label="Arms and seeds"><table>
 <thead><tr>{"".join(f'<th scope="col">{_text(one)}</th>' for one in heads)}</tr></thead>
 <tbody>{"".join(rows)}</tbody></table></div>
-<p class="muted">{_text(note)}</p>
+<p class="muted">{note}</p>
 {f"<h2>Failures</h2><ul>{failures}</ul>" if failures else ""}
 <p class="muted">Plan {_text(board.plan)}, read from the store at
-<time datetime="{at.isoformat()}" data-at="{board.at:.0f}">{at:%Y-%m-%d %H:%M:%S} UTC</time> <span id="age"></span></p>
+<time datetime="{at.isoformat()}" data-at="{board.at:.0f}">{at:%Y-%m-%d %H:%M:%S} UTC</time><span id="age"></span></p>
 </main><script>{_AGE}</script></body></html>
 """
 

@@ -8,6 +8,7 @@ import pytest
 from commands import Command
 
 from harness.store import Folder, Store
+from harness.version import __version__
 
 
 def test_an_empty_store_gets_the_first_commands(harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,3 +32,7 @@ def test_runs_are_counted_and_an_unfinished_plan_comes_first(
     assert lines[1] == "  harness ablate --plan b.json    # resumes this plan"
     assert lines[2].split() == ["harness", "report"]
     assert lines[-1] == "harness --help names every command"
+
+
+def test_the_version(harness: Command) -> None:
+    assert harness("--version").out == f"{__version__}\n"
