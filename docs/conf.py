@@ -27,15 +27,21 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 html_theme = "furo"
 html_title = f"{project} {release}"
-html_extra_path = ["llms.txt"]
-html_copy_source = False
+html_sourcelink_suffix = ""  # _sources/tutorial.md: llms.txt leads to the Markdown
+html_show_sourcelink = False
 
 
 def _read(app: Sphinx, page: str, text: list[str]) -> None:
     text[0] = generate.site_links(text[0], (DOCS / page).parent)
 
 
+def _finish(app: Sphinx, error: Exception | None) -> None:
+    if error is None:
+        (Path(app.outdir) / "llms.txt").write_text(generate.llms(generate.on_site))
+
+
 def setup(app: Sphinx) -> None:
-    """Writes the generated pages, and turns links that only a checkout can follow into text."""
+    """Writes the generated pages and llms.txt, and turns links that only a checkout can follow into text."""
     app.connect("builder-inited", lambda app: generate.write())
     app.connect("source-read", _read)
+    app.connect("build-finished", _finish)

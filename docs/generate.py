@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,8 @@ def settings() -> str:
             "Every path that `--set` takes at preset `paper`, and its value there; `harness list settings` prints it. A setting",
             "at its neutral value is left out of a run's identity. Fields of what is not chosen: [components](components.md).\n",
             *table(
-                ("setting", "value", "range", "neutral", "meaning"),
-                ((f"`{row['path']}`", _code(row["value"]), row["range"], _neutral(row), row["meaning"]) for row in rows),
+                ("setting", "value", "meaning, range, neutral value"),
+                ((f"`{row['path']}`", _code(re.sub(r"\(.*", "", row["value"])), _meaning(row)) for row in rows),
             ),
             "## Presets\n",
             *table(("preset", "what it is"), ((f"`{row['name']}`", row["summary"]) for row in listing.presets())),
@@ -107,8 +107,10 @@ def settings() -> str:
     )
 
 
-def _neutral(row: Mapping[str, Any]) -> str:
-    return _code(row["neutral"]) or "`none`" if "neutral" in row else ""
+def _meaning(row: Mapping[str, Any]) -> str:
+    """One column for all three, so that the meaning is seen without scrolling."""
+    neutral = f"neutral: {_code(row['neutral']) or '`none`'}" if "neutral" in row else ""
+    return "; ".join(one for one in (row["meaning"].rstrip("."), row["range"], neutral) if one)
 
 
 def components() -> str:
@@ -129,11 +131,8 @@ def components() -> str:
             lines += [f"### `{row['name']}`\n", f"{row['summary']}\n"]
             if row["fields"]:
                 lines += table(
-                    ("field", "default", "range", "neutral", "meaning"),
-                    (
-                        (f"`{one['name']}`", _code(one["default"]), one["range"], _neutral(one), one["meaning"])
-                        for one in row["fields"]
-                    ),
+                    ("field", "default", "meaning, range, neutral value"),
+                    ((f"`{one['name']}`", _code(one["default"]), _meaning(one)) for one in row["fields"]),
                 )
     return "\n".join(lines)
 
@@ -149,8 +148,11 @@ PICTURES = ("pictures/sequence-median.png", "figures/differences.png")
 
 def gallery() -> str:
     """The folders of docs/results, the newest first, each with a picture or figure where it has one."""
-    asked = re.findall(r"(?m)^\| \[([^]]+)\]\([^)]+\) \| (.+) \| (.+) \|$", (DOCS / "results" / "README.md").read_text())
-    about = {name: f"{question[0].upper()}{question[1:]} · {preset}" for name, preset, question in asked}
+    row = re.compile(r"(?m)^\| \[([^]]+)\]\([^)]+\) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$")
+    about = {
+        name: f"{question[0].upper()}{question[1:]}: {answer} ({preset})"
+        for name, preset, question, answer in row.findall((DOCS / "results" / "README.md").read_text())
+    }
     lines = ["# Results\n", "::::{grid} 1 1 2 2", ":gutter: 3\n"]
     folders = sorted((path.parent for path in (DOCS / "results").glob("*/README.md")), reverse=True)
     for folder in folders:
@@ -163,6 +165,13 @@ def gallery() -> str:
     return "\n".join((*lines, "::::\n", "```{toctree}", ":hidden:\n", "/results/README", names, "```\n"))
 
 
+def examples() -> str:
+    """What each example shows, and the scripts as they are."""
+    page = HOUSE / "examples" / "README.md"
+    scripts = (f"## {path.name}\n\n```python\n{path.read_text()}```\n" for path in sorted(page.parent.glob("*.py")))
+    return "\n".join((site_links(page.read_text(), page.parent), *scripts))
+
+
 def schemas() -> str:
     """What every --json prints."""
     from harness.cli.schema import SCHEMAS
@@ -173,12 +182,23 @@ def schemas() -> str:
         "added in minor releases and removed as [What stays and what changes](../library.md#what-stays-and-what-changes) says.\n",
     ]
     lines += table(
-        ("schema", "command", "what it holds"), ((f"`{one.name}`", f"`{one.command}`", one.summary) for one in SCHEMAS)
+        ("schema", "command", "what it holds"),
+        ((f"[`{one.name}`](path:../schemas/{one.name}.json)", f"`{one.command}`", one.summary) for one in SCHEMAS),
     )
     return "\n".join(lines)
 
 
-def llms() -> str:
+def in_repository(page: Path) -> str:
+    """The link to a Markdown page from docs/."""
+    return str(page.relative_to(DOCS)) if page.is_relative_to(DOCS) else f"../{page.relative_to(HOUSE)}"
+
+
+def on_site(page: Path) -> str:
+    """The link to a page's Markdown from the root of the site, which has the sources beside the pages."""
+    return f"_sources/{INCLUDED.get(page, page).relative_to(DOCS)}"
+
+
+def llms(link: Callable[[Path], str] = in_repository) -> str:
     """llms.txt: what the pages are, for a machine that looks for one (llmstxt.org)."""
     order = re.findall(r":caption: (.+)\n+((?:[^\n`]+\n)+)", (DOCS / "index.md").read_text())
     sources = {page.stem: source for source, page in INCLUDED.items()}
@@ -190,17 +210,13 @@ def llms() -> str:
             source = sources.get(Path(name).name, DOCS / f"{name}.md")
             if not source.is_relative_to(GENERATED) and source.is_file():
                 title = source.read_text().splitlines()[0].removeprefix("# ")
-                found.append(f"- [{title}]({_relative(source)}): {_first_words(source)}")
+                found.append(f"- [{title}]({link(source)}): {_first_words(source)}")
         if found:
             lines += [f"## {caption}\n", *found, ""]
-    results = _first_words(DOCS / "results" / "README.md")
-    lines += ["## Results\n", f"- [Results](results/README.md): {results}\n", "## From the program itself\n"]
+    results = DOCS / "results" / "README.md"
+    lines += ["## Results\n", f"- [Results]({link(results)}): {_first_words(results)}\n", "## From the program itself\n"]
     lines += ["- `harness list components --json`, `harness list settings --json`, `harness schema`"]
     return "\n".join(lines) + "\n"
-
-
-def _relative(source: Path) -> str:
-    return str(source.relative_to(DOCS)) if source.is_relative_to(DOCS) else f"../{source.relative_to(HOUSE)}"
 
 
 def _first_words(page: Path) -> str:
@@ -224,6 +240,7 @@ def pages() -> dict[str, str]:
     }
     for source, page in INCLUDED.items():
         made[page.stem] = site_links(source.read_text(), source.parent)
+    made["examples"] = examples()
     return {f"{name}.md": text for name, text in made.items()}
 
 

@@ -183,13 +183,18 @@ def _check_range(path: str, value: object, limits: Mapping[str, Any]) -> None:
         ("above", "above", operator.le),
     ):
         if (mark := limits.get(name)) is not None and bad(value, mark):
-            raise RequestError(f"{path} is {shown(value)}; it must be {word} {mark:g}")
+            raise RequestError(f"{path} is {shown(value)}; it must be {word} {_limit(mark)}")
+
+
+def _limit(mark: float) -> str:
+    """To the last digit: '2,147,483,647', not '2.14748e+09'."""
+    return f"{int(mark):,}" if mark == int(mark) and abs(mark) < 1e15 else f"{mark:g}"
 
 
 def limits_text(f: dataclasses.Field[Any]) -> str:
     """A field's range in words: 'at least 1, at most 64', or its choices; empty where there is none."""
     words = {"at_least": "at least", "above": "above", "at_most": "at most"}
-    parts = [f"{word} {f.metadata[name]:g}" for name, word in words.items() if f.metadata.get(name) is not None]
+    parts = [f"{word} {_limit(f.metadata[name])}" for name, word in words.items() if f.metadata.get(name) is not None]
     return ", ".join(parts) or ", ".join(f.metadata.get("choices") or ())
 
 

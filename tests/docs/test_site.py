@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,16 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     assert "--margin" in commands
     assert "or answer from the store when it is finished" in commands  # not cut as on a terminal
     assert (tmp_path / "results/2026-11-26-cpu/README.html").is_file()
-    assert (tmp_path / "llms.txt").read_text().startswith("# ablation-harness\n")
+    gallery = (tmp_path / "generated/gallery.html").read_text()
+    assert "at most 5.3% of tables have a false claim (none: a simulation)" in gallery
+    assert "Charbonnier" in (tmp_path / "generated/examples.html").read_text()  # a script, not its name alone
+    said = (tmp_path / "llms.txt").read_text()
+    linked = re.findall(r"\]\(([^)]+)\)", said)
+    assert said.startswith("# ablation-harness\n")
+    assert "_sources/tutorial.md" in linked
+    assert [one for one in linked if not (tmp_path / one).is_file()] == []
+    published = {path.name: path.read_bytes() for path in (tmp_path / "_downloads").glob("*/*.json")}
+    assert published == {path.name: path.read_bytes() for path in (HOUSE / "docs/schemas").glob("*.json")}
 
 
 def test_llms_txt_is_current() -> None:
