@@ -1,4 +1,4 @@
-"""A sample of `make torture`: kills at random moments of run, ablate, study and report."""
+"""A sample of `make torture`: kills at random moments of run, ablate, study and report, and calls that fail once."""
 
 from __future__ import annotations
 
@@ -28,3 +28,18 @@ def test_ten_kills_lose_nothing_tear_nothing_and_change_no_number() -> None:
     assert found["kills"] >= 10
     assert all(found[f"kills of {stage}"] >= 2 for stage in ("run", "ablate", "study", "report"))
     assert found["rounds"] >= 4
+
+
+@pytest.mark.slow
+def test_calls_of_a_resumed_run_that_fail_once_lose_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, HERE / "torture" / "sites.py", "--works", "resume", "--every", "16"],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE / "support")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert (found["complaints"], found["unreached"]) == ([], [])
+    assert found["failed"]["resume"] >= 4

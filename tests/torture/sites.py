@@ -34,7 +34,7 @@ from harness.maintenance.migration import rewrite
 from harness.maintenance.repair import repair as repair_store
 from harness.options import RunOptions
 from harness.runs.cell import run_cell
-from harness.runs.context import Context
+from harness.runs.context import HERE, Context
 from harness.runs.request import Request
 from harness.runs.sample import draw_run
 from harness.store import Store
@@ -107,9 +107,9 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
         result.write_bytes(result.read_bytes()[:-100])
         return store.root / "trainings" / json.loads(result.with_name("experiment.json").read_bytes())["training_key"]
 
-    def run(store: Store, **options: Any) -> Any:
+    def run(store: Store, context: Context = HERE) -> Any:
         cell, source = REQUEST.cell(INSTALLED, "base", 0)
-        run_cell(cell, store, source, RunOptions(save_every=0, **options))
+        run_cell(cell, store, source, RunOptions(save_every=0), context)
         return numbers(store.root)
 
     def force(store: Store) -> Any:
@@ -160,7 +160,7 @@ def works(folder: Path, mirror: str) -> dict[str, tuple[Callable[[Store], None],
     for made in ("studies", "locks"):
         shutil.rmtree(finished / made)
     try:
-        run(Store(unfinished), progress=lambda title: Stopping())
+        run(Store(unfinished), Context(progress=lambda title: Stopping()))
     except Interrupted:
         shutil.rmtree(unfinished / "locks")
     return {
