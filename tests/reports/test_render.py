@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sample_page import METHODS, sample_page
+from sample_page import METHODS, answer, sample_page
 from small_pages import LONG, NASTY, page_of, table_of
 
 from harness.errors import HarnessError
@@ -266,3 +266,14 @@ def test_malformed_pages_are_refused() -> None:
         to_markdown(page_of(dataclasses.replace(table, numeric=(True,))))
     with pytest.raises(HarnessError, match="of type 'text/html'"):
         html.to_html(page_of(pictures=(Picture("p", "", "", "", "text/html", b""),)))
+
+
+def test_the_forest_plot_has_its_colours_without_the_style_sheet() -> None:
+    """WeasyPrint applies no style sheet inside of a plot: what has no colour of its own is black, or not there."""
+    text = re.sub(r"<style>.*?</style>", "", to_html(sample_page()), flags=re.DOTALL)
+    assert re.findall(r'<rect class="zone"(?! fill="#)', text) == []
+    assert re.findall(r'<line class="(?:bar|zero)"(?! stroke="#)', text) == []
+    marks = re.findall(r'<path class="mark" fill="(#\w+)"', text)
+    verdicts = [one.verdict for one in answer().effects[1:]]
+    assert len(marks) == len(verdicts)
+    assert len(set(zip(marks, verdicts, strict=True))) == len(set(verdicts)) == len(set(marks))
