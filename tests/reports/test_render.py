@@ -24,6 +24,7 @@ from reports.exports.markdown import to_markdown
 from reports.figures import canvas
 from reports.page import Figure, Page, Picture, Section, Table, Value
 from reports.pages import folder, html
+from reports.pages.html import to_html
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}
 
