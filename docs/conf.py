@@ -22,6 +22,7 @@ exclude_patterns = ["results/**/report.md", "results/**/methods.md", "results/**
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 highlight_language = "text"
+smartquotes_action = "qe"  # quotes and ellipses; two dashes before an option stay two
 default_role = "code"  # docstrings write `code` as Markdown does
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
