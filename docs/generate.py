@@ -150,7 +150,7 @@ def gallery() -> str:
     """The folders of docs/results, the newest first, each with a picture or figure where it has one."""
     row = re.compile(r"(?m)^\| \[([^]]+)\]\([^)]+\) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$")
     about = {
-        name: f"{question[0].upper()}{question[1:]}: {answer} ({preset})"
+        name: f"{question[0].upper()}{question[1:]}: {answer} ({preset.removeprefix('none: ')})"
         for name, preset, question, answer in row.findall((DOCS / "results" / "README.md").read_text())
     }
     lines = ["# Results\n", "::::{grid} 1 1 2 2", ":gutter: 3\n"]

@@ -29,7 +29,7 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     assert "or answer from the store when it is finished" in commands  # not cut as on a terminal
     assert (tmp_path / "results/2026-11-26-cpu/README.html").is_file()
     gallery = (tmp_path / "generated/gallery.html").read_text()
-    assert "at most 5.3% of tables have a false claim (none: a simulation)" in gallery
+    assert "at most 5.3% of tables have a false claim (a simulation)" in gallery
     assert "Charbonnier" in (tmp_path / "generated/examples.html").read_text()  # a script, not its name alone
     said = (tmp_path / "llms.txt").read_text()
     linked = re.findall(r"\]\(([^)]+)\)", said)
