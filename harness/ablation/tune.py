@@ -59,7 +59,10 @@ class Tuner(Runner):
     def _own_rate(self, name: str) -> float:
         if any(RATE in one.dose for one in self.variants.compose(name).variants):
             raise RequestError(f"--tune searches {RATE}, which the arm {name!r} sets; leave one of them out")
-        own = self.ablation.request.experiment(self.variants, name, self.seed).get(RATE)
+        experiment = self.ablation.request.experiment(self.variants, name, self.seed)
+        if experiment.inference.predictor is not None:
+            raise RequestError(f"--tune searches {RATE}, and the arm {name!r} trains nothing; leave that arm out")
+        own = experiment.get(RATE)
         if not isinstance(own, float):
             raise RequestError(f"--tune searches {RATE}, which the optimizer of {name!r} does not have; leave that arm out")
         self._own[name] = own

@@ -60,7 +60,7 @@ class Forecast:
 
 def load_trained(store: Store, run: Run, variants: Variants, device: torch.device) -> Trained:
     """The network of a finished run; its data need not be there. Raises HarnessError or RequestError when there is none."""
-    experiment = stored_experiment(store, run, variants.components.find)
+    training, experiment = store.training_of(run), stored_experiment(store, run, variants.components.find)
     if (result := run.read_or_none("result.json")) is None:
         raise HarnessError(f"run {run.run_id} is not finished; `harness show {run.run_id}` says how to finish it")
     data = experiment.data
@@ -75,7 +75,6 @@ def load_trained(store: Store, run: Run, variants: Variants, device: torch.devic
             values = Values((side, side), (side, side))
         else:
             raise HarnessError(f"run {run.run_id} does not say what its frames were; test it again with `harness run`")
-    training = store.training_of(run)
     if (summary := training.read_or_none("training.json")) is None:
         raise HarnessError(f"the training of run {run.run_id} is not in this store")
     resolve_precision(experiment.training.precision, str(device))  # refuses a precision that this device lacks

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.component import Find
-from harness.errors import HarnessError, RequestError
+from harness.errors import RequestError
 from harness.evaluation.conventions import outdated_metrics
 from harness.evaluation.metrics import BUILT_IN
 from harness.experiment import Experiment
@@ -107,10 +107,10 @@ def stored_experiment(store: Store, run: Run, find: Find, data: Path | None = No
 
     Raises DamagedRecord or RequestError when it cannot be read back.
     """
-    if "predictions" in store.record_of(run):
-        raise HarnessError(f"run {run.run_id} has no network: nothing was trained for its predictions")
     with validated(run.path):
         record = store.record_of(run)
+        if "predictions" in record.get("changes", ()):
+            raise RequestError(f"run {run.run_id} has no network: its predictions were made elsewhere")
         experiment = Experiment.from_dict(record.get("experiment", {}), find)
         folder = Path(str(record.get("folder", "")))
     changes: dict[str, object] = {}

@@ -82,8 +82,8 @@ def reproduce(
             continue
         with validated(run.path):
             name, seed = str(record["variant"]), int(record["seed"])
-        if "predictions" in record:
-            yield Reproduced(run.run_id, name, seed, SKIPPED, reason="nothing was trained for its predictions")
+        if "predictions" in record.get("changes", ()):
+            yield Reproduced(run.run_id, name, seed, SKIPPED, reason="its predictions were made elsewhere")
             continue
         try:
             cell, outcome = _again(published, run, record, fresh, variants, digits, options, context)

@@ -13,7 +13,7 @@ from harness.data.source import Source, open_source
 from harness.errors import HarnessError, RequestError
 from harness.evaluation import pictures
 from harness.evaluation.mean import MetricMean, frame_counts
-from harness.evaluation.predict import predict
+from harness.evaluation.predict import Predictor, predict
 from harness.experiment import Experiment
 from harness.runs.outcome import stored_experiment
 from harness.store import Run, Store, validated
@@ -62,19 +62,18 @@ class Sampler:
                 f"run {run.run_id} was trained on {path}, which is not there; name where it is now: "
                 f"harness predict {run.run_id} --data FILE"
             )
-        training = self.store.training_of(run)
-        if (summary := training.read_or_none("training.json")) is None:
-            raise HarnessError(
-                f"run {run.run_id} has not finished its training; `harness show {run.run_id}` says how to resume"
-            )
-        checkpoint = training.check(summary)
+        checkpoint = None if experiment.inference.predictor is not None else self._checkpoint(run)
         resolve_precision(experiment.training.precision, str(self.device))  # refuses a precision that this device lacks
         if self._source is None or self._source.data != experiment.data:
             self._source, self._sequences = open_source(experiment.data, self.digits), {}
         self._check_data(run, self._source)
         if not self._sequences:
             self._sequences = self._read(self._source, experiment.data.test_sequences)
-        model = load_model(experiment, self._source.shape, checkpoint, self.device)
+        model: Predictor
+        if checkpoint is None:
+            model = experiment.inference.predictor.build(self._source.shape)
+        else:
+            model = load_model(experiment, self._source.shape, checkpoint, self.device)
         shown, horizon = experiment.data.input_frames, experiment.data.horizon
         predicted, missing = {}, self._source.missing
         for index in self.indices:
@@ -86,6 +85,14 @@ class Sampler:
             predicted = {index: missing.area(one) for index, one in predicted.items()}
             return shown, {index: missing.area(one) for index, one in self._sequences.items()}, predicted
         return shown, self._sequences, predicted
+
+    def _checkpoint(self, run: Run) -> Path:
+        training = self.store.training_of(run)
+        if (summary := training.read_or_none("training.json")) is None:
+            raise HarnessError(
+                f"run {run.run_id} has not finished its training; `harness show {run.run_id}` says how to resume"
+            )
+        return training.check(summary)
 
     def _check_data(self, run: Run, source: Source) -> None:
         with validated(run.path):

@@ -121,12 +121,12 @@ class Store:
         Args:
             known: the run's experiment.json and result.json, where they were read already.
 
-        Raises DamagedRecord when the run's records are not whole, or no training of this store has that checkpoint; HarnessError
+        Raises DamagedRecord when the run's records are not whole, or no training of this store has that checkpoint; RequestError
         for predictions without a training.
         """
         record, result = known or (self.record_of(run), run.read_or_none("result.json"))
         if "predictions" in record:
-            raise HarnessError(f"run {run.run_id} has no network: nothing was trained for its predictions")
+            raise RequestError(f"run {run.run_id} has no network: nothing was trained for its predictions")
         with validated(run.path):
             key = str(record["training_key"])
             tested = None if result is None else result["training"]["checkpoint_sha256"]

@@ -73,7 +73,7 @@ def ratios(group: Group) -> dict[str, dict[str, Ratio]]:
     if group.reference is None:
         return {}
     if "ratios" not in group.kept:
-        group.kept["ratios"] = {one.label: _ratios(one, group.reference) for one in group.others if not one.first.scored}
+        group.kept["ratios"] = {one.label: _ratios(one, group.reference) for one in group.others if not one.first.untrained}
     found: dict[str, dict[str, Ratio]] = group.kept["ratios"]
     return found
 

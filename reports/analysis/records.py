@@ -89,6 +89,11 @@ class RunRecord:
         """Whether its predictions were made elsewhere (`harness score`): of settings it has those of the data alone."""
         return "predictions" in self.changes
 
+    @property
+    def untrained(self) -> bool:
+        """Whether there is no network: predictions made elsewhere, or those of an `inference.predictor`."""
+        return self.scored or bool(self.settings.get("inference.predictor"))
+
     def metric(self, name: str) -> float:
         """The test metric of that name; NaN when the run has none, and when it skipped all of its steps: nothing was trained."""
         if self.skipped_steps >= self.steps > 0:

@@ -67,7 +67,7 @@ def draw(store: Store, group: Group, variants: Variants) -> tuple[list[Picture],
     picks = choose(store, group)
     if not picks:
         return [], ["base has no scores of single sequences, so no sequence can be chosen by rule."]
-    there = {method.label: _has_checkpoint(store, method) for method in chosen(group, MOST_METHODS)}
+    there = {method.label: _drawable(store, method) for method in chosen(group, MOST_METHODS)}
     if not any(there.values()):
         return [], ["No checkpoint of these runs is in the store, so nothing can be predicted; the tables do not need them."]
     from harness.runs.sample import Sampler, as_array
@@ -100,7 +100,10 @@ def draw(store: Store, group: Group, variants: Variants) -> tuple[list[Picture],
     return [*pictures, _animation(middle, shown, truth[middle.index], of[middle.index])], notes
 
 
-def _has_checkpoint(store: Store, method: Method) -> bool:
+def _drawable(store: Store, method: Method) -> bool:
+    """Whether its checkpoint is there, or it needs none."""
+    if method.first.untrained:
+        return not method.first.scored
     return any(one.startswith("best-") for one in Training(store.root / "trainings" / method.first.training_key).names())
 
 

@@ -183,7 +183,7 @@ def validation(group: Group, id_: str, title: str) -> Table:
         "Validation chose each checkpoint and decides nothing; verdicts rest on test alone. The two have other sequences, so that "
         "a level may differ by that alone: compare the gains."
     )
-    ours = [method for method in group.methods if not method.first.scored]
+    ours = [method for method in group.methods if not method.first.untrained]
     return table(id_, title, columns, ours, note)
 
 
@@ -221,7 +221,7 @@ def costs(group: Group, id_: str, title: str) -> Table:
         f"views. Predicted frames/s at batch {', '.join(f'{batch:g}' for batch in batches) or NONE}, and at batch 1. Memory: "
         "largest so far in the training's process; reserved is what the allocator took from the GPU."
     )
-    ours = [method for method in group.methods if not method.first.scored]
+    ours = [method for method in group.methods if not method.first.untrained]
     return table(id_, title, columns, ours, note, drop_empty=bool(ours))
 
 

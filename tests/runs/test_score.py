@@ -207,37 +207,32 @@ def test_predictions_of_other_frames_do_not_join(harness: Command, exported: np.
 
 
 def test_what_takes_the_networks_place_is_an_arm_of_a_plan_and_trains_nothing(harness: Command, tmp_path: Path) -> None:
-    store = tmp_path / "arms"
-    words = ("--preset", "tiny", "--seeds", "2", "--variants", "base", "--store", store)
-    plan = harness("ablate", "--sweep", "inference.predictor=repeat-last", *words, "--json")
+    store = ("--store", tmp_path)
+    words = ("--preset", "tiny", "--seeds", "2", "--variants", "base", "--sweep", "inference.predictor=repeat-last")
+    plan = harness("ablate", *words, *store, "--json")
     assert [cell["status"] for cell in plan.document["cells"]] == ["finished"] * 4
-    assert len(list((store / "trainings").iterdir())) == 2  # base's
-    rows = {
-        (row["variant"], row["seed"]): row for row in harness("list", "runs", "--store", store, "--json").document["runs"]
-    }
+    assert len(list((tmp_path / "trainings").iterdir())) == 2  # base's
+    rows = {(row["variant"], row["seed"]): row for row in harness("list", "runs", *store, "--json").document["runs"]}
     arm, base = (rows[name, 0] for name in ("base(inference.predictor=repeat-last)", "base"))
-    shown = harness("show", base["run_id"], "--store", store, "--json").document["result"]
+    shown = harness("show", base["run_id"], *store, "--json").document["result"]
     assert arm["ssim"] == shown["baselines"]["repeat_last"]["ssim"]
 
-    again = harness(
-        "run", "--preset", "tiny", "--set", "inference.predictor=repeat-last", "--store", store, "--json"
-    ).document
+    again = harness("run", "--preset", "tiny", "--set", "inference.predictor=repeat-last", *store, "--json").document
     assert (again["run_id"], again["cached"]) == (arm["run_id"], True)
-    told = harness("show", arm["run_id"], "--store", store, "--json").document["command"]
+    told = harness("show", arm["run_id"], *store, "--json").document["command"]
     assert told == "harness run --variant 'base(inference.predictor=repeat-last)' --preset tiny --seed 0"
-    assert harness("doctor", "--store", store).code == 0
+    assert harness("doctor", *store).code == 0
     study = harness(
-        *(
-            "study",
-            "learning-rate",
-            "--trials",
-            "1",
-            "--preset",
-            "tiny",
-            "--store",
-            store,
-            "--set",
-            "inference.predictor=blank",
-        )
+        *("study", "learning-rate", "--trials", "1", "--preset", "tiny"), *store, "--set", "inference.predictor=blank"
     )
     assert "trains nothing" in study.error
+    assert "trains nothing" in harness("ablate", *words, *store, "--tune", "2").error
+
+    page = (report(tmp_path, tmp_path / "page").parent / "report.md").read_text()
+    assert "prediction and difference of base, base(" in page  # drawn without a checkpoint
+    assert "not finite (seed" not in page
+    assert harness("predict", arm["run_id"], "--out", tmp_path / "arm.png", *store).code == 0
+    assert "has no network" in harness("export", arm["run_id"], "--out", tmp_path / "arm.onnx", *store).error
+    assert harness("store", "export", "--out", tmp_path / "b.zip", *store).code == 0
+    fresh = harness("reproduce", tmp_path / "b.zip", "--store", tmp_path / "fresh", "--json").document
+    assert [one["agrees"] for one in fresh["runs"] if one["variant"] == arm["variant"]] == ["bit for bit"] * 2
