@@ -82,9 +82,9 @@ def first_screen(found: Records, result: Analysis) -> Answer:
 
 
 def _ideas(main: Group) -> list[Method]:
-    """The arms that can be run in other plans: no controls, and nothing that was predicted elsewhere."""
+    """The arms that can be run in other plans: no controls, and nothing without a network."""
     checks = {check.name for check in main.controls}
-    return [method for method in main.others if method.label not in checks and not method.first.scored]
+    return [method for method in main.others if method.label not in checks and not method.first.untrained]
 
 
 def _drawn(*figures: Figure | None) -> tuple[Figure, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
-from harness_dilated import VARIANT, network, slots
+from harness_dilated import VARIANT, DilatedContext, network, slots
 
 from harness.component import Shape
 from harness.model.build import build_model
@@ -15,6 +16,7 @@ from harness.testing import (
     ArchitectureContract,
     AugmentationContract,
     AverageContract,
+    BottleneckContract,
     CellContract,
     CurriculumContract,
     DataContract,
@@ -24,6 +26,7 @@ from harness.testing import (
     MetricContract,
     OptimizerContract,
     PredictorContract,
+    ScalingContract,
     ScheduleContract,
     SkipContract,
     StartContract,
@@ -54,6 +57,10 @@ class TestCell(CellContract):
     component = slots.ForgetMore()
 
 
+class TestBottleneck(BottleneckContract):
+    component = DilatedContext()
+
+
 class TestHead(HeadContract):
     component = slots.MeanFrameHead()
 
@@ -82,6 +89,18 @@ class TestData(DataContract):
     component = slots.ThreeDigits(
         canvas=16, digit_size=7, input_frames=3, horizon=3, epoch_sequences=64, validation_sequences=4, test_sequences=5
     )
+
+
+def _file() -> Path:
+    """A small file of frames."""
+    path = Path(tempfile.mkdtemp()) / "frames.npy"
+    np.save(path, np.random.default_rng(0).random((12, 8, 16, 16), np.float32))
+    return path
+
+
+class TestScaling(ScalingContract):
+    component = slots.Root()
+    settings = {"data": f"frames(path={_file()}, layout=NTHW, input_frames=3, horizon=3)"}  # noqa: RUF012
 
 
 class TestAverage(AverageContract):

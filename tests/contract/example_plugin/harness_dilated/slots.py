@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from harness.component import Component, setting
 from harness.data.augment import Augmentation
 from harness.data.moving_mnist import MovingMnist
+from harness.data.scaling import Scaling
 from harness.evaluation.metrics import FrameMean
 from harness.evaluation.predictors import Untrained
 from harness.training.averages import ExponentialAverage
@@ -32,6 +33,23 @@ class ThreeDigits(MovingMnist):
 
     name: ClassVar[str] = "three-digits"
     digits: int = setting(3, "digits in a sequence", at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Root(Scaling):
+    """The square root of what is above the lowest value."""
+
+    name: ClassVar[str] = "root"
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Values below `low` become 0."""
+        low, high = self.limits(values)
+        return ((values - low).clamp_min(0) / (high - low)).sqrt()
+
+    def inverse(self, scaled: Tensor) -> Tensor:
+        """low + y^2 (high - low)."""
+        low, high = self.limits(scaled)
+        return low + scaled.square() * (high - low)
 
 
 @dataclass(frozen=True, kw_only=True)
