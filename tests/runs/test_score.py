@@ -56,7 +56,7 @@ def test_a_scored_file_stands_beside_base_in_lists_tables_and_comparisons(
         .document["command"]
         .startswith("harness score 0.npy --name theirs")
     )
-    assert "nothing was trained" in harness("predict", first["run_id"], *where).error
+    assert "has no network" in harness("predict", first["run_id"], *where).error
     assert harness("doctor", *where).code == 0
 
     text = (report(store, tmp_path / "report").parent / "report.md").read_text()
