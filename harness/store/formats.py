@@ -54,8 +54,6 @@ def check_format(path: Path, found: object) -> int:
 
 def upgraded(path: Path, body: dict[str, Any], found: int) -> dict[str, Any]:
     """A record's body in the newest format. Raises DamagedRecord when it has other fields than its format says."""
-    if found == FORMAT:
-        return body
     with validated(path):
         for number in range(found, FORMAT):
             if (upgrade := UPGRADES.get(number)) is not None:

@@ -73,24 +73,27 @@ class Folder:
         Raises DamagedRecord when it is not whole, NewerFormat, and FileNotFoundError when there is none.
         """
         content = self._content(name, MAX_RECORD_BYTES)
-        path = self.path / name
+        where = f"{self.path}/{name}"  # no Path: a large store's records are read by the ten thousand
         try:
             body = json.loads(content)
         except (ValueError, RecursionError):
-            raise DamagedRecord(f"{path} is truncated or not JSON; {REDO}", path) from None
+            raise DamagedRecord(f"{where} is truncated or not JSON; {REDO}", Path(where)) from None
         if not isinstance(body, dict) or "sha256" not in body or "format" not in body:
-            raise DamagedRecord(f"{path} is not a record of this store; {REDO}", path)
+            raise DamagedRecord(f"{where} is not a record of this store; {REDO}", Path(where))
         digest = body.pop("sha256")
         try:
             whole = files.digest([canonical_json(body).encode()]) == digest
         except (ValueError, RecursionError):
             whole = False
         if not whole:
-            raise DamagedRecord(f"{path} was changed after it was written; {REDO}", path)
-        found = formats.check_format(path, body.pop("format"))
+            raise DamagedRecord(f"{where} was changed after it was written; {REDO}", Path(where))
+        found = body.pop("format")
+        newest = type(found) is int and found == formats.FORMAT
+        if not newest:
+            formats.check_format(Path(where), found)
         if (place := body.pop("place", None)) != self._place(name):
-            raise DamagedRecord(f"{path} is the record of {str(place)[:80]}; {REDO}", path)
-        return formats.upgraded(path, body, found)
+            raise DamagedRecord(f"{where} is the record of {str(place)[:80]}; {REDO}", Path(where))
+        return body if newest else formats.upgraded(Path(where), body, found)
 
     def read_or_none(self, name: str) -> dict[str, Any] | None:
         """As `read`; None when there is no such record."""
