@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from harness.component import Shape
-from harness.data.frames import FrameFile, check_unit, open_frames
+from harness.data.frames import FrameFile, open_frames
 from harness.data.values import Values
 from harness.data.windows import segments
 from harness.errors import HarnessError, RequestError
@@ -167,11 +167,14 @@ def _check(file: FrameFile, first: Trained, raw: NDArray[Any]) -> None:
     stored = values.stored(raw)
     if stored.dtype == np.uint8 and values.scaling is None:
         return
-    if values.scaling is None and not values.masked:
-        check_unit(file.path, stored, range(len(stored)))
-    if np.isinf(stored).any() or (np.isnan(stored).any() and not values.masked):
+    if np.isinf(stored).any():
+        raise RequestError(f"{file.path} holds infinite values; give finite ones")
+    if np.isnan(stored).any() and not values.masked:
+        raise RequestError(f"{file.path} holds missing values; the run was trained without (data.missing): fill them first")
+    if values.scaling is None and ((stored < 0) | (stored > 1)).any():
         raise RequestError(
-            f"{file.path} holds values that are missing or not finite; the run was trained without (data.missing): fill them first"
+            f"{file.path} holds {np.nanmin(stored):g} to {np.nanmax(stored):g}; the run was trained on bytes, or on values in [0, 1]: "
+            "give such values"
         )
 
 

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,8 @@ def write(found: Forecast, out: Path) -> list[Path]:
         if kind == ".npy":
             return _arrays(found, out)
         _dataset(found, out)
-    except (OSError, RuntimeError) as error:  # RuntimeError: HDF5's own
-        raise HarnessError(
-            f"cannot write {out}: {getattr(error, 'strerror', None) or error}; free space or choose another file"
-        ) from error
+    except OSError as error:
+        raise HarnessError(f"cannot write {out}: {error.strerror or error}; free space or choose another file") from error
     return [out]
 
 
@@ -60,9 +59,9 @@ def _arrays(found: Forecast, out: Path) -> list[Path]:
         array = _in_file_axes(found, values)
         if found.file.dtype == np.uint8 and path == out and not np.isnan(array).any():
             array = array.round().clip(0, 255).astype(np.uint8)
-        content = io.BytesIO()
-        np.save(content, array)
-        files.write(path, content.getbuffer())
+        packed = io.BytesIO()
+        np.save(packed, array)
+        files.write(path, packed.getbuffer())
     return [path for path, _ in written]
 
 
@@ -80,7 +79,10 @@ def _in_file_axes(found: Forecast, values_NTCHW: NDArray[Any]) -> NDArray[Any]:
 
 def _dataset(found: Forecast, out: Path) -> None:
     xarray = extra("xarray", "netcdf", out)
-    extra("h5netcdf" if out.suffix.lower() == ".nc" else "zarr", "netcdf" if out.suffix.lower() == ".nc" else "zarr", out)
+    kind = out.suffix.lower()
+    h5netcdf = extra("h5netcdf", "netcdf", out) if kind == ".nc" else None
+    if kind == ".zarr":
+        extra("zarr", "zarr", out)
     array = found.file.stored
     names = {letter: name for letter, name in zip(found.file.layout.letters, array.dims, strict=False) if letter}
     names = {"N": "sequence", "T": "time", "C": "channel", "H": "y", "W": "x"} | names
@@ -94,19 +96,26 @@ def _dataset(found: Forecast, out: Path) -> None:
             {**attributes, "long_name": "standard deviation over the runs"},
         )
     data = xarray.Dataset(content, _coordinates(found, names, set(dims)), {"trained_horizon": found.trained_horizon})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if h5netcdf is None:
+            _replace_folder(out, lambda path: data.to_zarr(path, mode="w", consolidated=False))
+            return
+        packed = io.BytesIO()  # HDF5 ends the process when a disk is full
+        with h5netcdf.File(packed, "w") as file:
+            data.dump_to_store(xarray.backends.H5NetCDFStore(file))
+    files.write(out, packed.getbuffer())
+
+
+def _replace_folder(out: Path, fill: Callable[[Path], object]) -> None:
+    """Puts a folder in place of what was there, once it is whole."""
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(6)}.part")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if out.suffix.lower() == ".nc":
-                data.to_netcdf(temporary, engine="h5netcdf")
-            else:
-                data.to_zarr(temporary, mode="w", consolidated=False)
+        fill(temporary)
         if out.is_dir():
             shutil.rmtree(out)
         os.replace(temporary, out)
     finally:
-        files.discard([temporary])
         shutil.rmtree(temporary, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -166,6 +167,44 @@ def test_many_inputs_and_a_picture(made: Path, harness: Command, tmp_path: Path)
         assert gif.n_frames == 6
         pixels = np.asarray(gif.convert("L"))
     assert (pixels == 128).any(), "the corner that never had a value is grey"
+
+
+def test_values_that_the_run_cannot_take_are_named(made: Path, harness: Command, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.where(np.isnan(last := np.load(made / "last.npy")), np.inf, last))
+    words = ("forecast", runs(made)[0], "--store", made / "s", "--input", tmp_path / "x.npy", "--out", tmp_path / "f.nc")
+    assert "x.npy holds infinite values" in harness(*words).err
+    np.save(tmp_path / "bytes.npy", np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8))
+    trained = harness(
+        "run", *TINY, "--set", f"data.path={tmp_path / 'bytes.npy'}", "--store", tmp_path / "b", "--json"
+    ).document
+    np.save(tmp_path / "x.npy", np.full((3, 16, 16), 7.5))
+    words = (
+        "forecast",
+        trained["run_id"],
+        "--store",
+        tmp_path / "b",
+        "--input",
+        tmp_path / "x.npy",
+        "--out",
+        tmp_path / "f.npy",
+    )
+    assert "x.npy holds 7.5 to 7.5; the run was trained on bytes, or on values in [0, 1]" in harness(*words).err
+
+
+@pytest.mark.parametrize("ending", ["nc", "npy", "zarr"])
+def test_a_forecast_is_written_whole_or_not_at_all(
+    made: Path, ending: str, harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("xarray")
+    words = ("forecast", runs(made)[0], "--store", made / "s", "--input", made / "radar.nc")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    answer = harness(*words, "--out", tmp_path / f"f.{ending}")
+    assert (answer.code, "No space left on device; free space" in answer.err) == (1, True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_recordings_of_a_folder_are_named(made: Path, harness: Command, tmp_path: Path) -> None:
