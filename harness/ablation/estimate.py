@@ -31,11 +31,13 @@ def estimate(runner: Runner, tuner: Runner | None = None, steps: int = 2) -> dic
     measured: dict[str, tuple[float, float, int]] = {}
     by_work: dict[str, tuple[float, float, int]] = {}
     trained: set[str] = set()
-    seconds, memory = 0.0, 0
+    seconds, memory, unknown = 0.0, 0, 0
     for row in todo:
         if row.cell is None or source is None:  # its budget is base's seconds, which are not known yet
-            seconds += seconds / max(1, len(trained))
+            unknown += 1
             continue
+        if row.cell.experiment.inference.predictor is not None:
+            continue  # nothing is trained
         training = row.cell.experiment.training
         if row.planned.variant not in measured:
             if (work := _work(row.cell.experiment)) not in by_work:
@@ -48,6 +50,7 @@ def estimate(runner: Runner, tuner: Runner | None = None, steps: int = 2) -> dic
         if key not in trained and not folder.joinpath("training.json").exists():
             trained.add(key)
             seconds += training.seconds or step * (training.steps or 0)
+    seconds += unknown * seconds / max(1, len(trained))
     return {
         "cells": len(todo),
         "trainings": len(trained),

@@ -43,3 +43,14 @@ def test_arms_that_differ_in_a_number_are_measured_once_and_those_with_other_wor
     assert answer.code == 0, answer.err
     assert seen == [(4, 8), (4, 16)]
     assert answer.document["estimate"]["seconds"] == 2 * 3 * (3 * 1.0 + 2.0)
+
+
+def test_arms_whose_budget_is_not_known_yet_take_as_long_as_the_known_ones_and_an_arm_without_a_network_no_time(
+    tmp_path: Path, harness: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.bench.estimate.time_steps", lambda *_: (1.0, 0.0, 1))
+    words = ["--preset", "tiny", "--seeds", 2, "--store", tmp_path, "--set", "training.steps=3", "--dry-run", "--json"]
+    equal = harness("ablate", "--plan", "base,curriculum,attention,residual", "--equal", "seconds", *words)
+    assert equal.document["estimate"]["seconds"] == 2 * 4 * 3.0  # only base's are known
+    untrained = harness("ablate", "--plan", "base,base(inference.predictor=blank)", *words)
+    assert untrained.document["estimate"]["seconds"] == 2 * 3.0
