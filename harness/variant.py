@@ -89,6 +89,10 @@ class Variant:
         """Raises RequestError when a change's path does not exist, or takes another type of value."""
         for changes in (self.changes, *self.sizes.values()):
             for path, value in changes.items():
+                if not isinstance(path, str):
+                    raise RequestError(
+                        f"a change of {self.name!r} is for {shown(path)}; give a path such as 'training.steps'"
+                    )
                 check_setting(path, value)
 
     def at(self, preset: str) -> Mapping[str, object]:

@@ -146,6 +146,11 @@ def test_a_change_that_no_experiment_can_take_is_found_by_check(changes: dict[st
         variant("mine", **changes).check()
 
 
+def test_a_change_for_something_that_is_no_path_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"a change of 'mine' is for 7; give a path"):
+        Variant(name="mine", summary="s", source="t", changes={7: 1}).check()  # type: ignore[dict-item]
+
+
 def test_a_change_that_only_fits_another_preset_passes_check() -> None:
     variant("mine", architecture__widths=(4,), architecture__kernels=(3,), data__canvas=20, inference__views="hflip").check()
 

@@ -59,7 +59,11 @@ def _row(one: status.Standing) -> Row:
     experiment = made.get("experiment")
     row["settings"] = flatten(experiment) if isinstance(experiment, Mapping) else {}
     row |= {"metrics": {}, "params": None, "seconds": None, "steps": None}
+    strange = [name for name in ("variant", "preset") if not isinstance(row[name], str | None)]
+    row |= dict.fromkeys(strange)
     try:
+        if strange:
+            raise TypeError
         if result is not None:
             training = result["training"]
             row |= {"metrics": {"ssim": result["metrics"]["ssim"], "mse": result["metrics"]["mse"], **result["metrics"]}}

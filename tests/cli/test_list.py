@@ -140,3 +140,13 @@ def test_a_large_store_is_read_once_and_what_changed_again(
 
     cache.write_text("[1, 2")
     assert {row["run_id"]: row for row in index.rows(store)} == rows
+
+
+def test_a_record_whose_names_are_no_text_is_a_damaged_row(tmp_path: Path) -> None:
+    with without_sync():
+        write_run(tmp_path, cell("base", 0, "tiny"))
+        write_run(tmp_path, cell("attention", 0, "tiny"))
+    folder = Folder(tmp_path / "runs" / cell("base", 0, "tiny").run_id)
+    folder.write("experiment.json", folder.read("experiment.json") | {"preset": [["tiny"]]})
+    status = {row["run_id"]: row["status"] for row in listing.runs(tmp_path)}
+    assert status == {cell("base", 0, "tiny").run_id: "damaged", cell("attention", 0, "tiny").run_id: "finished"}
