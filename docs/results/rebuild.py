@@ -8,6 +8,7 @@ as PDF are left out: their SVG is beside them.
 
 from __future__ import annotations
 
+import base64
 import csv
 import html
 import json
@@ -23,7 +24,7 @@ from harness.store import Store
 from harness.variant import Variants
 from reports import ablation
 from reports.analysis.reading import DATA_FILE, read_store
-from reports.page import EXTENSIONS, Figure, Page, Picture
+from reports.page import Figure, Page, Picture
 from reports.pages.folder import FOLDERS, MANIFEST, write
 from reports.pages.sections import make_page
 
@@ -31,7 +32,6 @@ HERE = Path(__file__).parent
 FILES = ("index.html", "report.md", "methods.md", DATA_FILE, MANIFEST)
 CURVES = "validation"
 NOTE = "Drawn when the checkpoints were there; the rest of this page is rebuilt from the records."
-MIMES = {f".{ending}": mime for mime, ending in EXTENSIONS.items()}
 
 
 def drawn(folder: Path) -> Iterator[Figure | Picture]:
@@ -43,8 +43,9 @@ def drawn(folder: Path) -> Iterator[Figure | Picture]:
         title, caption = map(html.unescape, found.groups())
         alt = html.unescape(re.findall(r'alt="(.*?)"', inside, re.DOTALL)[-1])
         if kind == "picture":
-            (path,) = (folder / "pictures").glob(f"{name}.*")
-            yield Picture(name, title, caption, alt, MIMES[path.suffix], path.read_bytes())
+            shown = re.findall(r'src="data:([a-z/+]+);base64,([^"]*)"', inside)
+            mime, content = min(shown, key=lambda one: one[0] != "image/gif")  # an animation has its first frame beside it
+            yield Picture(name, title, caption, alt, mime, base64.b64decode(content))
         elif name == CURVES:
             svg, png = (folder / "figures" / f"{name}{ending}" for ending in (".svg", ".png"))
             yield Figure(name, title, caption, alt, svg.read_text(), png.read_bytes() if png.exists() else b"")
