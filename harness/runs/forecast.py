@@ -172,9 +172,9 @@ def _check(file: FrameFile, first: Trained, raw: NDArray[Any]) -> None:
     if np.isnan(stored).any() and not values.masked:
         raise RequestError(f"{file.path} holds missing values; the run was trained without (data.missing): fill them first")
     if values.scaling is None and ((stored < 0) | (stored > 1)).any():
+        held = f"{np.nanmin(stored):g} to {np.nanmax(stored):g}"
         raise RequestError(
-            f"{file.path} holds {np.nanmin(stored):g} to {np.nanmax(stored):g}; the run was trained on bytes, or on values in [0, 1]: "
-            "give such values"
+            f"{file.path} holds {held}; the run was trained on bytes, or on values in [0, 1]: give such values"
         )
 
 

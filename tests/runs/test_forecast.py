@@ -173,7 +173,7 @@ def test_values_that_the_run_cannot_take_are_named(made: Path, harness: Command,
     np.save(tmp_path / "x.npy", np.where(np.isnan(last := np.load(made / "last.npy")), np.inf, last))
     words = ("forecast", runs(made)[0], "--store", made / "s", "--input", tmp_path / "x.npy", "--out", tmp_path / "f.nc")
     assert "x.npy holds infinite values" in harness(*words).err
-    np.save(tmp_path / "bytes.npy", np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8))
+    np.save(tmp_path / "bytes.npy", np.random.default_rng(0).integers(0, 256, (80, 16, 16), dtype=np.uint8))
     trained = harness(
         "run", *TINY, "--set", f"data.path={tmp_path / 'bytes.npy'}", "--store", tmp_path / "b", "--json"
     ).document
