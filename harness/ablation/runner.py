@@ -134,7 +134,8 @@ class Runner:
             if row.status == "finished" and row.cell is not None:
                 if row.planned not in self._values:
                     result = self.store.run(row.cell).read("result.json")
-                    nothing = result["training"]["skipped_steps"] >= result["training"]["steps"]  # it trained nothing
+                    steps, skipped = (result["training"][name] for name in ("steps", "skipped_steps"))
+                    nothing = steps is not None and skipped >= steps  # it skipped all; without a network there are none
                     self._values[row.planned] = None if nothing else result["metrics"].get(rule.metric)
                 values[row.planned.label][row.planned.seed] = self._values[row.planned]
             elif row.status == "failed":

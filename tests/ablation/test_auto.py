@@ -208,6 +208,14 @@ def test_a_dry_run_shows_the_cells_of_the_first_look(tmp_path: Path, harness: Co
     assert float(said[1]) == pytest.approx(sequential.reach(sequential.looks(30), 1, 0.8)[0], abs=0.005)
 
 
+def test_an_arm_without_a_network_is_judged_by_the_rule_too(tmp_path: Path, harness: Command) -> None:
+    words = ["--preset", "tiny", "--plan", "base,base(inference.predictor=repeat-last)", "--store", tmp_path]
+    answer = harness("ablate", *words, "--seeds", "auto", "--max-seeds", 4, "--json")
+    assert answer.code == 0, answer.err
+    (decided,) = answer.document["decisions"]
+    assert decided["verdict"] == "helps"  # six steps of training are not enough to beat it
+
+
 def test_in_a_notebook_the_verdicts_are_those_of_the_rule(whole: tuple[Path, Any]) -> None:
     import harness
 
