@@ -172,7 +172,11 @@ class STLSTM(nn.Module):
 
     def forward(self, inputs: Tensor, hidden: Tensor, cell: Tensor, memory: Tensor) -> STState:
         """(B, in_channels, H, W) and the state, each (B, hidden, H, W) -> the state after the step."""
-        in_x, forget_x, new_x, in_xm, forget_xm, new_xm, out_x = self.input(inputs).chunk(7, dim=1)
+        return self.advance(self.input(inputs), hidden, cell, memory)
+
+    def advance(self, driven: Tensor, hidden: Tensor, cell: Tensor, memory: Tensor) -> STState:
+        """As `forward`, of what the input adds to the seven gates, (B, 7 hidden, H, W)."""
+        in_x, forget_x, new_x, in_xm, forget_xm, new_xm, out_x = driven.chunk(7, dim=1)
         in_h, forget_h, new_h, out_h = self.state(hidden).chunk(4, dim=1)
         in_m, forget_m, new_m = self.memory(memory).chunk(3, dim=1)
         cell_change = torch.sigmoid(in_x + in_h) * torch.tanh(new_x + new_h)

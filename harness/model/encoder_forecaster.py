@@ -31,6 +31,23 @@ class ConvLSTMCell(Component):
 
 
 @dataclass(frozen=True, kw_only=True)
+class STLSTMCell(Component):
+    """An ST-LSTM layer (Wang et al. 2017, PredRNN): a ConvLSTM's cell state and a second memory, both within the layer.
+
+    In PredRNN the memory wanders through the layers, which there have one resolution: `architecture=predrnn` is that network.
+    """
+
+    slot: ClassVar[str] = "architecture.cell"
+    name: ClassVar[str] = "st-lstm"
+
+    def build(self, in_channels: int, out_channels: int, kernel: int, constant_channels: int = 0) -> nn.Module:
+        """A layer with the call of `harness.model.cell.ConvLSTM`: (T, B, C, H, W) or None, state -> outputs, state."""
+        from harness.model.st_layer import STLSTMLayer
+
+        return STLSTMLayer(in_channels, out_channels, kernel, constant_channels=constant_channels)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DirectHead(Component):
     """A 1x1 convolution from the finest features to the frame, linear."""
 
