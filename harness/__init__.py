@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from harness.library import run as run
     from harness.library import score as score
     from harness.library import study as study
+    from harness.model.adapter import adapted as adapted
     from harness.results import Result as Result
     from harness.results import Results as Results
     from harness.results import Tuned as Tuned
@@ -46,6 +47,7 @@ _PLACES = {
     **dict.fromkeys(("ablate", "compare", "export", "judge", "open_store", "report", "run", "score", "study"), "library"),
     **dict.fromkeys(("Result", "Results", "Tuned"), "results"),
     "Experiment": "experiment",
+    "adapted": "model.adapter",
     **dict.fromkeys(("Hook", "RunInfo"), "hooks"),
     "Variant": "variant",
 }
