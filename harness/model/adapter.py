@@ -28,7 +28,7 @@ class _WithHorizon(nn.Module):
         return found[:, :horizon]
 
 
-def adapted(network: type[nn.Module], name: str, *, revision: int = 1) -> type[Component]:
+def adapted(network: type[nn.Module], name: str, *, revision: int | None = None) -> type[Component]:
     """A component of the slot `architecture` that builds this class of networks. Assign it to a name of your plugin's module.
 
         Mine = harness.adapted(MyNetwork, "mine")      # --plugin mine.py --set "architecture=mine(hidden=64)"
@@ -39,7 +39,8 @@ def adapted(network: type[nn.Module], name: str, *, revision: int = 1) -> type[C
 
     Args:
         name: what `--set architecture=` calls it.
-        revision: to be raised when the class computes something else: its code is in no key.
+        revision: to be raised when the class computes something else: its code is in no key. By default the class's own attribute
+            `revision`, or 1; a class of a notebook must have one.
 
     Raises RequestError for a parameter without a default, or with another kind of value.
     """
@@ -62,7 +63,9 @@ def adapted(network: type[nn.Module], name: str, *, revision: int = 1) -> type[C
         made = network(**self.settings, **{each: getattr(shape, each) for each in wanted})
         return made if takes_horizon else _WithHorizon(made)
 
-    methods: dict[str, Any] = {"slot": "architecture", "name": name, "revision": revision, "build": build}
+    methods: dict[str, Any] = {"slot": "architecture", "name": name, "build": build}
+    if (declared := revision or vars(network).get("revision")) is not None:
+        methods["revision"] = declared
     kind = dataclasses.make_dataclass(
         network.__name__, fields, bases=(Component,), namespace=methods, frozen=True, kw_only=True
     )

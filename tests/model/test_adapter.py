@@ -75,3 +75,14 @@ Mine = harness.adapted(Last, "mine")
     assert (ran["status"], ran["params"]) == ("finished", 2)
     plan = harness("ablate", "--variants", "base,base(architecture=mine)", "--seeds", "1", *words, "--json").document
     assert [cell["status"] for cell in plan["cells"]] == ["finished"] * 2
+
+
+def test_a_class_of_a_notebook_declares_a_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Typed(Flat):
+        pass
+
+    monkeypatch.setattr(Typed, "__module__", "__main__")
+    with pytest.raises(RequestError, match=r"'typed' is defined in this session.*`revision"):
+        harness.run(preset="tiny", settings={"architecture": harness.adapted(Typed, "typed")()})
+    Typed.revision = 3  # type: ignore[attr-defined]
+    assert harness.adapted(Typed, "typed").revision == 3
