@@ -42,7 +42,7 @@ def test_a_bundle_trains_again_bit_for_bit_and_a_wrong_figure_is_found(
     assert lines["mse"].split()[3] == "0.5"
     assert lines["mse"].endswith("  not")
     assert lines["ssim"].endswith("  bit for bit")
-    assert answer.out.splitlines()[-1] == "1 runs: 1 not"
+    assert answer.out.splitlines()[-1] == "1 run: 1 not"
     shutil.rmtree(fresh)
     assert "no finished run in" in harness("reproduce", bundle, "--store", fresh, "--where", "seed=7").error
     assert "name another folder" in harness("reproduce", store, "--store", store).error
