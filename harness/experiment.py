@@ -108,6 +108,15 @@ class Inference(Node):
             )
 
 
+NEUTRAL: dict[str, Any] = {
+    f"{section.where}.{f.name}": record_of(f.metadata["neutral"])
+    for section in (Training, Inference)
+    for f in dataclasses.fields(section)
+    if f.metadata["neutral"] is not dataclasses.MISSING
+}
+"""Settings that records from before them lack, at the value that changes nothing, as records have it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Node):
     """Everything that can change a result."""

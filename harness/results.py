@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import RequestError, unknown
-from harness.experiment import Experiment, canonical_json
+from harness.experiment import NEUTRAL, Experiment, canonical_json
 from harness.notation import flatten
 
 if TYPE_CHECKING:
@@ -288,10 +288,11 @@ class Result:
 
     def context(self, changes: set[str]) -> str:
         """What must agree between runs of one table: all settings but the seed and `changes`, and the test sequences."""
+        free = (SEED, "metrics", *changes)
         settings = {
             path: value
             for path, value in flatten(self.record["experiment"]).items()
-            if path != SEED and not any(path == one or path.startswith(f"{one}.") for one in ("metrics", *changes))
+            if NEUTRAL.get(path, path) != value and not any(path == one or path.startswith(f"{one}.") for one in free)
         }
         return canonical_json([settings, self.record["test_digest"]])
 

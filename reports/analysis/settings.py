@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from harness.experiment import BUDGETS, Training
+from harness import experiment
+from harness.experiment import BUDGETS
 from reports.analysis.words import compact, number, percent
 
 Settings = Mapping[str, Any]
@@ -26,12 +26,8 @@ RATES = {
     "weight decay": "training.optimizer.weight_decay",
     "batch": BATCH,
 }
-NEUTRAL = {
-    f"training.{f.name}": compact(f.metadata["neutral"])
-    for f in dataclasses.fields(Training)
-    if f.metadata["neutral"] is not dataclasses.MISSING
-}
-"""Settings of training that records from before them lack, as JSON text at the value that changes nothing."""
+NEUTRAL = {path: compact(value) for path, value in experiment.NEUTRAL.items()}
+"""As `harness.experiment.NEUTRAL`, as JSON text."""
 FRAMES = ("data.input_frames", "data.horizon")
 LOSS = "loss."
 WEIGHT, START, RAMP = ".weight", ".start", ".ramp"

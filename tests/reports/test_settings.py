@@ -10,10 +10,12 @@ import pytest
 from fake_store import cell, write_run
 
 from harness.errors import HarnessError
+from harness.library import open_store
 from harness.registry import Components
-from harness.store import Store
+from harness.store import Folder, Store
 from reports.analysis import settings
 from reports.analysis.groups import context_of, differences
+from reports.analysis.overview import analyse
 from reports.analysis.reading import read_store
 from reports.analysis.records import settings_of
 
@@ -72,3 +74,19 @@ def test_a_metric_more_does_not_split_a_table_and_another_setting_does(tmp_path:
     assert context_of(more) == context_of(run)
     other = replace(run, settings=run.settings | {"training.batch_size": 3})
     assert differences(context_of(other), context_of(run)) == ["training.batch_size"]
+
+
+def test_runs_from_before_a_setting_are_compared_with_those_that_have_it_at_neutral(tmp_path: Path) -> None:
+    for seed in range(3):
+        for name in ("base", "tta"):
+            write_run(tmp_path, cell(name, seed, "tiny"))
+    for path in (tmp_path / "runs").iterdir():
+        record = (folder := Folder(path)).read("experiment.json")
+        if record["variant"] == "base":
+            record["experiment"]["inference"].pop("predictor")
+            record["experiment"]["training"].pop("data_order")
+            folder.write("experiment.json", {key: value for key, value in record.items() if key not in ("format", "sha256")})
+    (group,) = analyse(read_store(Store(tmp_path))).groups
+    (comparison,) = group.comparisons.values()
+    assert (comparison.name, comparison.seeds) == ("tta", (0, 1, 2))
+    assert open_store(tmp_path).verdicts()["seeds"].tolist() == [3]
