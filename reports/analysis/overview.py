@@ -189,6 +189,8 @@ def _variations(main: Group | None, groups: Sequence[Group], words: Callable[[Se
     if main is None or main.reference is None:
         return None
     reference, *others = (_row(group.reference, words) for group in (main, *groups) if group.reference is not None)
+    if words is settings.loss_words:  # arms such as base(loss=mse)
+        others += [_row(one, words) for one in main.others if one.first.changes and settings.is_loss(one.first.changes)]
     rows: Mapping[str, Method] = {method.label: method for method in others}
     methods = (reference, *(rows[name] for name in sorted(rows)))
     return Group("steps", main.context, methods, reference, main.margin).compared()

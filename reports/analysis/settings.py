@@ -80,7 +80,7 @@ def loss_kind(settings: Settings) -> str:
 
 def is_loss(paths: Collection[str]) -> bool:
     """Whether all paths are settings of the loss."""
-    return all(path.startswith(LOSS) for path in paths)
+    return all(f"{path}.".startswith(LOSS) for path in paths)
 
 
 def is_rate(paths: Collection[str], pair: Sequence[Settings]) -> bool:

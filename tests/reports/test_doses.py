@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fake_store import cell, write_run
 
 import harness
+from harness.store import Store
 from reports.analysis.doses import _without_one, doses
 from reports.analysis.overview import analyse
 from reports.analysis.reading import read_document, read_store
@@ -55,3 +57,16 @@ def test_a_report_draws_a_curve_for_each_number_that_varies(tmp_path: Path, quic
     assert {one.name for one in (page.parent / "figures").glob("dose-*")} == {
         f"dose-{number}.{ending}" for number in (1, 2) for ending in ("pdf", "png", "svg")
     }
+
+
+def test_arms_that_change_the_loss_alone_stand_in_the_loss_table(tmp_path: Path) -> None:
+    for seed in range(3):
+        for name in ("base", "base(loss=mse)", "attention"):
+            write_run(tmp_path, cell(name, seed, "tiny"))
+    losses = analyse(read_store(Store(tmp_path))).losses
+    assert losses is not None
+    assert [(one.label, one.seeds) for one in losses.methods] == [
+        ("0.7 MSE + 0.3 (1 - SSIM)", [0, 1, 2]),
+        ("1 MSE", [0, 1, 2]),
+    ]
+    assert losses.comparisons["1 MSE"].seeds == (0, 1, 2)
