@@ -325,13 +325,10 @@ class Result:
 
 @dataclass(frozen=True, repr=False)
 class Tuned:
-    """A study: its trials, and the best of them by validation SSIM, or another objective.
-
-    Args:
-        document: what `harness study --json` prints.
-    """
+    """A study: its trials, and the best of them by validation SSIM, or another objective."""
 
     document: dict[str, Any]
+    """What `harness study --json` prints."""
 
     @property
     def name(self) -> str:
