@@ -253,7 +253,7 @@ class Call:
             self.together = record["by"], str(record["at_once"])
             own = record["own_steps"][record["preset"]]
             needed = record["own_steps"][self.setup.quality] * record["step_seconds"][self.setup.quality] * OVERHEAD
-            fits = "fits" if needed < seconds else "another call goes on with it"
+            fits = "fits" if needed < seconds else "another call continues it"
             print(
                 f"quality: about {needed:.0f} s for base at preset {self.setup.quality}, of {max(0, seconds):.0f} s: {fits}"
             )

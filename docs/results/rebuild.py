@@ -1,4 +1,4 @@
-"""Makes the pages beside published records anew, by the report as it is now, and says which verdicts changed.
+"""Rebuilds the pages beside published records with the present report, and prints which verdicts changed.
 
     python docs/results/rebuild.py [FOLDER ...]
 

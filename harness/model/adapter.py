@@ -35,7 +35,7 @@ def adapted(network: type[nn.Module], name: str, *, revision: int | None = None)
 
     Parameters of its constructor that are called channels, height, width, input_frames or horizon get what the frames are; every
     other one has a default (a number, text or a truth value) and becomes a setting. Its `forward` takes frames (B, T, C, H, W) in
-    [0, 1] and, as it likes, the horizon, and gives (B, horizon, C, H, W), or more frames.
+    [0, 1] and, where it has a parameter `horizon`, that; it gives (B, horizon, C, H, W), or more frames.
 
     Args:
         name: what `--set architecture=` calls it.
@@ -56,7 +56,7 @@ def adapted(network: type[nn.Module], name: str, *, revision: int | None = None)
             )
         fields.append((one.name, type(one.default), setting(one.default, f"{one.name} of {network.__name__}")))
     wanted = [one.name for one in parameters if one.name in SHAPE]
-    takes_horizon = len(inspect.signature(network.forward).parameters) > 2  # self, frames, horizon
+    takes_horizon = "horizon" in inspect.signature(network.forward).parameters
 
     def build(self: Component, shape: Shape, seed: int) -> nn.Module:
         """The network for frames of this shape."""

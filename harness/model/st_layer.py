@@ -38,8 +38,8 @@ class STLSTMLayer(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs the layer over the input, or for `steps` steps without one (a state is then needed).
 
-        Returns the hidden states (T, B, C, H, W) and the last state: hidden, cell state and memory, of which those that a given
-        state lacks start from zeros.
+        Returns the hidden states (T, B, C, H, W) and the last state: hidden, cell state and memory, each (B, C, H, W). Without a
+        state it starts from zeros. Raises ValueError without an input and a state.
         """
         driven: Tensor | None = None
         if inputs_TBCHW is not None:

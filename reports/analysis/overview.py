@@ -85,7 +85,7 @@ def analyse(records: Records, given: float | None = None) -> Analysis:
     return Analysis(
         tuple(tables),
         tuple(matched),
-        _variations(main, variations["losses"], settings.loss_words),
+        _variations(main, variations["losses"], settings.loss_words, _losses(main)),
         _variations(main, variations["rates"], settings.rate_words),
         tuple(rest),
         tuple(distinct(warnings)),
@@ -184,13 +184,20 @@ def _kind(main: Group | None, group: Group) -> str | None:
     return "rates" if settings.is_rate(what, [main.first.settings, group.first.settings]) else None
 
 
-def _variations(main: Group | None, groups: Sequence[Group], words: Callable[[Settings], str]) -> Group | None:
-    """Variations of the first group's reference as rows of one group, compared with it."""
+def _losses(main: Group | None) -> list[Method]:
+    """Arms of the first group that change the loss alone, such as base(loss=mse)."""
+    others = [] if main is None else main.others
+    return [one for one in others if one.first.changes and settings.is_loss(one.first.changes)]
+
+
+def _variations(
+    main: Group | None, groups: Sequence[Group], words: Callable[[Settings], str], arms: Sequence[Method] = ()
+) -> Group | None:
+    """Variations of the first group's reference, and arms of it, as rows of one group, compared with it."""
     if main is None or main.reference is None:
         return None
     reference, *others = (_row(group.reference, words) for group in (main, *groups) if group.reference is not None)
-    if words is settings.loss_words:  # arms such as base(loss=mse)
-        others += [_row(one, words) for one in main.others if one.first.changes and settings.is_loss(one.first.changes)]
+    others += [_row(one, words) for one in arms]
     rows: Mapping[str, Method] = {method.label: method for method in others}
     methods = (reference, *(rows[name] for name in sorted(rows)))
     return Group("steps", main.context, methods, reference, main.margin).compared()

@@ -35,7 +35,7 @@ _POINTS = {
 }  # fmt: skip
 """Widths of Computer Modern's letters at 8 points."""
 _BREAKS = r"[_+(.,=-]"
-"""After what a name may go on in the next line."""
+"""Characters after which a name may be broken into lines."""
 
 
 def _width(text: str) -> float:
