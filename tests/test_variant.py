@@ -148,7 +148,7 @@ def test_a_change_that_no_experiment_can_take_is_found_by_check(changes: dict[st
 
 def test_a_change_for_something_that_is_no_path_is_refused() -> None:
     with pytest.raises(RequestError, match=r"a change of 'mine' is for 7; give a path"):
-        Variant(name="mine", summary="s", source="t", changes={7: 1}).check()  # type: ignore[dict-item]
+        Variant(name="mine", summary="s", source="t", changes={7: 1}).check()  # type: ignore[dict-item]  # the mistake
 
 
 def test_a_change_that_only_fits_another_preset_passes_check() -> None:

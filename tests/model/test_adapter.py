@@ -31,7 +31,7 @@ class Flat(nn.Module):
 
 
 class TestWithoutHorizon(ArchitectureContract):
-    component = harness.adapted(Flat, "flat")(hidden=3)  # type: ignore[call-arg]
+    component = harness.adapted(Flat, "flat")(hidden=3)  # type: ignore[call-arg]  # a field made from the constructor
 
     def test_maps_frames_to_every_horizon(self) -> None:
         """Any horizon up to the one that it was built for."""
@@ -41,7 +41,7 @@ class TestWithoutHorizon(ArchitectureContract):
 
 def test_its_parameters_are_settings_and_in_the_identity() -> None:
     kind = harness.adapted(Flat, "flat", revision=2)
-    made = [kind(), kind(hidden=8)]  # type: ignore[call-arg]
+    made = [kind(), kind(hidden=8)]  # type: ignore[call-arg]  # a field made from the constructor
     assert [one.settings for one in made] == [{"hidden": 4, "bias": True}, {"hidden": 8, "bias": True}]
     keys = {canonical_json(preset("tiny").replace({"architecture": one}).identity) for one in made}
     assert len(keys) == 2
@@ -84,5 +84,5 @@ def test_a_class_of_a_notebook_declares_a_revision(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Typed, "__module__", "__main__")
     with pytest.raises(RequestError, match=r"'typed' is defined in this session.*`revision"):
         harness.run(preset="tiny", settings={"architecture": harness.adapted(Typed, "typed")()})
-    Typed.revision = 3  # type: ignore[attr-defined]
+    Typed.revision = 3  # type: ignore[attr-defined]  # as a user adds it
     assert harness.adapted(Typed, "typed").revision == 3

@@ -235,7 +235,7 @@ def test_a_narrow_terminal_shows_counts_instead_of_squeezing_names(whole: Reader
     def drawn(width: int) -> str:
         console = Console(width=width, file=io.StringIO())
         console.print(Drawn(whole.read()))
-        return console.file.getvalue()  # type: ignore[attr-defined]
+        return console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
 
     arms = list(whole.read().arms)
     wide, narrow = drawn(120), drawn(56)
