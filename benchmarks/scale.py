@@ -44,7 +44,7 @@ HERE = Path(__file__).resolve().parent
 NAP = 0.01
 ARMS = 100
 STAGES = ("processes", "ray", "slurm", "kill", "commands", "operations")
-FEW = {"ray": 1000, "slurm": 20, "kill": 2000}
+FEW = {"slurm": 20, "kill": 2000}
 """The most cells of a stage: a job of submitit's local executor takes seconds."""
 EXECUTORS = {
     "processes": ExecutorOptions(workers=2),
@@ -149,7 +149,7 @@ def processes(sizes: list[int], folder: Path) -> dict[str, Any]:
 
 def elsewhere(executor: str, sizes: list[int], folder: Path) -> dict[str, Any]:
     """One plan on another executor."""
-    cells = min(max(sizes), FEW[executor])
+    cells = min(max(sizes), FEW.get(executor, max(sizes)))
     load = os.getloadavg()[0]
     found = child("--here", executor, "--cells", cells, "--store", folder / executor)
     return found | {"overhead_ms_a_cell": 1000 * (2 * found["seconds"] / found["cells"] - NAP), "load_before": load}

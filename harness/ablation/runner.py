@@ -28,6 +28,7 @@ from harness.runs.together import Together
 from harness.store import Cell, DamagedRecord, Store, validated
 from harness.store.index import MANY
 from harness.store.marks import Marks
+from harness.system.garbage import uncollected
 from harness.system.signals import stop_signals
 from harness.variant import Variants
 
@@ -89,8 +90,9 @@ class Runner:
         """
         if self._marks is None and len(self.rows) >= MANY:
             self._marks = Marks(self.store)
-        for row in self.rows:
-            self._prepare(row)
+        with uncollected():
+            for row in self.rows:
+                self._prepare(row)
         if self._marks is not None:
             self._marks.save()
         if self.ablation.match == "parameters":

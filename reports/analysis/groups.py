@@ -254,7 +254,7 @@ def _free(path: str) -> bool:
 def differences(a: Context, b: Context, ignore: Iterable[str] = ()) -> list[str]:
     """The names that two contexts disagree in."""
     skip = set(ignore)
-    return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name) and not covered(name, skip))
+    return sorted({name for name, _ in a.items() ^ b.items() if not covered(name, skip)})
 
 
 def covered(path: str, changes: Collection[str]) -> bool:

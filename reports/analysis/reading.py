@@ -70,7 +70,11 @@ class _Fields:
     def number(self, name: str) -> float:
         """A number; NaN for null and for a field that is not there. Raises DamagedRecord for anything else."""
         value = self.body.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if (
+            type(value) is not float
+            and value is not None
+            and (isinstance(value, bool) or not isinstance(value, int | float))
+        ):
             raise DamagedRecord(f"{self.where}: {name} is no number")
         return _float(value)
 
