@@ -263,10 +263,7 @@ def source_digest(module_name: str) -> str | None:
     if not file.is_file():
         return None
     paths = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
-    hashed = hashlib.sha256()
-    for path in paths:
-        hashed.update(path.name.encode() + b"\0" + path.read_bytes())
-    return hashed.hexdigest()
+    return hashlib.sha256(b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in paths)).hexdigest()
 
 
 def _entry_points(group: str) -> Iterable[metadata.EntryPoint]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ from harness.ablation.noise import Reach, default_margin, noise, reach
 from harness.ablation.plan import REFERENCE, TESTS, Ablation
 from harness.errors import RequestError
 from harness.evaluation.conventions import check_scaling, metric_named
-from harness.experiment import BUDGETS, Experiment, canonical_json
+from harness.experiment import BUDGETS, Experiment
 from harness.notation import flatten
+from harness.store.identity import key_of
 
 if TYPE_CHECKING:
     from harness.evaluation.metrics import Metric
@@ -84,7 +84,7 @@ class Question:
         plain["differs"] = {arm: list(found) for arm, found in self.differs.items()}
         plain["contrasts"] = [asdict(one) for one in self.contrasts]
         plain["seeds"] = list(self.seeds)
-        return plain | {"digest": hashlib.sha256(canonical_json(plain).encode()).hexdigest()[:16]}
+        return plain | {"digest": key_of(plain)}
 
 
 def _touched(name: str, changed: set[str]) -> bool:

@@ -5,7 +5,6 @@ Small networks gain little from a second thread, so cells at the same time do mo
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -25,8 +24,8 @@ from harness.data.source import open_source
 from harness.errors import HarnessError
 from harness.experiment import Experiment
 from harness.options import ExecutorOptions
+from harness.system import files
 from harness.system.environment import describe_device
-from harness.system.files import write
 
 WORTH_MEASURING = 1000
 """Training steps of all cells together below which starting processes costs more than they bring."""
@@ -105,7 +104,7 @@ def remembered(experiment: Experiment, digits: Path | None, cores: int, note: Ca
     path = platformdirs.user_cache_path("ablation-harness") / "sharing.json"
     training = experiment.training
     what = (describe_device("cpu"), cores, torch.__version__, training.batch_size, training.precision)
-    key = hashlib.sha256(repr((*what, experiment.data, experiment.architecture)).encode()).hexdigest()[:16]
+    key = files.digest([repr((*what, experiment.data, experiment.architecture)).encode()])[:16]
     kept: dict[str, Any] = {}
     try:
         kept = dict(json.loads(path.read_text()))
@@ -122,7 +121,7 @@ def remembered(experiment: Experiment, digits: Path | None, cores: int, note: Ca
     kept[key] = {"rates": measured.rates, "memory_bytes": measured.memory_bytes}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, json.dumps(kept).encode())
+        files.write(path, json.dumps(kept).encode())
     except (OSError, HarnessError) as error:
         note(f"what was measured is not kept: {error}")
     return measured

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +33,16 @@ def export(source: Source, split: str, out: Path) -> dict[str, Any]:
     about = {"split": split, "file": out.name, "shape": list(shape), "shown": shown, "horizon": horizon}
     if split == "test":
         about["test_digest"] = source.test_digest()
-    temporary = out.with_name(f".{out.name}.part")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        written = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        start = 0
-        for frames in batches:
-            written[start : start + len(frames)] = frames.numpy()
-            start += len(frames)
-        written.flush()
-        del written
-        os.replace(temporary, out)
+        with files.replacing(out) as temporary:
+            written = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+            start = 0
+            for frames in batches:
+                written[start : start + len(frames)] = frames.numpy()
+                start += len(frames)
+            written.flush()
+            del written
         files.write(out.with_suffix(".json"), (json.dumps(about, indent=1) + "\n").encode())
     except OSError as error:
         raise HarnessError(f"cannot write {out}: {error.strerror or error}; free space or choose another file") from error
-    finally:
-        files.discard([temporary])
     return about

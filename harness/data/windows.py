@@ -5,7 +5,6 @@ No window crosses the border of a part, a recording or a gap in time.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from harness.data.formats import Array
 from harness.data.frames import FrameFile
 from harness.errors import RequestError
+from harness.system import files
 
 ENOUGH_RECORDINGS = 10
 """From so many recordings on whole ones are set aside for validation and test; fewer are each cut in time."""
@@ -47,7 +47,7 @@ class Windows:
     @property
     def digest(self) -> str:
         """Names them."""
-        return hashlib.sha256(np.stack((self.recordings, self.starts)).astype("<i8").tobytes()).hexdigest()[:16]
+        return files.digest([np.stack((self.recordings, self.starts)).astype("<i8").tobytes()])[:16]
 
 
 def segments(file: FrameFile) -> list[list[Segment]]:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
-import secrets
 import shutil
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,24 +96,15 @@ def _dataset(found: Forecast, out: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if h5netcdf is None:
-            _replace_folder(out, lambda path: data.to_zarr(path, mode="w", consolidated=False))
+            with files.replacing(out) as temporary:
+                data.to_zarr(temporary, mode="w", consolidated=False)
+                if out.is_dir():
+                    shutil.rmtree(out)
             return
         packed = io.BytesIO()  # HDF5 ends the process when a disk is full
         with h5netcdf.File(packed, "w") as file:
             data.dump_to_store(xarray.backends.H5NetCDFStore(file))
     files.write(out, packed.getbuffer())
-
-
-def _replace_folder(out: Path, fill: Callable[[Path], object]) -> None:
-    """Puts a folder in place of what was there, once it is whole."""
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(6)}.part")
-    try:
-        fill(temporary)
-        if out.is_dir():
-            shutil.rmtree(out)
-        os.replace(temporary, out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _coordinates(found: Forecast, names: dict[str, str], dims: set[str]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from harness.errors import HarnessError, RequestError
 from harness.experiment import canonical_json
 from harness.store import packs
 from harness.store.formats import DamagedRecord, validated
-from harness.store.merge import RECORDS, Merged, check_records, merge, umask
+from harness.store.merge import RECORDS, Merged, check_records, merge
 from harness.store.records import Folder
 from harness.store.store import Run, Store, Training
 from harness.system import files
@@ -110,15 +110,11 @@ def export_bundle(store: Store, plan: str, out: Path, *, weights: bool = False) 
     if not runs:
         raise RequestError(f"plan {plan} has no finished run in {store.root}; run it first: {record.get('command')}")
     manifest = manifest_of(given, plan=plan, weights=weights)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkstemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent)[1])
     try:
-        write_archive(temporary, given, manifest)
-        temporary.replace(out)
+        with files.replacing(out) as temporary:
+            write_archive(temporary, given, manifest)
     except OSError as error:
         raise HarnessError(f"cannot write {out}: {error.strerror or error}; free space or choose another file") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return _bundle(out, manifest)
 
 
@@ -136,7 +132,7 @@ def manifest_of(given: Given, **more: Any) -> dict[str, Any]:
 
 
 def write_archive(path: Path, given: Given, manifest: dict[str, Any]) -> None:
-    """Writes a bundle, durably, over the file that is there. The same records give the same bytes."""
+    """Writes a bundle. The same records give the same bytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(zipfile.ZipInfo(MANIFEST, _DAY_ZERO), json.dumps(manifest, indent=1) + "\n", zipfile.ZIP_DEFLATED)
         for name, folder in sorted(given.items()):
@@ -144,8 +140,6 @@ def write_archive(path: Path, given: Given, manifest: dict[str, Any]) -> None:
             info.compress_type = zipfile.ZIP_STORED if name.endswith(".safetensors") else zipfile.ZIP_DEFLATED
             with folder.present(name.rpartition("/")[2]) as source, archive.open(info, "w", force_zip64=True) as target:
                 shutil.copyfileobj(source, target, 2**20)
-    path.chmod(0o666 & ~umask())
-    files.sync(path)
 
 
 def check_archive(path: Path) -> dict[str, Any]:

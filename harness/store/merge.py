@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,22 +128,16 @@ def _add_checkpoint(mine: Run | Training, theirs: Run | Training, record: dict[s
 
 def _copy(source: Folder, target: Path) -> None:
     """A folder's files under a temporary name, and then under its own: a reader sees all of them or none."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".merge-", dir=target.parent))
     try:
-        staging.chmod(0o777 & ~umask())
-        for name in source.names():
-            with source.present(name) as file:
-                files.stage(staging / name, *files.pieces(file)).replace(staging / name)
-        os.rename(staging, target)
-        files.sync_folder(target.parent)
+        with files.replacing(target) as staging:
+            staging.mkdir()
+            for name in source.names():
+                with source.present(name) as file:
+                    files.stage(staging / name, *files.pieces(file)).replace(staging / name)
     except OSError as error:
         raise HarnessError(
             f"cannot copy {source.path} to {target}: {error.strerror or error}; what was copied so far stays"
         ) from error
-    finally:
-        if staging.exists():
-            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _copy_file(source: Path, target: Path) -> None:
@@ -153,13 +145,6 @@ def _copy_file(source: Path, target: Path) -> None:
         temporary = files.stage(target, *files.pieces(file))
     shutil.copystat(source, temporary)
     temporary.replace(target)
-
-
-def umask() -> int:
-    """The bits that this process takes from the mode of what it makes."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _take_plan(into: Store, plans: Folder, name: str, done: Merged) -> None:

@@ -56,14 +56,9 @@ def pack(store: Store) -> Done:
         }
         number = 1 + max((int(path.stem) for path in place.glob("*.zip") if path.stem.isdecimal()), default=0)
         made = place / f"{number:06}.zip"
-        temporary = files.stage(made)
-        try:
+        with files.replacing(made) as temporary:
             write_archive(temporary, given, manifest_of(given, plan="", weights=True))
             check_archive(temporary)
-            os.replace(temporary, made)
-        finally:
-            files.discard([temporary])
-        files.sync_folder(place)
         moves = ThreadPoolExecutor(AT_ONCE)
         try:
             gone = list(moves.map(lambda one: _move_away(store, one, states[one.path], place, left), chosen))

@@ -144,18 +144,9 @@ def take_out(folder: Path) -> None:
     """
     while (packed := find(folder)) is not None:
         if not folder.exists():
-            staging = Path(tempfile.mkdtemp(prefix=".out-", dir=packed.pack.path.parent))
-            try:
-                mask = os.umask(0)
-                os.umask(mask)
-                staging.chmod(0o777 & ~mask)
+            with files.replacing(folder) as staging:
+                staging.mkdir()
                 extract(packed, staging)
-                files.sync_folder(staging)
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                os.rename(staging, folder)
-                files.sync_folder(folder.parent)
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
         out = packed.pack.path.with_suffix(".out")
         handle = os.open(out, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:

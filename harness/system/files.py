@@ -11,8 +11,9 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,7 +37,7 @@ def write(path: Path, *pieces: bytes | memoryview) -> None:
 
 def stage(path: Path, *pieces: bytes | memoryview) -> Path:
     """Writes and syncs a file under a temporary name beside `path`, and returns that name. Raises OSError, leaving nothing."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    temporary = _temporary(path)
     try:
         # The mode is the one that others of a shared store read any file with; the umask takes from it what the user wants.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -50,6 +51,24 @@ def stage(path: Path, *pieces: bytes | memoryview) -> Path:
         discard([temporary])
         raise
     return temporary
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` for writers that want a name: the file or folder that they leave there takes its place.
+
+    Raises OSError; nothing of the new one is then left, and what was there before is untouched. A folder replaces none but an empty
+    one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        (sync_folder if temporary.is_dir() else sync)(temporary)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        discard([temporary])
 
 
 def append(handle: int, line: bytes) -> None:
@@ -85,10 +104,17 @@ def is_temporary(path: Path) -> bool:
 
 
 def discard(paths: Iterable[Path]) -> None:
-    """Removes files; what is not there, or cannot be removed, is left."""
+    """Removes files, and folders with what is in them; what is not there, or cannot be removed, is left."""
     for path in paths:
         with suppress(OSError):
-            path.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
 
 
 def digest(pieces: Iterable[bytes | memoryview]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from harness.ablation.plan import TESTS
 from harness.errors import RequestError
-from harness.experiment import canonical_json
+from harness.store.identity import key_of
 from reports.analysis.comparisons import MARGIN, Comparison, regression, settle
 from reports.analysis.comparisons import compare_unpaired as unpaired
 from reports.analysis.costs import Ratio
@@ -75,7 +74,7 @@ def plan(runs: Runs, judged: Sequence[Judged], test: str = "t") -> dict[str, Any
         "adjustment": "Holm",
         "test": TESTS[test] if runs.paired else "Welch's t",
     }
-    return asked | {"digest": hashlib.sha256(canonical_json(asked).encode()).hexdigest()[:16]}
+    return asked | {"digest": key_of(asked)}
 
 
 def _margin(metric: str, base: Mapping[int, float], reference: str) -> tuple[float, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -59,3 +60,29 @@ def test_a_digest_does_not_depend_on_the_pieces() -> None:
     content = os.urandom(3 * 2**20 + 5)
     expected = hashlib.sha256(content).hexdigest()
     assert files.digest([content]) == files.digest(files.pieces(io.BytesIO(content))) == expected
+
+
+def test_a_writer_that_wants_a_name_gets_one_that_takes_the_files_place_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.bin"
+    with files.replacing(path) as temporary:
+        assert files.is_temporary(temporary)
+        temporary.write_bytes(b"old")
+        assert not path.exists()
+    with pytest.raises(ValueError, match="half way"), files.replacing(path) as temporary:
+        temporary.write_bytes(b"ne")
+        raise ValueError("half way")
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_is_put_in_its_place_whole_and_never_over_another(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    for name in ("first", "second"):
+        with (
+            pytest.raises(OSError, match="not empty") if path.exists() else contextlib.nullcontext(),
+            files.replacing(path) as temporary,
+        ):
+            temporary.mkdir()
+            (temporary / name).touch()
+    assert [one.name for one in path.iterdir()] == ["first"]
+    assert list(tmp_path.iterdir()) == [path]
