@@ -44,7 +44,7 @@ HERE = Path(__file__).resolve().parent
 NAP = 0.01
 ARMS = 100
 STAGES = ("processes", "ray", "slurm", "kill", "commands", "operations")
-FEW = {"slurm": 20, "kill": 2000}
+FEW = {"slurm": 300, "kill": 2000}
 """The most cells of a stage: a job of submitit's local executor takes seconds."""
 EXECUTORS = {
     "processes": ExecutorOptions(workers=2),
