@@ -1,7 +1,7 @@
 """What people do with data of their own, as they do it: the situations that went wrong, and what is right.
 
-Others of the list have their tests where they belong: 10 in reports/test_statistics.py, 14 in cli/test_messages.py, 16 in
-cli/test_list.py, 23 in runs/test_score.py and judging/test_judge.py, 24 in reports/test_first_screen.py, 25 in
+Others of the list have their tests where they belong: 10 in reports/test_analysis_comparisons.py, 14 in cli/test_messages.py, 16 in
+cli/test_list.py, 23 in runs/test_score.py and judging/test_judge.py, 24 in reports/test_answer.py, 25 in
 reports/test_numbers.py.
 """
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_store import Fake
+from filled_stores import fill, first_group
 from PIL import Image
 
 from harness.data.source import open_source
@@ -111,3 +113,14 @@ def test_other_digits_are_said_not_drawn(root: Path, tmp_path: Path, monkeypatch
     assert drawn == []
     assert len(notes) == 3
     assert "nowhere" in notes[0]
+
+
+def test_sequences_are_chosen_by_rule(tmp_path: Path) -> None:
+    scores = [[0.5, 0.9, 0.1, 0.7, 0.6], [0.5, 0.7, 0.3, 0.9, 0.6]]
+    for seed, values in enumerate(scores):
+        fill(tmp_path, names=("base",), seeds=(seed,), fake=Fake(sequences=values))
+    fill(tmp_path, names=("attention",), seeds=(0, 1))
+    picks = {
+        pick.rule: (pick.index, round(pick.ssim, 6)) for pick in sequences.choose(Store(tmp_path), first_group(tmp_path))
+    }
+    assert picks == {"best": (1, 0.8), "median": (4, 0.6), "worst": (2, 0.2)}

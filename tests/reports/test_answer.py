@@ -19,9 +19,11 @@ from reports.analysis.overview import analyse
 from reports.analysis.reading import read_store
 from reports.analysis.secondary import above_blank
 from reports.page import Page
+from reports.pages.answer import headline, printed
 from reports.pages.html import to_html
 from reports.pages.sections import make_page
 
+pytestmark = pytest.mark.usefixtures("plots_not_drawn")
 SEEDS = range(5)
 NOISE = np.random.default_rng(0).standard_normal((6, 5))
 LEVEL = {"base": 0.80, "attention": 0.81, "tta": 0.82, "attention+tta": 0.83, "curriculum": 0.80}
@@ -214,51 +216,6 @@ def test_a_metric_s_name_leads_to_its_convention_with_the_blank_frame_s_score(tm
     assert ssim_row[shown.columns.index("blank frame")].text == f"{group.baseline('blank')['ssim']:.4f}"
 
 
-def write_copies(root: Path, name: str, base: list[float], copy: list[float], first: int) -> None:
-    """An A/A plan whose runs have these SSIMs, at seeds from `first` on."""
-    cells = []
-    with fake_store.without_sync():
-        for label, values, start in (("base", base, first), ("base-copy", copy, first + len(base))):
-            for seed, value in enumerate(values, start):
-                run_id = write_run(root, cell("base", seed), Fake(ssim=value))
-                cells.append(
-                    {"label": label, "variant": "base", "seed": seed, "run_id": run_id, "status": "finished", "error": None}
-                )
-    texts = {"plan": "a-a", "match": "steps", "preset": "cpu", "reference": "base", "command": "", "cells": cells}
-    Folder(root / "plans").write(f"{name}.json", texts | {"question": {}, "known_before": 0, "departures": []})
-
-
-def test_a_plan_of_copies_answers_whether_noise_is_called_a_difference(tmp_path: Path) -> None:
-    base, copy = [0.80, 0.81, 0.79, 0.80], [0.79, 0.82, 0.80, 0.80]
-    write_copies(tmp_path, "p", base, copy, 0)
-    answer = page_of(tmp_path).answer
-    assert answer is not None
-    assert answer.headline == "No difference is called between base and its copy."
-    reference, row = answer.effects
-    test = stats.ttest_rel(copy, base)
-    interval = test.confidence_interval(0.95)
-    assert (reference.name, reference.sure) == ("base", "4 seeds")
-    assert (row.name, row.verdict) == ("its copy", "undecided")
-    assert row.gain == pytest.approx(np.mean(np.subtract(copy, base)))
-    assert (row.low, row.high) == pytest.approx((interval.low, interval.high))
-    assert row.sure == f"4 pairs, sd {np.std(np.subtract(copy, base), ddof=1):.4f}"
-    passed = {one.words: one.passed for one in answer.controls}
-    assert passed["false verdicts: 0 of 1 A/A plan; by chance one in twenty"] is True
-    assert passed["all 8 runs finished"] is True
-
-
-def test_false_verdicts_of_several_plans_of_copies_are_counted(tmp_path: Path) -> None:
-    write_copies(tmp_path, "p", [0.80, 0.81, 0.79, 0.80], [0.79, 0.82, 0.80, 0.80], 0)
-    write_copies(tmp_path, "q", [0.800, 0.801, 0.799, 0.800], [0.901, 0.899, 0.900, 0.900], 20)
-    answer = page_of(tmp_path).answer
-    assert answer is not None
-    assert answer.headline == "1 of 2 A/A plans call a difference between base and its copy: false verdicts."
-    assert sorted(one.verdict for one in answer.effects[1:]) == ["helps", "undecided"]
-    assert (False, "false verdicts: 1 of 2 A/A plans; by chance one in twenty") in [
-        (one.passed, one.words) for one in answer.controls
-    ]
-
-
 def test_controls_that_passed_share_a_line_and_one_that_failed_has_its_own(tmp_path: Path) -> None:
     ids = fill(tmp_path, tuple(LEVEL))
     controls = {"curriculum": "equivalent", "tta": "helps", "attention": "hurts"}
@@ -293,3 +250,31 @@ def test_many_verdicts_that_depend_on_the_metric_share_a_line(tmp_path: Path) ->
     assert line.passed is False
     assert line.words.startswith("3 of 4 verdicts depend on the metric: attention, tta and attention+tta (see ")
     assert "opposite claims: attention, tta and attention+tta" in line.words
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "text"),
+    [
+        ({}, "Nothing can be compared."),
+        ({"a": "helps"}, "a helps."),
+        ({"a": "helps", "b": "helps", "c": "equivalent"}, "a and b help; c makes no difference beyond 0.005."),
+        ({"a": "failed", "b": "undecided"}, "a failed in a seed; 1 of 2 arms is undecided."),
+        (dict.fromkeys("abcde", "hurts"), "5 of 5 arms hurt."),
+    ],
+)
+def test_a_headline_names_few_arms_and_counts_many(verdicts: dict[str, str], text: str) -> None:
+    assert headline(verdicts, 0.005) == text
+
+
+def test_what_a_terminal_prints_is_the_first_screen(tmp_path: Path) -> None:
+    fill(tmp_path, ("base", "attention", "curriculum"))
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    shown = printed(answer)
+    assert shown.headline == answer.headline
+    assert [row[:3] for row in shown.rows] == [(one.name, one.text, one.verdict) for one in answer.effects]
+    assert shown.lines[0] == answer.setting
+    marks = {True: "passed", False: "FAILED", None: "note"}
+    for one in answer.controls:
+        assert f"{marks[one.passed]}: {one.words}" in shown.lines
+    assert shown.document["effects"][1]["name"] == answer.effects[1].name

@@ -14,17 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sample_page import METHODS, answer, sample_page
+from sample_page import METHODS, sample_page
 from small_pages import LONG, NASTY, page_of, table_of
 
 from harness.errors import HarnessError
 from reports.exports.csv import to_csv
 from reports.exports.latex import to_latex
 from reports.exports.markdown import to_markdown
-from reports.figures import canvas
 from reports.page import Figure, Page, Picture, Section, Table, Value
 from reports.pages import folder, html
-from reports.pages.html import to_html
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}
 
@@ -191,20 +189,6 @@ def test_what_stands_still_is_the_last_frame() -> None:
         assert image.getpixel((4, 4)) == (255, 0, 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("attention", "attention"),
-        ("base(training.steps=3600)", "base(training.steps=\n3600)"),
-        ("attention+curriculum+residual", "attention+curriculum+\nresidual"),
-        ("n" * 30, "n" * 22 + "\n" + "n" * 8),
-    ],
-)
-def test_a_long_name_beside_an_axis_keeps_its_end(name: str, shown: str) -> None:
-    assert canvas.in_lines(name) == shown
-    assert max(map(len, canvas.in_lines("x+" * 200).splitlines())) <= canvas.SHORT
-
-
 def test_rendering_is_deterministic() -> None:
     page = sample_page()
     assert html.to_html(page) == html.to_html(page)
@@ -267,14 +251,3 @@ def test_malformed_pages_are_refused() -> None:
         to_markdown(page_of(dataclasses.replace(table, numeric=(True,))))
     with pytest.raises(HarnessError, match="of type 'text/html'"):
         html.to_html(page_of(pictures=(Picture("p", "", "", "", "text/html", b""),)))
-
-
-def test_the_forest_plot_has_its_colours_without_the_style_sheet() -> None:
-    """WeasyPrint applies no style sheet inside of a plot: what has no colour of its own is black, or not there."""
-    text = re.sub(r"<style>.*?</style>", "", to_html(sample_page()), flags=re.DOTALL)
-    assert re.findall(r'<rect class="zone"(?! fill="#)', text) == []
-    assert re.findall(r'<line class="(?:bar|zero)"(?! stroke="#)', text) == []
-    marks = re.findall(r'<path class="mark" fill="(#\w+)"', text)
-    verdicts = [one.verdict for one in answer().effects[1:]]
-    assert len(marks) == len(verdicts)
-    assert len(set(zip(marks, verdicts, strict=True))) == len(set(verdicts)) == len(set(marks))
