@@ -101,3 +101,8 @@ def submitted(root: Path) -> list[tuple[str, int]]:
     """Every cell that was given to an executor and ran, in order."""
     lines = (root / "submitted.txt").read_text().splitlines() if (root / "submitted.txt").exists() else []
     return [(name, int(seed)) for name, seed in (line.rsplit(" ", 1) for line in lines)]
+
+
+def three_arms() -> Ablation:
+    """A plan of base, attention and residual with three seeds."""
+    return Ablation(plan="base,attention,residual", variants=(), seeds=(0, 1, 2), request=Request(preset="tiny"), retries=0)
