@@ -150,7 +150,7 @@ class Group:
 
     @property
     def budget(self) -> str:
-        """The budget: '1,000 steps', '600 s'; for matched plans 'equal seconds (base: 1,000 steps)'."""
+        """The budget: '1000 steps', '600 s of training'; for matched plans 'equal seconds (base: 1000 steps)'."""
         words = settings.budget_words(self.first.settings)
         return words if self.match == "steps" else f"{MATCHES[self.match]} (base: {words})"
 

@@ -23,7 +23,10 @@ def distinct(values: Iterable[str]) -> list[str]:
 def shorten(text: str, most: int = MOST_SHOWN) -> str:
     """The text on one line, its middle left out where it is long."""
     line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 21]}... ({len(line):,} characters)"
+    if len(line) <= most:
+        return line
+    end = f"... ({len(line):,} characters)"
+    return f"{line[: most - max(21, len(end))]}{end}"
 
 
 def label(text: str, most: int = LABEL_LENGTH) -> str:
