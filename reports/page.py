@@ -206,7 +206,7 @@ def check_page(page: Page) -> None:
         "table": [table.id for table in page.tables],
         "figure": [figure.id for figure in page.figures],
         "picture": [picture.id for picture in page.pictures],
-        "data": [data.id for data in page.data],
+        "data table": [data.id for data in page.data],
     }
     for kind, given in ids.items():
         for id_ in given:

@@ -180,7 +180,7 @@ class Records:
         return Records(runs, (plan,), tuple(one for one in self.troubles if one.where in ids))
 
     def document(self) -> dict[str, Any]:
-        """Plain JSON values from which `reading.read_document` makes equal records."""
+        """Plain JSON values from which `reading.read_document` makes equal runs and plans; it leaves troubles out."""
         parts = {name: [_plain(vars(one)) for one in getattr(self, name)] for name in ("runs", "plans", "troubles")}
         return {"kind": KIND, "format": FORMAT, **parts, "superseded": self.superseded}
 

@@ -17,10 +17,6 @@ from PIL import Image
 from sample_page import METHODS, sample_page
 from small_pages import LONG, NASTY, page_of, table_of
 
-from harness.errors import HarnessError
-from reports.exports.csv import to_csv
-from reports.exports.latex import to_latex
-from reports.exports.markdown import to_markdown
 from reports.page import Figure, Page, Picture, Section, Table, Value
 from reports.pages import folder, html
 
@@ -231,23 +227,3 @@ def test_a_heavy_plot_is_embedded_as_png() -> None:
     figure = dataclasses.replace(sample_page().sections[0].figures[0], svg="<svg>" + " " * html.MAX_SVG_BYTES + "</svg>")
     images = Document(html.to_html(page_of(figures=(figure,)))).all("img")
     assert (images[0]["src"] or "").startswith("data:image/png")
-
-
-@pytest.mark.parametrize("bad", ["../x", "", "A", "a b", "a/b", "-a", "x" * 101, "a\n"])
-def test_ids_that_cannot_name_a_file_are_refused(bad: str) -> None:
-    with pytest.raises(HarnessError, match="use lower-case letters, digits"):
-        html.to_html(page_of(table_of("a", id=bad)))
-    with pytest.raises(HarnessError, match="use lower-case letters, digits"):
-        to_latex(table_of("a", id=bad))
-
-
-def test_malformed_pages_are_refused() -> None:
-    table = table_of("a")
-    with pytest.raises(HarnessError, match="two tables with the id 't'"):
-        html.to_html(page_of(table, table))
-    with pytest.raises(HarnessError, match="2 columns, but 1 cells in row 1"):
-        to_csv(dataclasses.replace(table, rows=((Value("a"),),)))
-    with pytest.raises(HarnessError, match="2 columns and 1 entries"):
-        to_markdown(page_of(dataclasses.replace(table, numeric=(True,))))
-    with pytest.raises(HarnessError, match="of type 'text/html'"):
-        html.to_html(page_of(pictures=(Picture("p", "", "", "", "text/html", b""),)))
