@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
@@ -69,56 +69,6 @@ def test_the_words_are_plain_functions_and_no_module_has_their_name(store: Path,
     assert page.name == "index.html"
     assert page.is_file()
     assert not harness.compare(store, tmp_path / "report").regressed
-
-
-def test_a_run_is_answered_from_the_store_and_is_a_tidy_frame(store: Path) -> None:
-    result = harness.run("base", preset="tiny", seed=0, store=store, progress=False)
-    assert result.cached
-    assert (result.variant, result.preset, result.seed, result.steps) == ("base", "tiny", 0, 6)
-    frame = result.frame()
-    assert list(frame.columns) == [
-        *("run_id", "variant", "preset", "seed", "metric", "value"),
-        *("parameters", "seconds", "steps"),
-    ]
-    assert set(frame["metric"]) == set(result.metrics)
-    assert frame.set_index("metric")["value"]["ssim"] == result.metrics["ssim"]
-    assert result.verdicts().empty
-    assert "ssim" in result._repr_html_()
-    assert result.run_id in repr(result)
-    curve = result.validations()
-    assert list(curve["step"]) == [3, 6]
-    assert curve["ssim"].max() == pytest.approx(result.record["training"]["validation_ssim"])
-
-
-def test_a_store_is_opened_filtered_and_judged(store: Path) -> None:
-    runs = harness.open_store(store)
-    assert sorted(one.variant for one in runs) == ["base", "tta"]
-    (base,) = runs.where(variant="base")
-    assert runs[base.run_id[:10]] == base
-    assert list(runs[:1]) == [runs[0]]
-    verdicts = runs.verdicts()
-    assert list(verdicts["variant"]) == ["tta"]
-    assert list(verdicts["verdict"]) == ["undecided"]
-    with pytest.raises(RequestError, match="need a margin"):
-        runs.verdicts("mse")
-    assert len(runs.verdicts("mse", margin=0.1)) == 1
-    with pytest.raises(RequestError, match="no metric"):
-        runs.verdicts("ssimm")
-    with pytest.raises(RequestError, match="no run of base"):
-        runs.where(variant="tta").verdicts()
-    with pytest.raises(RequestError, match="0 of 2 runs"):
-        runs["zzz"]
-
-
-def test_results_are_drawn_on_axes(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from matplotlib.figure import Figure
-
-    runs = harness.open_store(store)
-    axes = Figure().subplots()
-    assert runs.plot(axes=axes) is axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == [one.variant for one in runs]
-    single = Figure().subplots()
-    assert runs[0].plot("mse", axes=single).get_ylabel() == "test mse"
 
 
 def test_a_plan_gives_its_runs_and_what_it_left_out(store: Path, quick: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,35 +144,6 @@ def test_predictions_made_elsewhere_are_scored(store: Path, tmp_path: Path) -> N
         harness.score([*files, "module:function"], preset="tiny", store=store)
     with pytest.raises(RequestError, match="name files"):
         harness.score([], preset="tiny", store=store)
-
-
-def test_a_notebook_shows_one_line_that_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.system import progress
-    from harness.system.progress import LiveLine, NotebookLine, PlainLines, Status
-
-    drawn: list[str] = []
-
-    class Shown:
-        def update(self, data: dict[str, str], raw: bool) -> None:
-            drawn.append(data["text/plain"])
-
-    def display(data: dict[str, str], raw: bool, display_id: bool) -> Shown:
-        drawn.append(data["text/plain"])
-        return Shown()
-
-    shell, module = ModuleType("IPython"), ModuleType("IPython.display")
-    monkeypatch.setattr(shell, "get_ipython", lambda: SimpleNamespace(kernel=object()), raising=False)
-    monkeypatch.setattr(module, "display", display, raising=False)
-    assert isinstance(progress.progress("base"), PlainLines | LiveLine)
-    monkeypatch.setitem(sys.modules, "IPython", shell)
-    monkeypatch.setitem(sys.modules, "IPython.display", module)
-    with progress.progress("base") as line:
-        assert isinstance(line, NotebookLine)
-        for step in range(1, 4):
-            line.update(Status(step, step / 3, 0.5, None, None, None, None))
-    assert [one.split(" · ")[0] for one in drawn] == ["base: starting", "base: step 1", "base: step 3"]
-    monkeypatch.setattr(shell, "get_ipython", lambda: None)  # imported, but not the program that runs
-    assert isinstance(progress.progress("base"), PlainLines | LiveLine)
 
 
 def test_errors_are_exceptions(tmp_path: Path) -> None:

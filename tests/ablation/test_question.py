@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from commands import Command
 from scipy import stats
 
 from harness.ablation.auto import SeedRule
-from harness.ablation.noise import NOISE, Noise, default_margin, reach
 from harness.ablation.plan import Ablation
 from harness.ablation.runner import Runner
 from harness.errors import RequestError
@@ -126,30 +124,6 @@ def test_a_metric_without_measured_noise_needs_a_margin(tmp_path: Path) -> None:
     assert (question.higher_is_better, question.margin) == (False, 0.5)
     with pytest.raises(RequestError, match="unknown metric"):
         asked(replace(PLAN, metric="sism"), tmp_path).question()
-
-
-def test_default_margins_are_one_sd_of_differences_to_one_digit() -> None:
-    for metric, found in NOISE["cpu"].items():
-        margin = default_margin("cpu", metric)
-        assert margin is not None
-        assert f"{margin[0]:.0e}" == f"{found.sd:.0e}"
-    assert default_margin("tiny", "mae") is None
-
-
-def test_what_a_plan_can_find_is_what_simulated_plans_find() -> None:
-    found = reach(Noise(0.003, 5, "a test"), seeds=5, comparisons=4, margin=0.004)
-    assert found is not None
-    draws = np.random.default_rng(0).normal(found.gain, 0.003, (4000, 5))
-    share = np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue <= 0.05 / 4)
-    assert share == pytest.approx(0.8, abs=3 * math.sqrt(0.16 / 4000))
-    more = found.seeds_for_margin
-    assert more is not None
-    enough, fewer = (
-        np.mean(stats.ttest_1samp(np.random.default_rng(1).normal(0.004, 0.003, (4000, n)), 0, axis=1).pvalue <= 0.05 / 4)
-        for n in (more, more - 2)
-    )
-    assert enough > 0.77
-    assert fewer < 0.8
 
 
 def test_a_plan_that_finds_next_to_nothing_is_warned_of(harness: Command, tmp_path: Path) -> None:

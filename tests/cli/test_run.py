@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,29 +95,6 @@ def test_force_trains_again_and_the_old_run_is_kept_and_listed(harness: Command,
     for row in rows:
         assert harness("show", row, "--store", store, "--json").document["validation"]
         assert harness("predict", row, "--store", store, "--out", store / "x.png").code == 0
-
-
-def test_a_terminal_gets_one_line_that_is_redrawn_and_anything_else_plain_lines(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from harness.system.progress import LiveLine, PlainLines, Status, progress
-
-    assert isinstance(progress("base seed 0"), PlainLines)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    for name, value in (("TERM", "xterm"), ("COLUMNS", "100")):
-        monkeypatch.setenv(name, value)
-    for name in ("NO_COLOR", "CI"):
-        monkeypatch.delenv(name, raising=False)
-    with progress("base seed 0") as shown:
-        assert isinstance(shown, LiveLine)
-        shown.update(Status(7, 0.5, 0.25, 0.125, 0.025, 60.0, 61.0))
-        shown.note("a line \x1b[31mabove")
-    drawn = capsys.readouterr().err
-    assert "base seed 0" in drawn
-    assert "step 7 ·  50% · loss 0.2500 · val SSIM 0.1250 (+0.100 on blank) · 60.0 seq/s · 1:01 left" in drawn
-    assert "a line" in drawn
-    assert "\x1b[31m" not in drawn
-    assert "\x1b[2K" in drawn  # it leaves no line behind
 
 
 def test_dry_run_resolves_and_counts_and_writes_nothing(harness: Command, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from skimage.metrics import structural_similarity
 
 from harness.data import Source, open_source
 from harness.data.scaling import Log, MinMax
@@ -17,9 +16,7 @@ from harness.data.values import Values
 from harness.errors import RequestError
 from harness.evaluation.baselines import repeat_last
 from harness.evaluation.evaluate import evaluate
-from harness.evaluation.mean import frame_counts
 from harness.evaluation.metrics import BUILT_IN
-from harness.evaluation.metrics.csi import CriticalSuccessIndex
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.registry import components
 from harness.training.step import loss_of
@@ -117,39 +114,6 @@ def test_cropping_keeps_the_centre(tmp_path: Path) -> None:
     array = RNG.random((100, 21, 27)).astype(np.float32)
     source, _ = opened(tmp_path, array, missing="", scaling=None, crop=8)
     np.testing.assert_array_equal(next(iter(source.test(1, "cpu")))[0, :, 0].numpy(), array[90:96, 2:18, 1:25])
-
-
-def test_errors_and_events_are_those_of_known_pixels() -> None:
-    truth, prediction = RNG.random((2, 3, 4, 1, 16, 18)).astype(np.float32)
-    known = RNG.random((3, 4, 1, 16, 18)) < 0.7
-    known[1, 2] = False
-    truth[~known] = np.nan
-    metrics = (*BUILT_IN, CriticalSuccessIndex(thresholds=(0.5,)))
-    counts = frame_counts(torch.from_numpy(prediction), torch.from_numpy(truth), metrics, missing=True)
-    for b in range(3):
-        for t in range(4):
-            p, y = prediction[b, t][known[b, t]], truth[b, t][known[b, t]]
-            frames = float(len(p) > 0)
-            assert counts["mse"][b, t].tolist() == pytest.approx([((p - y) ** 2).sum(), frames], rel=1e-5)
-            assert counts["mae"][b, t].tolist() == pytest.approx([np.abs(p - y).sum(), frames], rel=1e-5)
-            expected = [10 * np.log10(1 / ((p - y) ** 2).mean()), 1.0] if frames else [0.0, 0.0]
-            assert counts["psnr"][b, t].tolist() == pytest.approx(expected, rel=1e-5)
-            hits, events = ((p >= 0.5) & (y >= 0.5)).sum(), ((p >= 0.5) | (y >= 0.5)).sum()
-            assert counts["csi"][b, t].tolist() == pytest.approx([hits, events])
-
-
-def test_ssim_is_that_of_windows_without_a_missing_pixel() -> None:
-    truth, prediction = RNG.random((2, 24, 30))
-    known = np.ones((24, 30), bool)
-    known[:5, :6] = False
-    options = {"data_range": 1, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "win_size": 11}
-    _, whole = structural_similarity(truth, prediction, full=True, **options)  # type: ignore[no-untyped-call]
-    inside = [(y, x) for y in range(5, 19) for x in range(5, 25) if known[y - 5 : y + 6, x - 5 : x + 6].all()]
-    expected = np.mean([whole[place] for place in inside])
-    masked = np.where(known, truth, np.nan)
-    tensors = (torch.from_numpy(one).float()[None, None, None] for one in (prediction, masked))
-    counts = frame_counts(*tensors, missing=True)["ssim"][0, 0]  # type: ignore[arg-type]
-    assert counts.tolist() == pytest.approx([expected, 1.0], abs=1e-5)
 
 
 def test_the_loss_and_its_gradient_do_not_see_missing_pixels() -> None:

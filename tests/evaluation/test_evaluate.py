@@ -117,45 +117,9 @@ def test_a_network_runs_in_evaluation_mode_and_trains_again_afterwards() -> None
     assert network.training
 
 
-def test_memory_that_runs_out_makes_smaller_parts_for_all() -> None:
-    class Small(Mirror):
-        def forward(self, frames: Tensor, horizon: int) -> Tensor:
-            if len(frames) > 2:
-                raise torch.OutOfMemoryError("full")
-            return super().forward(frames, horizon)
-
-    frames, notes = sequences(), []
-    whole = scored({"model": Mirror(), **BASELINES}, frames)
-    parts = scored({"model": Small(), **BASELINES}, frames, micro_batches=MicroBatcher(3, True, notes.append))
-    assert len(notes) == 1
-    for name, mean in whole.items():
-        assert parts[name].overall() == pytest.approx(mean.overall(), rel=1e-6)
-        assert len(parts[name].per_sequence("ssim")) == 5
-
-
 def test_a_prediction_of_another_shape_is_refused_of_anybody() -> None:
     with pytest.raises(HarnessError, match=r"predicted \(3, 2, 1, 16, 16\).*expected \(3, 1, 1, 16, 16\)"):
         scored({"mine": lambda inputs, horizon: inputs}, sequences(3, 3), horizon=1)
-
-
-def test_a_ratio_of_sums_is_not_a_mean_of_ratios() -> None:
-    target = torch.zeros(2, 2, 1, 4, 4)
-    prediction = target.clone()
-    target[0, 0, 0, 0, :2] = 1  # 1 of 2 hit
-    prediction[0, 0, 0, 0, 0] = 1
-    target[1, 0, 0, :2] = 1  # 8 of 8 hit
-    prediction[1, 0, 0, :2] = 1
-    prediction[0, 1, 0, 0, 0] = 1  # 1 false alarm
-    mean = MetricMean([CSI()])
-    for one in (0, 1):
-        mean.update(prediction[one : one + 1], target[one : one + 1])
-    assert mean.overall() == {"csi": 9 / 11}
-    assert mean.per_frame() == {"csi": [9 / 10, 0.0]}
-    assert mean.per_sequence("csi") == [1 / 3, 1.0]
-    each = frame_metrics(prediction, target, [CSI()])["csi"]
-    assert each[:, 0].tolist() == [0.5, 1.0]
-    assert each[0, 1] == 0
-    assert each[1, 1].isnan(), "nothing there and nothing said is not defined"
 
 
 def test_own_metrics_stand_beside_the_built_in_ones() -> None:

@@ -173,29 +173,6 @@ def test_the_fast_path_equals_the_oracle_in_every_type_and_layout(
         assert relative_difference(ours.grad, theirs.grad) < 2 * TOLERANCE[kind], name
 
 
-@pytest.mark.parametrize("kind", list(TOLERANCE), ids=str)
-def test_attentions_fused_product_equals_its_equation(kind: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    def equation(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5, dim=-1) @ value
-
-    module = disturbed(build_model(experiment("attention").architecture, TINY, seed=1)).bottleneck
-    assert module is not None
-    results = []
-    for plain in (False, True):
-        module.zero_grad()
-        features = noise(2, 3, 8, 4, 6).requires_grad_()
-        with monkeypatch.context() as patch, torch.autocast("cpu", enabled=kind == torch.bfloat16 and not plain):
-            if plain:
-                patch.setattr("variants.attention.module.F.scaled_dot_product_attention", equation)
-            answer = module(features)
-        (answer.float() * noise(*answer.shape, seed=1)).sum().backward()
-        results.append([answer, features.grad, *(parameter.grad for parameter in module.parameters())])
-    for index, (ours, theirs) in enumerate(zip(*results, strict=True)):
-        assert ours is not None
-        assert theirs is not None
-        assert relative_difference(ours.detach(), theirs.detach()) < 2 * TOLERANCE[kind], index
-
-
 def test_bfloat16_trains_as_the_oracle_does() -> None:
     tiny = experiment("residual+attention")
     losses = []

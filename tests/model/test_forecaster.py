@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from networks import PAPER, SMALL, TINY, disturbed, experiment, frames, noise
+from networks import PAPER, SMALL, TINY, disturbed, experiment, frames
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -84,37 +84,6 @@ def test_starts_as_the_base_bit_for_bit(variant: str) -> None:
         assert torch.equal(other(frames(), 3), base(frames(), 3))
 
 
-def test_attention_with_its_gates_closed_is_the_base_whatever_its_other_weights() -> None:
-    base, attention = (build_model(experiment(name).architecture, TINY, seed=4) for name in ("base", "attention"))
-    with torch.no_grad():
-        for name, parameter in attention.named_parameters():
-            if name.startswith("bottleneck."):
-                parameter.zero_() if name.endswith("gates") else parameter.normal_()
-        assert torch.equal(attention(frames(), 3), base(frames(), 3))
-        next(p for name, p in attention.named_parameters() if name.endswith("gates")).fill_(0.5)
-        assert not torch.equal(attention(frames(), 3), base(frames(), 3))
-
-
-def test_attention_knows_where_a_position_is() -> None:
-    model = disturbed(build_model(experiment("attention").architecture, TINY, seed=0))
-    assert model.bottleneck is not None
-    features, order = noise(1, 1, 8, 4, 4), torch.randperm(16, generator=torch.Generator().manual_seed(0))
-    shuffled = features.flatten(3)[..., order].view_as(features)
-    with torch.no_grad():
-        before, after = model.bottleneck(features), model.bottleneck(shuffled)
-    assert not torch.allclose(before.flatten(3)[..., order], after.flatten(3), atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [({"heads": 3}, "3 heads on 8 channels"), ({"heads": 0}, "heads is 0"), ({"blocks": 0}, "blocks is 0")],
-)
-def test_attention_refuses_what_does_not_fit(settings: dict[str, int], words: str) -> None:
-    component = type(experiment("attention").architecture.bottleneck)
-    with pytest.raises(RequestError, match=words):
-        component(**settings).build(8)
-
-
 def test_the_residual_refuses_an_even_kernel() -> None:
     with pytest.raises(RequestError, match="odd kernel"):
         type(experiment("residual").architecture.skip)(kernel=2)
@@ -164,23 +133,6 @@ def test_a_component_keeps_the_initial_weights_that_it_chose() -> None:
     assert not first.get_parameter("bottleneck.last.weight").any()
     for name, parameter in first.named_parameters():
         assert torch.equal(parameter, second.get_parameter(name)), name
-
-
-def test_shared_parts_start_equal_and_seeds_differ() -> None:
-    base = build_model(SMALL, TINY, seed=0)
-    deeper = build_model(dataclasses.replace(SMALL, widths=(4, 8, 8, 8), kernels=(5, 3, 3, 3)), TINY, seed=0)
-    same = [name for name, p in base.named_parameters() if p.shape == deeper.get_parameter(name).shape]
-    assert len(same) > 15
-    assert all(torch.equal(base.get_parameter(name), deeper.get_parameter(name)) for name in same)
-    other = build_model(SMALL, TINY, seed=1)
-    assert not any(torch.equal(p, other.get_parameter(name)) for name, p in base.named_parameters())
-    assert not torch.equal(base.get_parameter("up.0.weight")[:4], base.get_parameter("up.1.weight")[:4])
-
-
-def test_building_leaves_the_random_state_alone() -> None:
-    before = torch.get_rng_state()
-    build_model(SMALL, TINY, seed=0)
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_gain_and_forget_bias_do_what_they_say() -> None:

@@ -20,7 +20,6 @@ from trainings import Data, Noisy, Notes, Watched, assert_same_training, cell_of
 
 from harness.bench.speed import CONTENDERS, Stepper
 from harness.data import prefetch as ahead
-from harness.data.prefetch import Prefetcher
 from harness.data.source import Source
 from harness.errors import Interrupted
 from harness.evaluation import cost as measure
@@ -373,42 +372,3 @@ def test_bench_replays_the_fast_path_and_no_other(source: Source, backend: Backe
 
 
 # --- batches made ahead
-
-
-def test_a_batch_is_made_ahead_and_thrown_away_when_another_is_asked_for(backend: Backend) -> None:
-    made: list[tuple[int, int]] = []
-
-    def make(step: int, horizon: int) -> Tensor:
-        made.append((step, horizon))
-        return torch.tensor([step, horizon])
-
-    feed = Prefetcher(make, CPU)
-    feed.prepare(1, 2)
-    assert feed(1, 2).tolist() == [1, 2]
-    assert made == [(1, 2)]
-    feed.prepare(2, 2)
-    assert feed(2, 3).tolist() == [2, 3]  # the horizon grew
-    assert feed(2, 2).tolist() == [2, 2]
-    assert made == [(1, 2), (2, 2), (2, 3), (2, 2)]
-
-
-def test_what_finds_no_memory_ahead_is_made_when_it_is_asked_for(backend: Backend) -> None:
-    full = [True]
-
-    def make(step: int) -> Tensor:
-        if full.pop() if full else False:
-            raise torch.OutOfMemoryError("full")
-        return torch.tensor(step)
-
-    feed = Prefetcher(make, CPU)
-    feed.prepare(1)
-    assert feed(1).item() == 1
-
-
-def test_on_the_cpu_nothing_is_made_ahead() -> None:
-    made: list[int] = []
-    feed = Prefetcher(lambda step: made.append(step) or torch.zeros(1), CPU)
-    feed.prepare(1)
-    assert made == []
-    feed(1)
-    assert made == [1]

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from trainings import Data, Watched, cell_of, poison
 
-from harness.errors import HarnessError, Interrupted, RequestError
-from harness.hooks import Hook, RunInfo, find_hooks
+from harness.errors import HarnessError, Interrupted
+from harness.hooks import Hook, RunInfo
 from harness.options import RunOptions
 from harness.runs import hooked
 from harness.runs.cell import run_cell
@@ -241,21 +241,3 @@ def test_a_run_that_fails_says_so(tmp_path: Path) -> None:
         run_cell(cell, Store(tmp_path), Data(source, poison(10, 11, 12, 13)), RunOptions(hooks=[heard]))  # type: ignore[list-item, arg-type]
     ((error,),) = heard.of("failure")
     assert "diverged" in error
-
-
-def test_a_class_of_the_current_folder_is_found_and_what_is_no_hook_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "my_hooks_of_this_test.py").write_text("import harness\nclass Mine(harness.Hook): pass\nother = 3\n")
-    monkeypatch.chdir(tmp_path)
-    ((name, make),) = find_hooks(["my_hooks_of_this_test:Mine"]).items()
-    assert name == "my_hooks_of_this_test:Mine"
-    assert isinstance(make(), Hook)
-    for given, message in (
-        ("my_hooks_of_this_test:other", "is a int, not a hook"),
-        ("my_hooks_of_this_test:Missing", "cannot be loaded"),
-        ("tensorbord", "did you mean 'tensorboard'"),
-        (Path, "not a hook"),
-    ):
-        with pytest.raises(RequestError, match=message):
-            find_hooks([given])  # type: ignore[list-item]

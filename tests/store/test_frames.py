@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import pandas as pd
 import pytest
 from commands import Command
 from fake_store import cell, without_sync, write_plan, write_run
@@ -76,29 +75,6 @@ def test_comparisons_are_the_reports(root: Path, found: Results) -> None:
     assert row["difference"] == pytest.approx(mean(by_arm["attention"][seed] - by_arm["base"][seed] for seed in range(4)))
     with pytest.raises(RequestError, match=r"unknown frame 'curves'; choices: by-frame, comparisons, metrics"):
         found.frame("curves")
-
-
-@pytest.mark.parametrize("kind", ["parquet", "csv"])
-def test_the_command_writes_what_the_library_gives(
-    kind: str, root: Path, tmp_path: Path, harness: Command, found: Results
-) -> None:
-    words = ("frame", "--store", root, "--out", tmp_path, "--format", kind)
-    document = harness(*words, "--json").document["frames"]
-    assert set(document) == {"runs", "metrics", "by-frame", "validations", "comparisons"}
-    for what, one in document.items():
-        table = pd.read_parquet(one["path"]) if kind == "parquet" else pd.read_csv(one["path"])
-        expected = found.frame(what)
-        assert list(table.columns) == list(expected.columns)
-        for name in expected.columns:
-            for there, wanted in zip(table[name], expected[name], strict=True):
-                if pd.isna(wanted) or wanted == "":
-                    assert pd.isna(there) or there == ""
-                else:
-                    assert there == (pytest.approx(wanted, rel=1e-12) if isinstance(wanted, float) else wanted)
-    few = harness(*words, "--where", "variant=base and optimizer.lr=0.01", "--json").document["frames"]
-    assert few["runs"]["rows"] == 1
-    assert "no finished run in" in harness(*words, "--where", "seed=9").error
-    assert "unknown format 'xml'; choices: csv, parquet" in harness("frame", "--format", "xml").error
 
 
 def test_the_examples_of_the_docs_run(root: Path, tmp_path: Path, harness: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,6 @@ from typing import Any
 
 import pytest
 
-from harness.cli.study import print_study
-
 ARMS = ["MSE only", "SSIM only", "0.7 MSE + 0.3 SSIM"]
 THIRD_PARTY = """
 from harness.studies import Float, Study
@@ -83,28 +81,6 @@ def test_the_value_is_the_validation_ssim_and_no_test_data_was_touched(tuned: tu
     assert not list(store.glob("runs/*/result.json"))
     key = json.loads((store / "runs" / trial["run_ids"][0] / "experiment.json").read_text())["training_key"]
     assert trial["value"] == json.loads((store / "trainings" / key / "training.json").read_text())["validation_ssim"]
-
-
-def test_what_is_printed_names_every_trial_the_best_and_the_verdict(
-    tuned: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    _, document = tuned
-    rows = [{"name": "chosen", "values": {"7": 0.5, "8": None}, "mean": 0.5}]
-    confirm = {"seeds": [7, 8], "rows": rows, "verdict": "helps, they say"}
-    failed = document["trials"][0] | {"state": "FAIL", "value": None, "error": "it broke"}
-    print_study(document | {"confirm": confirm, "front": [0, 2], "trials": [failed, *document["trials"][1:]]})
-    shown = capsys.readouterr()
-    lines = [line.split() for line in shown.out.splitlines()]
-    assert [line[0] for line in lines[2 : 2 + len(document["trials"])]] == [str(t["number"]) for t in document["trials"]]
-    assert lines[2][-2:] == ["fail", "none"]
-    best = document["best"]
-    assert f"best: trial {best['number']}, validation SSIM {best['value']:.4f}; written to {best['config']}" in shown.out
-    assert "trials 0, 2" in shown.out
-    assert ["chosen", "0.5000", "none", "0.5000"] in lines
-    assert "helps, they say" in shown.out
-    assert "trial 0: it broke" in shown.err
-    print_study(document | {"best": None})
-    assert capsys.readouterr().out.endswith("no trial has finished yet\n")
 
 
 def test_the_chosen_setting_is_a_config_whose_training_is_there(

@@ -1,44 +1,13 @@
-"""What is said of predictions that are no better than a blank frame."""
+"""A training that predicts blank frames is told so, once, with ways out."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
 
-from harness.evaluation.conventions import frames_above_blank
 from harness.evaluation.evaluate import evaluate
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.training.blank import Blank
-
-
-def result(**own: list[float]) -> dict[str, object]:
-    blank = {"ssim": [0.4, 0.4, 0.4], "mae": [50.0, 50.0, 50.0], "wetness": [0.0, 0.0, 0.0]}
-    measured = {"wetness": {"higher_is_better": True}}
-    own = {"ssim": [0.5, 0.5, 0.5]} | own
-    return {
-        "metrics_per_frame": own,
-        "baselines_per_frame": {"blank": {name: blank[name] for name in own}},
-        "measured": measured,
-    }
-
-
-@pytest.mark.parametrize(
-    ("own", "until", "behind"),
-    [
-        ({}, 3, ""),
-        ({"mae": [40.0, 49.0, 50.0]}, 2, "mae"),  # equal is not better
-        ({"mae": [40.0, 51.0, 40.0]}, 1, "mae"),  # a later frame does not make up for it
-        ({"ssim": [0.3, 0.5, 0.5], "mae": [60.0, 40.0, 40.0]}, 0, "ssim mae"),
-        ({"ssim": [0.5, math.nan, 0.5]}, 1, "ssim"),
-        ({"wetness": [0.1, 0.1, 0.0]}, 2, "wetness"),  # another package's metric, by the direction in the record
-    ],
-)
-def test_the_last_frame_above_blank_is_the_last_before_any_metric_falls_behind(
-    own: dict[str, list[float]], until: int, behind: str
-) -> None:
-    assert frames_above_blank(result(**own)) == (until, behind.split())
 
 
 def compare(predicted: float) -> list[str]:

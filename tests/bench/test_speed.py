@@ -10,41 +10,9 @@ import pytest
 import torch
 from commands import Command
 
-from harness.bench import quality
 from harness.bench import speed as bench
-from harness.bench.article import ArticleForecaster
-from harness.component import Shape
 from harness.errors import RequestError
-from harness.model.build import build_model
 from harness.presets import preset
-
-
-def shape_of(name: str) -> Shape:
-    data = preset(name).data
-    return Shape(1, data.canvas, data.canvas, data.input_frames, data.horizon)
-
-
-def test_the_articles_literal_network_computes_what_ours_does() -> None:
-    for name in ("tiny", "cpu"):
-        experiment = preset(name)
-        model = build_model(experiment.architecture, shape_of(name), 3)
-        frames = torch.rand(2, 3, 1, experiment.data.canvas, experiment.data.canvas)
-        with torch.no_grad():
-            torch.testing.assert_close(ArticleForecaster(model)(frames, 4), model(frames, 4))
-
-
-def test_the_articles_cell_has_eight_convolutions() -> None:
-    model = ArticleForecaster(build_model(preset("tiny").architecture, shape_of("tiny"), 0))
-    for cell in (*model.encoder, *model.forecaster):
-        assert sum(isinstance(part, torch.nn.Conv2d) for part in cell.modules()) == 8
-
-
-def test_the_articles_plain_reading_refuses_filled_slots() -> None:
-    from harness.variant import Variants
-
-    filled = Variants().compose("residual").apply(preset("tiny"))
-    with pytest.raises(ValueError, match="no slots"):
-        ArticleForecaster(build_model(filled.architecture, shape_of("tiny"), 0))
 
 
 @pytest.fixture(scope="module")
@@ -149,26 +117,3 @@ def test_the_recorded_ratios_are_what_the_target_measures() -> None:
     names = command.partition("--contenders ")[2].split()[0].split(",")
     assert {f"{names[0]} over {other}" for other in names[1:]} == set(recorded["ratios"])
     assert all(ratio > 1 for kinds in recorded["ratios"].values() for ratio in kinds.values())
-
-
-def test_quality_pairs_both_recipes_on_the_same_seeds(harness: Command) -> None:
-    words = ("bench", "--quality", "--preset", "tiny", "--seconds", "0.05", "--seeds", "2")
-    found = harness(*words, "--json").document
-    assert [(row["recipe"], row["seed"]) for row in found["rows"]] == [
-        (recipe, seed) for seed in (0, 1) for recipe in ("default", "article")
-    ]
-    for row in found["rows"]:
-        assert row["steps"] >= 1
-        assert row["seconds"] >= 0.05
-    pairs = zip(found["rows"][::2], found["rows"][1::2], strict=True)
-    assert found["gain"]["by_seed"] == [ours["test"]["ssim"] - theirs["test"]["ssim"] for ours, theirs in pairs]
-    assert "default minus article" in harness(*words).out
-    assert harness("bench", "--quality", "--seeds", "0").code == 2
-
-
-def test_the_articles_recipe_of_preset_cpu_is_that_of_preset_paper() -> None:
-    article, paper = preset("cpu").replace(quality.ARTICLE), preset("paper")
-    assert article.loss == paper.loss
-    for name in ("optimizer", "schedule", "clip_norm"):
-        assert getattr(article.training, name) == getattr(paper.training, name), name
-    assert (article.architecture.cell.forget_bias, article.architecture.gain) == (0.0, 1.0)
