@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from commands import Command
-from fake_store import cell, without_sync, write_plan, write_run
+from listed_stores import write_plan_and_a_rate
 
 import harness as library
 from harness.results import Results
@@ -15,15 +15,7 @@ from harness.results import Results
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Base and attention over four seeds, and base with another rate."""
-    root = tmp_path_factory.mktemp("frames") / "store"
-    cells = [(name, cell(name, seed, "cpu")) for seed in range(4) for name in ("base", "attention")]
-    with without_sync():
-        for _, one in cells:
-            write_run(root, one)
-        write_plan(root, "add-one", cells)
-        write_run(root, cell("base", 0, "cpu", {"training.optimizer.lr": 0.01}))
-    return root
+    return write_plan_and_a_rate(tmp_path_factory.mktemp("frames") / "store")
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +44,18 @@ def test_the_command_writes_what_the_library_gives(
     assert few["runs"]["rows"] == 1
     assert "no finished run in" in harness(*words, "--where", "seed=9").error
     assert "unknown format 'xml'; choices: csv, parquet" in harness("frame", "--format", "xml").error
+
+
+def test_frames_are_not_written_where_a_link_leads_unless_it_is_named(root: Path, tmp_path: Path, harness: Command) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    store = write_plan_and_a_rate(tmp_path / "store")
+    (store / "frames").symlink_to(tmp_path / "elsewhere")
+    answer = harness("frame", "--store", store, "--format", "csv")
+    assert (answer.code, "is a link, which may lead out of the store" in answer.error) == (2, True)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_without_pyarrow_csv_is_named(root: Path, harness: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.store.frames.available", lambda: False)
+    answer = harness("frame", "--store", root)
+    assert (answer.code, "pip install 'ablation-harness[parquet]', or choose --format csv" in answer.error) == (2, True)

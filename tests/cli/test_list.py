@@ -6,21 +6,12 @@ from pathlib import Path
 
 import pytest
 from commands import Command
-from fake_store import cell, without_sync, write_run
-
-ARMS = ("base", "attention")
+from listed_stores import write_two_variants
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two variants with five seeds, and base with another rate."""
-    root = tmp_path_factory.mktemp("list") / "store"
-    with without_sync():
-        for seed in range(5):
-            for name in ARMS:
-                write_run(root, cell(name, seed, "tiny"))
-        write_run(root, cell("base", 0, "tiny", {"training.optimizer.lr": 0.02, "training.batch_size": 2}))
-    return root
+    return write_two_variants(tmp_path_factory.mktemp("list") / "store")
 
 
 def test_runs_of_one_variant_show_the_settings_that_differ(root: Path, harness: Command) -> None:

@@ -1,11 +1,7 @@
-"""What `harness study` prints."""
+"""What `harness study` prints of a study."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,54 +9,56 @@ import pytest
 from harness.cli.study import print_study
 
 
-@pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A store with a study of four trials, the last one searched, and its document."""
-    store = tmp_path_factory.mktemp("tuned") / "store"
-    return store, study(store, "--trials", "4")
+def trial(number: int, value: float | None, state: str = "COMPLETE", **more: Any) -> dict[str, Any]:
+    params = {"max_lr": 0.00123456 * (number + 1), "batch_size": 4}
+    return {"number": number, "arm": None, "params": params, "state": state, "value": value, "error": None} | more
 
 
-def command(store: Path, *words: str, name: str = "loss-weights") -> list[str]:
-    call = [
-        sys.executable,
-        "-m",
-        "harness.cli.app",
-        "study",
-        name,
-        "--preset",
-        "tiny",
-        "--store",
-        str(store),
-        "--json",
-        *words,
+DOCUMENT: dict[str, Any] = {
+    **{"name": "learning-rate", "variant": "base", "preset": "tiny", "front": [], "confirm": None},
+    "trials": [
+        trial(0, 0.5, arm="the article's recipe"),
+        trial(1, 0.75),
+        trial(2, 0.25, "PRUNED"),
+        trial(3, None, "FAIL", error="it broke"),
+    ],
+    "best": {"number": 1, "value": 0.75, "config": "studies/best.toml"},
+}
+
+
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(**changes: Any) -> tuple[list[str], str]:
+        print_study(DOCUMENT | changes)
+        streams = capsys.readouterr()
+        return streams.out.splitlines(), streams.err
+
+    return call
+
+
+def test_every_trial_has_a_row_and_the_best_its_file(printed: Any) -> None:
+    (title, header, *rows, best), err = printed()
+    assert title == "learning-rate of base, preset tiny"
+    assert header.split() == ["trial", "arm", "settings", "state", "validation", "SSIM"]
+    assert [row.split()[0] for row in rows] == ["0", "1", "2", "3"]
+    assert "the article's recipe" in rows[0]
+    assert "max_lr=0.002469 batch_size=4" in rows[1]
+    assert [row.split()[-2:] for row in rows] == [
+        *(["complete", "0.5000"], ["complete", "0.7500"], ["pruned", "0.2500"], ["fail", "none"]),
     ]
-    return [*call, "--no-plugins"]
+    assert best == "best: trial 1, validation SSIM 0.7500; written to studies/best.toml"
+    assert err == "trial 3: it broke\n"
 
 
-def study(store: Path, *words: str, name: str = "loss-weights") -> dict[str, Any]:
-    done = subprocess.run(command(store, *words, name=name), capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
+def test_a_study_without_a_finished_trial_says_so(printed: Any) -> None:
+    lines, _ = printed(best=None, trials=[])
+    assert lines[-1] == "no trial has finished yet"
 
 
-def test_what_is_printed_names_every_trial_the_best_and_the_verdict(
-    tuned: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    _, document = tuned
+def test_a_front_and_a_confirmation_follow(printed: Any) -> None:
     rows = [{"name": "chosen", "values": {"7": 0.5, "8": None}, "mean": 0.5}]
-    confirm = {"seeds": [7, 8], "rows": rows, "verdict": "helps, they say"}
-    failed = document["trials"][0] | {"state": "FAIL", "value": None, "error": "it broke"}
-    print_study(document | {"confirm": confirm, "front": [0, 2], "trials": [failed, *document["trials"][1:]]})
-    shown = capsys.readouterr()
-    lines = [line.split() for line in shown.out.splitlines()]
-    assert [line[0] for line in lines[2 : 2 + len(document["trials"])]] == [str(t["number"]) for t in document["trials"]]
-    assert lines[2][-2:] == ["fail", "none"]
-    best = document["best"]
-    assert f"best: trial {best['number']}, validation SSIM {best['value']:.4f}; written to {best['config']}" in shown.out
-    assert "trials 0, 2" in shown.out
-    assert ["chosen", "0.5000", "none", "0.5000"] in lines
-    assert "helps, they say" in shown.out
-    assert "trial 0: it broke" in shown.err
-    print_study(document | {"best": None})
-    assert capsys.readouterr().out.endswith("no trial has finished yet\n")
+    lines, _ = printed(front=[0, 2], confirm={"seeds": [7, 8], "rows": rows, "verdict": "helps, they say"})
+    assert "Pareto front of SSIM and seconds: trials 0, 2" in lines
+    assert ["test", "SSIM", "by", "seed", "7", "8", "mean"] in [line.split() for line in lines]
+    assert ["chosen", "0.5000", "none", "0.5000"] in [line.split() for line in lines]
+    assert lines[-1] == "helps, they say"

@@ -5,26 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fake_store import cell, without_sync, write_run
+from listed_stores import write_two_variants
 
 from harness.cli import listing
-from harness.cli.where import parse_where
+from harness.cli.where import parse_where, resolve, short
 from harness.errors import RequestError
 from harness.store import Store, index
-
-ARMS = ("base", "attention")
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two variants with five seeds, and base with another rate."""
-    root = tmp_path_factory.mktemp("list") / "store"
-    with without_sync():
-        for seed in range(5):
-            for name in ARMS:
-                write_run(root, cell(name, seed, "tiny"))
-        write_run(root, cell("base", 0, "tiny", {"training.optimizer.lr": 0.02, "training.batch_size": 2}))
-    return root
+    return write_two_variants(tmp_path_factory.mktemp("list") / "store")
 
 
 CONDITIONS = {
@@ -73,3 +64,38 @@ def test_a_call_is_one_value() -> None:
     meets = parse_where("(variant=attention(heads=2, blocks=1) or variant=x)", ["variant"])
     assert meets({"variant": "attention(heads=2, blocks=1)"})
     assert not meets({"variant": "attention"})
+
+
+KNOWN = ["run_id", "seed", "training.optimizer.lr", "training.optimizer.others.lr", "loss.ssim.start", "data.canvas"]
+
+
+@pytest.mark.parametrize("path", KNOWN)
+def test_the_shortest_name_of_a_path_is_one_that_finds_it(path: str) -> None:
+    assert resolve(short(path, KNOWN), KNOWN, "--columns") == path
+    assert resolve(path, KNOWN, "--columns") == path
+
+
+def test_a_short_name_is_no_shorter_than_it_may_be() -> None:
+    assert short("data.canvas", KNOWN) == "canvas"
+    assert short("training.optimizer.lr", KNOWN) == "optimizer.lr"
+    assert short("loss.seed", [*KNOWN, "loss.seed"]) == "loss.seed", "a column has that name"
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "holds"),
+    [
+        ("x=1", 1.0, True),
+        ("x=1", "1.0", False),
+        ("x=1e3", 1000, True),
+        ("x=true", True, True),
+        ("x=none", None, True),
+        ("x!=none", 0, True),
+        ("x<1", None, False),
+        ("x~b", "abc", True),
+        ("x~b", None, False),
+        ("x='a b'", "a b", True),
+        ("not x=1 or x=1", 1, True),
+    ],
+)
+def test_values_compare_as_what_they_are(condition: str, value: object, holds: bool) -> None:
+    assert parse_where(condition, ["x"])({"x": value}) is holds

@@ -6,11 +6,9 @@ import dataclasses
 
 import pytest
 import torch
-from networks import SMALL, TINY
-from trainings import cell_of
+from networks import SMALL, TINY, disturbed, experiment, frames
 
-from harness.data.source import Source
-from harness.model.build import build_model
+from harness.model.build import build_model, count_parameters, seeded, use_reference
 
 
 @pytest.mark.parametrize(
@@ -33,9 +31,8 @@ from harness.model.build import build_model
         ("phydnet", {"residual.0.gates.weight": 4, "physical.gain.weight": 1}),
     ],
 )
-def test_gates_that_share_a_weight_are_matrices_of_their_own(variant: str, counts: dict[str, int], source: Source) -> None:
-    cell, _ = cell_of(variant=variant, source=source)
-    model = build_model(cell.experiment.architecture, source.shape, 0)
+def test_gates_that_share_a_weight_are_matrices_of_their_own(variant: str, counts: dict[str, int]) -> None:
+    model = build_model(experiment(variant).architecture, TINY, 0)
     assert {name: getattr(model.get_parameter(name), "matrices", 1) for name in counts} == counts
     for name, parameter in model.named_parameters():
         assert parameter.shape[0] % getattr(parameter, "matrices", 1) == 0, name
@@ -61,3 +58,32 @@ def test_building_leaves_the_random_state_alone() -> None:
     before = torch.get_rng_state()
     build_model(SMALL, TINY, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_seed_and_a_place_decide_what_is_drawn() -> None:
+    def drawn(seed: int, place: str) -> float:
+        with seeded(seed, place):
+            return float(torch.rand(1))
+
+    assert drawn(0, "head") == drawn(0, "head")
+    assert len({drawn(0, "head"), drawn(1, "head"), drawn(0, "cell")}) == 3
+
+
+def test_the_reference_is_one_function_with_the_fast_path_and_can_be_left_again() -> None:
+    model = disturbed(build_model(SMALL, TINY, seed=0))
+    layers = [module for module in model.modules() if hasattr(module, "plain")]
+    assert len(layers) == 5
+    with torch.no_grad():
+        fast = model(frames(), 2)
+        assert use_reference(model) is model
+        assert all(layer.plain for layer in layers)
+        torch.testing.assert_close(model(frames(), 2), fast)
+        use_reference(model, False)
+    assert not any(layer.plain for layer in layers)
+
+
+def test_what_is_frozen_is_not_counted() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    assert count_parameters(model) == (3 * 4 + 4) + (4 * 2 + 2)
+    model[0].requires_grad_(False)
+    assert count_parameters(model) == 4 * 2 + 2

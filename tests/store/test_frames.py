@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from commands import Command
-from fake_store import cell, without_sync, write_plan, write_run
+from listed_stores import write_plan_and_a_rate
 
 import harness as library
 from harness.errors import RequestError
@@ -22,15 +22,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs/data-frames.md"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Base and attention over four seeds, and base with another rate."""
-    root = tmp_path_factory.mktemp("frames") / "store"
-    cells = [(name, cell(name, seed, "cpu")) for seed in range(4) for name in ("base", "attention")]
-    with without_sync():
-        for _, one in cells:
-            write_run(root, one)
-        write_plan(root, "add-one", cells)
-        write_run(root, cell("base", 0, "cpu", {"training.optimizer.lr": 0.01}))
-    return root
+    return write_plan_and_a_rate(tmp_path_factory.mktemp("frames") / "store")
 
 
 @pytest.fixture(scope="module")

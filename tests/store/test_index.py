@@ -8,23 +8,15 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from fake_store import cell, without_sync, write_run
+from fake_store import cell, write_run
+from listed_stores import write_two_variants
 
 from harness.store import Folder, Store, index
-
-ARMS = ("base", "attention")
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two variants with five seeds, and base with another rate."""
-    root = tmp_path_factory.mktemp("list") / "store"
-    with without_sync():
-        for seed in range(5):
-            for name in ARMS:
-                write_run(root, cell(name, seed, "tiny"))
-        write_run(root, cell("base", 0, "tiny", {"training.optimizer.lr": 0.02, "training.batch_size": 2}))
-    return root
+    return write_two_variants(tmp_path_factory.mktemp("list") / "store")
 
 
 def test_a_large_store_is_read_once_and_what_changed_again(
