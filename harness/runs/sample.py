@@ -50,7 +50,7 @@ class Sampler:
         self._sequences: dict[int, torch.Tensor] = {}
 
     def predict(self, run: Run) -> tuple[int, dict[int, torch.Tensor], dict[int, torch.Tensor]]:
-        """How many frames are input, the whole sequences and the predictions by index, each (T, C, H, W) in [0, 1].
+        """How many frames are input, the whole sequences and the predictions by index, each (T, C, H, W); not clamped.
 
         The run need not be tested, only trained. Raises HarnessError when it is not, RequestError for other data than its own
         and for an index that the test set does not have.

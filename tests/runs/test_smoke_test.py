@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,23 +12,17 @@ import pytest
 import torch
 from broken_components import (
     Augment,
-    Average,
     Broken,
-    Cells,
     Clips,
     Feeds,
     Glance,
-    Headless,
     Horizons,
-    NotFiniteInside,
-    Optimizer,
     Oracle,
-    Paths,
     Rates,
     Score,
     Term,
-    Wider,
 )
+from refusals import assert_refused
 from torch import Tensor, nn
 from trainings import cell_of, train
 
@@ -79,27 +72,7 @@ def test_what_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> None:
 
 SEQUENCES: dict[str, Any] = {"canvas": 16, "digit_size": 7, "input_frames": 3, "horizon": 3, "test_sequences": 4}
 
-ARCHITECTURE = "architecture=broken"
 CASES: list[tuple[Component, str, str, str]] = [
-    (Broken(kind="Short"), ARCHITECTURE, r"float32 tensor of shape \(1, 2, 1, 16, 16\)", r"wanted.*\(1, 3, 1, 16, 16\)"),
-    (Broken(kind="Listing"), ARCHITECTURE, "a list", r"wanted.*\(1, 3, 1, 16, 16\)"),
-    (Broken(kind="Half"), ARCHITECTURE, "a float16 tensor", "wanted: a float32 tensor"),
-    (Broken(kind="NotFinite"), ARCHITECTURE, "is not finite", "wanted: finite"),
-    (Broken(kind="NoGradient"), ARCHITECTURE, "the gradient of factor is not finite", "wanted: finite"),
-    (Broken(kind="Counting"), ARCHITECTURE, "state that a checkpoint does not have", "wanted.*register_buffer"),
-    (Broken(kind="Remembering"), ARCHITECTURE, "state that a checkpoint does not have", "wanted.*register_buffer"),
-    (Broken(kind="PythonDice"), ARCHITECTURE, "drew from python's random", "wanted: draws from a generator"),
-    (Broken(kind="NumpyDice"), ARCHITECTURE, "drew from numpy's global generator", "wanted: draws from a generator"),
-    (Broken(kind="TorchDice"), ARCHITECTURE, "evaluation mode drew from torch's global generator", "wanted: draws"),
-    (Broken(kind="Raising"), ARCHITECTURE, "IndexError: no such layer", ""),
-    (Broken(kind="OnTheHost"), ARCHITECTURE, "build on the meta device failed with RuntimeError", ""),
-    (Broken(kind="nothing"), ARCHITECTURE, "build gave a NoneType", "wanted: a torch.nn.Module"),
-    (Broken(kind="dice"), ARCHITECTURE, "build.* drew from python's random", "wanted: draws from torch's generator"),
-    (Wider(), "architecture.bottleneck=wider", r"gave \(1, 3, 8, 4, 8\)", r"wanted.*\(1, 3, 8, 4, 4\)"),
-    (NotFiniteInside(), "architecture.bottleneck=logs", "is not finite", "wanted: finite"),
-    (Paths(), "architecture.skip=paths", r"gave \(3, 5, 8, 8\)", r"wanted.*\(3, 4, 8, 8\)"),
-    (Headless(), "architecture.head=headless", "gave a list", r"wanted.*\(3, 1, 4, 8, 8\)"),
-    (Cells(), "architecture.cell=cells", "gave a Tensor", "wanted a tuple"),
     (Term(kind="map"), "loss=term", r"a float32 tensor of shape \(2, 3, 1, 16, 16\)", "wanted: a tensor with one number"),
     (Term(kind="number"), "loss=term", "a float", "wanted: a tensor with one number"),
     (Term(kind="nan"), "loss=term", "gave nan", "wanted: a finite number"),
@@ -139,9 +112,6 @@ CASES: list[tuple[Component, str, str, str]] = [
     (Horizons(), "training.curriculum=horizons", r"gave 0\.0", "wanted: a whole number of frames, 1 to 3"),
     (Rates(), "training.schedule=rates", "gave 1.0", "wanted: finite numbers by name"),
     (Feeds(), "training.feeding=feeds", "drew from torch's global generator", "wanted: draws"),
-    (Optimizer(kind="hidden"), "training.optimizer=optimizer", "a step after resuming differs", "wanted: all of it there"),
-    (Optimizer(kind="none"), "training.optimizer=optimizer", "build gave a NoneType", "wanted: a torch.optim.Optimizer"),
-    (Average(), "training.average=average", "an update after resuming differs", "wanted: all state in state_dict"),
 ]
 
 
@@ -149,18 +119,7 @@ CASES: list[tuple[Component, str, str, str]] = [
 def test_a_broken_component_is_named_with_what_it_gave_and_what_is_wanted(
     component: Component, name: str, came: str, wanted: str, tmp_path: Path
 ) -> None:
-    many = component.slot in ("loss", "data.augment", "metrics", "inference.views")
-    path = f"{component.slot}.{component.name}" if many else component.slot
-    cell, source = cell_of({path: component})
-    with pytest.raises(RequestError) as caught:
-        run_cell(cell, Store(tmp_path), source)
-    text = str(caught.value)
-    assert "\n" not in text
-    assert name in text
-
-    assert re.search(came, text), text
-    assert re.search(wanted, text), text
-    assert not list(tmp_path.rglob("*.json"))
+    assert_refused(component, name, came, wanted, tmp_path)
 
 
 def test_what_draws_in_training_mode_alone_passes() -> None:
