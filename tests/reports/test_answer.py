@@ -258,6 +258,7 @@ def test_many_verdicts_that_depend_on_the_metric_share_a_line(tmp_path: Path) ->
         ({}, "Nothing can be compared."),
         ({"a": "helps"}, "a helps."),
         ({"a": "helps", "b": "helps", "c": "equivalent"}, "a and b help; c makes no difference beyond 0.005."),
+        ({"a": "undecided", "b": "undecided"}, "2 of 2 arms are undecided."),
         ({"a": "failed", "b": "undecided"}, "a failed in a seed; 1 of 2 arms is undecided."),
         (dict.fromkeys("abcde", "hurts"), "5 of 5 arms hurt."),
     ],

@@ -77,3 +77,14 @@ def test_a_simulated_table_is_judged_as_a_report_judges_it() -> None:
                 assert one.p == pytest.approx(p[table, k], rel=1e-9)
                 assert one.p_equivalence == pytest.approx(q[table, k], rel=1e-9)
                 assert np.sign(one.mean) == sign[table, k] or one.p > 0.5
+
+
+@pytest.mark.parametrize("kind", ["normal", "heavy tails", "unequal variances", simulated.OUTSIDE])
+def test_noise_has_mean_zero_and_the_spread_that_it_states(kind: str) -> None:
+    drawn, sd = simulated.noise(kind, (60_000, 3, 1), np.random.default_rng(0))
+    falls = simulated.DEPTH**2 * simulated.COLLAPSES * (1 - simulated.COLLAPSES) / 2 if kind == simulated.OUTSIDE else 0.0
+    expected = np.sqrt(sd**2 + falls)
+    assert np.abs(drawn.mean(axis=(0, 2)) / expected).max() < 4 / math.sqrt(60_000)
+    assert drawn.std(axis=(0, 2)) == pytest.approx(expected, rel=0.1 if kind == "heavy tails" else 0.03)
+    if kind == "unequal variances":
+        assert sd == pytest.approx(np.sqrt((1 + np.array([0.2, 1.0, 5.0]) ** 2) / 2))
