@@ -218,7 +218,7 @@ class FeedForward(nn.Module):
 class LargeKernel(nn.Module):
     """A large kernel by channel in two cheap ones: (B, C, h, w) -> the same shape.
 
-    5x5, then 7x7 of every third position: together as wide as the 21x21 that the papers speak of (Guo et al. 2022,
+    5x5, then 7x7 of every third position: together 23x23, for the 21x21 that the papers speak of (Guo et al. 2022,
     arXiv:2202.09741).
     """
 

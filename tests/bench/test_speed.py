@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from commands import Command
 
 from harness.bench import speed as bench
 from harness.errors import RequestError
@@ -86,21 +85,6 @@ def test_a_fifth_of_a_recorded_ratio_may_be_lost_and_no_more(document: dict[str,
     recorded.write_text("{")
     with pytest.raises(RequestError, match="recorded ratios"):
         bench.check(document, recorded)
-
-
-def test_the_command_prints_a_table(
-    document: dict[str, Any], harness: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(bench, "bench", lambda *words, **options: document)
-    answer = harness("bench", "--preset", "tiny")
-    assert answer.code == 0
-    assert "fast over article-float32: training" in answer.out
-    assert harness("bench", "--preset", "tiny", "--json").document["ratios"] == document["ratios"]
-    recorded = tmp_path / "recorded.json"
-    recorded.write_text(json.dumps({"ratios": {"fast over article-float32": {"training": 1e9}}}))
-    answer = harness("bench", "--preset", "tiny", "--check", recorded)
-    assert answer.code == 1
-    assert "slower than recorded" in answer.error
 
 
 @pytest.mark.parametrize("change", [{"rounds": 0}, {"batch": 0}, {"names": ["slow"]}])

@@ -10,7 +10,6 @@ import torch
 from stored_sequences import SMALL, collect, file_data, saved
 
 from harness.data import FrameFile, Source, open_frames, open_source
-from harness.data.sequences import Frames
 from harness.errors import RequestError
 from harness.runs.request import Request
 from harness.variant import Variants
@@ -62,11 +61,6 @@ def test_an_epoch_of_a_file_is_its_training_sequences(tmp_path: Path) -> None:
     assert source.epoch_sequences == 32
     assert (cell.experiment.training.steps, cell.experiment.training.epochs) == (8, None)
     assert open_source(SMALL).epoch_sequences == SMALL.epoch_sequences
-
-
-def test_a_file_without_a_path_is_refused() -> None:
-    with pytest.raises(RequestError, match=r"--set data\.path=FILE"):
-        open_source(Frames())
 
 
 def test_a_digits_folder_is_passed_on(tmp_path: Path) -> None:

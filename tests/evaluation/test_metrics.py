@@ -9,8 +9,6 @@ from strokes import blurred, noisy, strokes
 from torch import Tensor
 
 from harness.evaluation.conventions import METRICS, PSNR_CAP
-from harness.evaluation.windows import GAUSSIAN, window_means
-from harness.training.losses import ssim_loss
 
 
 @pytest.fixture(autouse=True)
@@ -89,12 +87,3 @@ def test_a_prediction_with_gradient_is_accepted_and_kept_out_of_autograd() -> No
     target = strokes()
     found = frame_metrics(target.clone().requires_grad_(), target)
     assert not any(values.requires_grad for values in found.values())
-
-
-def test_measuring_in_inference_mode_does_not_spoil_later_training() -> None:
-    with torch.inference_mode():
-        frame_metrics(torch.rand(1, 1, 1, 37, 37), torch.rand(1, 1, 1, 37, 37))
-        ssim_loss(torch.rand(37, 37), torch.rand(37, 37))
-    prediction = torch.rand(1, 1, 1, 37, 37, requires_grad=True)
-    (ssim_loss(prediction, torch.rand(1, 1, 1, 37, 37)) + window_means(prediction, GAUSSIAN).mean()).backward()
-    assert prediction.grad is not None

@@ -101,15 +101,6 @@ def test_a_failed_seed_is_a_verdict_of_its_own_and_stays_in_the_family(tmp_path:
     assert found["worse"]["p"] == pytest.approx(4 * p)  # over four arms, the failed ones too
 
 
-def test_exit_codes_and_one_line(harness: Command, tmp_path: Path) -> None:
-    path = save(tidy().rename(columns={"ssim": "u"}), tmp_path / "results.csv")
-    answer = harness("judge", path)
-    assert answer.code == 2
-    assert "--higher-is-better or --lower-is-better" in answer.error
-    both = harness("judge", path, "--higher-is-better", "--lower-is-better")
-    assert both.code == 2
-
-
 def test_one_seed_is_undecided_and_says_what_it_takes(tmp_path: Path) -> None:
     frame = tidy()
     (row, *_) = judge(save(frame[frame["seed"] == 0], tmp_path / "r.csv")).document["comparisons"]

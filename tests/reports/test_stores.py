@@ -197,26 +197,6 @@ def run(*words: object) -> int:
     return int(stop.value.code or 0)
 
 
-def test_command_exit_codes_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a = store(tmp_path / "a", {"base": 0.0})
-    b = shutil.copytree(a, tmp_path / "b")
-    write_run(b, cell("base", 3), Fake(metrics={"ssim": None}))
-    other = store(tmp_path / "c", {"tta": 0.0})
-    assert run("compare", a, a) == 0
-    capsys.readouterr()
-    assert run("compare", a, b, "--json") == 1
-    document = json.loads(capsys.readouterr().out)
-    assert document["regressed"]
-    assert document["rows"][0]["lost_seeds"] == [3]
-    assert [document["rows"][0][name] for name in ("mean_b", "difference", "low", "high")] == [None] * 4, (
-        "no survivors' figures"
-    )
-    assert run("compare", a, other) == 2
-    assert "can be compared" in capsys.readouterr().err
-    assert run("compare", a, tmp_path / "absent") == 2
-    assert run("compare", a, a, "--margin", "-1") == 2
-
-
 def test_report_command_takes_a_margin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = store(tmp_path / "a", {"base": 0.0, "attention": 0.001})
     assert run("report", "--store", a, "--out", tmp_path / "out", "--margin", "0.03") == 0

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.errors import RequestError
-from harness.evaluation.windows import GAUSSIAN, window_means
 from harness.training.losses import ssim_loss
 from harness.training.terms import (
     LossTerm,
@@ -158,13 +157,3 @@ def test_what_cannot_be_compared_is_refused() -> None:
     for loss in (ssim_loss, lambda x, y: composite_loss(x, y, terms(ssim=0))):
         with pytest.raises(RequestError, match="equal shapes"):
             loss(torch.zeros(1, 2, 1, 16, 16), torch.zeros(1, 1, 1, 16, 16))
-
-
-def test_window_means_are_a_convolution() -> None:
-    images = torch.rand(3, 20, 15, dtype=torch.float64)
-    taps = torch.tensor(GAUSSIAN, dtype=torch.float64)
-    window = torch.outer(taps, taps)[None, None]
-    for padding in (0, 5):
-        expected = torch.nn.functional.conv2d(images[:, None], window, padding=padding)[:, 0]
-        torch.testing.assert_close(window_means(images, GAUSSIAN, padding=padding), expected)
-    assert sum(GAUSSIAN) == pytest.approx(1, abs=1e-15)
