@@ -49,7 +49,7 @@ def test_what_sections_hold_is_found_in_the_page_in_its_order() -> None:
         "P", (), (Section("a", "A", tables=(table_of("x", id="t"),)), Section("b", "B", tables=(table_of("y", id="u"),)))
     )
     assert [one.id for one in page.tables] == ["t", "u"]
-    assert page.figures == page.pictures == []
+    assert (page.figures, page.pictures) == ([], [])
     check_page(page)
     with pytest.raises(HarnessError, match="two data tables with the id 'd'"):
         check_page(dataclasses.replace(page, data=(Data("d", (), ()), Data("d", (), ()))))

@@ -74,10 +74,8 @@ def test_effects_are_told_from_interactions() -> None:
 def test_a_decision_names_its_look() -> None:
     rule = SeedRule(most=12)
     at = rule.looks[1]
-    figures = (0.01, 0.002, 0.018, 0.003, 0.017, 0.01, 1.0)
-    decided = Decided(
-        rule, (Decision("sure", "helps", at, 12, *figures), Decision("none yet", "undecided", 0, 12, *[None] * 5, 1.0, 1.0))
-    )
+    sure = Decision("sure", "helps", at, 12, 0.01, 0.002, 0.018, 0.003, 0.017, 0.01, 1.0)
+    decided = Decided(rule, (sure, Decision("none yet", "undecided", 0, 12, None, None, None, None, None, 1.0, 1.0)))
     shown = comparisons.decisions(decided, "t", "T", "SSIM")
     assert column(shown, "look") == {"sure": f"2 of {len(rule.looks)}", "none yet": "-"}
     assert column(shown, "interval after stopping") == {"sure": "[+0.0020, +0.0180]", "none yet": "-"}

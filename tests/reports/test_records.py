@@ -93,6 +93,7 @@ def test_settings_are_paths_with_a_component_s_name_at_its_slot(tmp_path: Path) 
     found = settings_of(record)
     assert found["training.steps"] == 1800
     assert found["architecture.bottleneck"] == "attention"
-    for damaged in ({}, {"experiment": []}, {"experiment": {"training": 3}}):
+    broken: tuple[dict[str, object], ...] = ({}, {"experiment": []}, {"experiment": {"training": 3}})
+    for damaged in broken:
         with pytest.raises(HarnessError, match="no usable 'experiment'"):
             settings_of(damaged)

@@ -79,6 +79,6 @@ def test_flat_is_equal_up_to_rounding_of_the_numbers_that_were_subtracted() -> N
 def test_a_value_is_a_number_or_none() -> None:
     assert math.isnan(ttests.as_float(None))
     assert ttests.as_float(-1e151) == -math.inf  # its square overflows
-    assert ttests.as_float(10**400) == math.inf  # type: ignore[arg-type]  # as JSON may hold it
+    assert ttests.as_float(10**400) == math.inf  # as JSON may hold it
     with pytest.raises(RequestError, match=r"one number for each seed; given: \[1\]"):
         ttests.as_float([1])  # type: ignore[arg-type]
