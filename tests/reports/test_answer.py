@@ -10,16 +10,18 @@ import fake_store
 import numpy as np
 import pytest
 from fake_store import Fake, cell, write_run
+from samples import sample, shifted
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from harness.store import Folder, Store
 from harness.variant import Variants
+from reports.analysis.comparisons import compare
 from reports.analysis.overview import analyse
 from reports.analysis.reading import read_store
 from reports.analysis.secondary import above_blank
 from reports.page import Page
-from reports.pages.answer import headline, printed
+from reports.pages.answer import effect, headline, printed, remaining
 from reports.pages.html import to_html
 from reports.pages.sections import make_page
 
@@ -279,3 +281,43 @@ def test_what_a_terminal_prints_is_the_first_screen(tmp_path: Path) -> None:
     for one in answer.controls:
         assert f"{marks[one.passed]}: {one.words}" in shown.lines
     assert shown.document["effects"][1]["name"] == answer.effects[1].name
+
+
+BASE = sample(5)
+OPEN = compare(BASE, shifted(BASE, 0.0, 0.02), name="open")
+FAILED = compare(BASE, {**shifted(BASE, 0.0, 0.02), 3: None}, name="lost")
+FLAT = compare(BASE, {seed: value + 0.5 for seed, value in BASE.items()}, name="flat")
+
+
+def test_a_row_says_how_sure_it_is() -> None:
+    gain = shifted(BASE, 0.03, 0.004)
+    helps = compare(BASE, gain, name="arm")
+    p = stats.ttest_rel(list(gain.values()), list(BASE.values())).pvalue
+    shown = effect(helps, "arm", 4, "1.20x training time")
+    assert shown.sure == f"p {f'{p:.3f}' if p >= 0.001 else '<0.001'}, 5 seeds"
+    assert (shown.gain, shown.low, shown.high) == (helps.mean, helps.low, helps.high)
+    assert effect(OPEN, "open", 4, "").sure == f"5 of about {OPEN.verdict.seeds_needed} seeds"
+    lost = effect(FAILED, "lost", 4, "")
+    assert (lost.sure, lost.text, lost.gain, lost.low) == ("seed 3 failed", "", None, None)
+
+
+def test_what_would_decide_the_rest_is_said_of_open_and_failed_arms() -> None:
+    assert FLAT.verdict.seeds_needed is None
+    first, second, third = remaining({"open": OPEN, "flat": FLAT, "lost": FAILED})
+    assert first == f"Seeds in all that would decide the rest, about: open {OPEN.verdict.seeds_needed}."
+    assert second == "No number of seeds can be named for flat."
+    assert third == "A verdict on lost needs the failed seeds explained or repeated."
+    assert remaining({"same": compare(BASE, BASE)}) == ["Nothing is left to decide at this margin."]
+
+
+def test_arms_that_are_open_come_with_the_command_that_decides_them(tmp_path: Path) -> None:
+    with fake_store.without_sync():
+        for name, values in (("base", BASE), ("attention", shifted(BASE, 0.0, 0.02)), ("tta", shifted(BASE, 0.05, 0.002))):
+            for seed, value in values.items():
+                write_run(tmp_path, cell(name, seed), Fake(ssim=value))
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    assert {one.name: one.verdict for one in answer.effects[1:]} == {"attention": "undecided", "tta": "helps"}
+    (count,) = re.findall(r"attention (\d+)", answer.remaining[0])
+    (command,) = answer.commands
+    assert command == f"harness ablate --plan base,attention --preset cpu --seeds {count}"

@@ -193,3 +193,19 @@ def test_an_arm_with_a_failed_seed_has_no_mean_of_the_others_in_the_table() -> N
     texts = {row[0].text: [value.text for value in row[2:]] for row in table.rows}
     assert texts["failed"] == ["-", "-", "-", "failed"]
     assert texts["whole"][0] == f"{np.mean(arm):.3f}"
+
+
+@pytest.mark.parametrize(
+    ("unit", "heading"),
+    [(1.0, "gain \u00d7 1,000"), (1000.0, "gain"), (1e5, "gain / 1,000"), (1e-3, "gain \u00d7 1,000,000")],
+)
+def test_gains_are_written_in_a_unit_in_which_the_margin_has_few_digits(unit: float, heading: str) -> None:
+    base, arm = ({seed: unit * float(v) for seed, v in enumerate(VALUES[name])} for name in ("base", "attention"))
+    (one,) = compare_all(base, {"attention": arm}, margin=0.005 * unit)
+    arms = [Arm("base", "", estimate(base)), Arm("attention", "", estimate(arm), one)]
+    table = column_table(arms, "SSIM", 0.005 * unit, "", "paired by seed")
+    assert table.columns[3] == heading
+    shown = float(table.rows[1][3].text.split()[0])
+    assert 1 <= abs(shown) < 10_000
+    factor = {"gain": 1.0, "gain / 1,000": 1e-3}.get(heading) or float(heading.split()[-1].replace(",", ""))
+    assert shown == pytest.approx(factor * np.mean(VALUES["attention"] - BASE) * unit, rel=0.06)
