@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from all_views import VIEWS, views_of
 
 from harness.presets import preset
-from harness.views import (
-    HalfTurn,
-    HorizontalFlip,
-    Identity,
-    QuarterTurn,
-    ThreeQuarterTurn,
-    Transpose,
-    VerticalFlip,
-    View,
-)
 
 DRAWN = {
     "identity": [[1, 2, 3], [4, 5, 6], [7, 8, 9]],
@@ -26,15 +17,6 @@ DRAWN = {
     "rot270": [[7, 4, 1], [8, 5, 2], [9, 6, 3]],
     "transpose": [[1, 4, 7], [2, 5, 8], [3, 6, 9]],
 }
-
-VIEWS: dict[str, View] = {
-    kind.name: kind()
-    for kind in (Identity, HorizontalFlip, VerticalFlip, QuarterTurn, HalfTurn, ThreeQuarterTurn, Transpose)
-}
-
-
-def views_of(*names: str) -> tuple[View, ...]:
-    return tuple(VIEWS[name] for name in names)
 
 
 @pytest.fixture(autouse=True)

@@ -13,25 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from idx_files import TEST, TRAIN, idx, images
 
 from harness.data import digits as module
 from harness.data.digits import load_digits
 from harness.errors import RequestError
 
-TRAIN, TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
-
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARNESS_DIGITS", raising=False)
-
-
-def images(count: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (count, 28, 28), dtype=np.uint8)
-
-
-def idx(array: np.ndarray) -> bytes:
-    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
 def folder_of(path: Path, train: bytes, test: bytes, *, pack: bool = False) -> Path:

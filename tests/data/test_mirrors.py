@@ -6,33 +6,23 @@ import functools
 import gzip
 import hashlib
 import http.server
-import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from idx_files import TEST, TRAIN, idx, images
 
 from harness.data import digits as module
 from harness.data.digits import Published, load_digits, verify_digits
 from harness.data.mirrors import fetch_digits
 from harness.errors import HarnessError, RequestError
 
-TRAIN, TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
-
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARNESS_DIGITS", raising=False)
-
-
-def images(count: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (count, 28, 28), dtype=np.uint8)
-
-
-def idx(array: np.ndarray) -> bytes:
-    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
 class _Server(http.server.ThreadingHTTPServer):

@@ -6,36 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from measured import Mirror, scored, sequences
+from torch import Tensor
 
-from harness.evaluation.baselines import BASELINES, repeat_last
-from harness.evaluation.evaluate import evaluate
-from harness.evaluation.mean import MetricMean
-from harness.evaluation.metrics import BUILT_IN
+from harness.evaluation.baselines import BASELINES
 from harness.evaluation.micro_batches import MicroBatcher
-
-
-class Mirror(nn.Module):
-    """Predicts the last frame, brighter on the left: views matter to it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.called: list[tuple[bool, int, torch.dtype | None]] = []
-
-    def forward(self, frames: Tensor, horizon: int) -> Tensor:
-        autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
-        self.called.append((self.training, len(frames), autocast))
-        ramp = torch.linspace(0, 0.2, frames.shape[-1])
-        return repeat_last(frames, horizon) + ramp
-
-
-def sequences(count: int = 5, frames: int = 4) -> Tensor:
-    return torch.rand(count, frames, 1, 16, 16, generator=torch.Generator().manual_seed(3))
-
-
-def scored(predictors: Any, frames: Tensor, **given: Any) -> dict[str, MetricMean]:
-    options = {"shown": 2, "horizon": 2, "micro_batches": MicroBatcher(3)} | given
-    return evaluate(predictors, frames.split(3), options.pop("metrics", BUILT_IN), **options)
 
 
 def test_memory_that_runs_out_makes_smaller_parts_for_all() -> None:

@@ -4,29 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from all_views import VIEWS, views_of
 from torch import Tensor
 
 from harness.errors import HarnessError, RequestError
 from harness.evaluation.predict import predict
-from harness.views import (
-    HalfTurn,
-    HorizontalFlip,
-    Identity,
-    QuarterTurn,
-    ThreeQuarterTurn,
-    Transpose,
-    VerticalFlip,
-    View,
-)
-
-VIEWS: dict[str, View] = {
-    kind.name: kind()
-    for kind in (Identity, HorizontalFlip, VerticalFlip, QuarterTurn, HalfTurn, ThreeQuarterTurn, Transpose)
-}
-
-
-def views_of(*names: str) -> tuple[View, ...]:
-    return tuple(VIEWS[name] for name in names)
 
 
 @pytest.fixture(autouse=True)

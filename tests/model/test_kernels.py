@@ -4,48 +4,25 @@ from __future__ import annotations
 
 import importlib
 import platform
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from interpreted_kernels import TOLERANCE
 from torch import Tensor
 
-import harness.model
 from harness.model import fused
 from harness.model import pointwise as plain
 
-pytestmark = pytest.mark.skipif(
-    (platform.system(), platform.machine()) != ("Linux", "x86_64"), reason="Triton is made for Linux on x86-64"
-)
+pytestmark = [
+    pytest.mark.usefixtures("no_kernels_known"),
+    pytest.mark.skipif(
+        (platform.system(), platform.machine()) != ("Linux", "x86_64"), reason="Triton is made for Linux on x86-64"
+    ),
+]
 
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["NCHW", "NHWC"])
-
-TOLERANCE = {torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
-"""Absolute and relative: four units in the last place of a 16-bit type (its interpreter cuts bfloat16 off, a GPU rounds)."""
-
-
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing is known of the kernels, before and after; Triton decides when they are imported whether it interprets them."""
-    torch.set_num_threads(1)
-    monkeypatch.setattr(fused, "_sound", {})
-    forget()
-    yield
-    forget()
-
-
-def forget() -> None:
-    sys.modules.pop("harness.model.kernels", None)
-    vars(harness.model).pop("kernels", None)
-
-
-@pytest.fixture
-def kernels(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.setenv("TRITON_INTERPRET", "1")
-    return importlib.import_module("harness.model.kernels")
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

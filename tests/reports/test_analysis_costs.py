@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fake_store import cell
 from scipy import stats
-from three_metrics import ARMS, SEEDS, fill
+from three_metrics import ARMS, SEEDS
 
-from harness.store import Store
 from reports.analysis import costs
 from reports.analysis.groups import Group
-from reports.analysis.overview import analyse
-from reports.analysis.reading import read_store
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("secondary")
-    fill(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def main(root: Path) -> Group:
-    return analyse(read_store(Store(root))).groups[0]
-
-
-def test_cost_ratios_are_geometric_means_with_t_intervals_over_seeds(main: Group) -> None:
-    found = costs.ratios(main)["attention"]
-    base, arm = ({run.seed: run for run in main.runs if run.variant == name} for name in ("base", "attention"))
+def test_cost_ratios_are_geometric_means_with_t_intervals_over_seeds(measured: Group) -> None:
+    found = costs.ratios(measured)["attention"]
+    base, arm = ({run.seed: run for run in measured.runs if run.variant == name} for name in ("base", "attention"))
     for name, of in {"training time": lambda r: r.seconds, "inference time": lambda r: 1 / r.frames_per_second}.items():
         logs = [math.log(of(arm[s]) / of(base[s])) for s in SEEDS]
         interval = stats.ttest_1samp(logs, 0).confidence_interval(0.95)
         assert found[name].ratio == pytest.approx(stats.gmean(np.exp(logs)))
         assert (found[name].low, found[name].high) == pytest.approx((math.exp(interval.low), math.exp(interval.high)))
     assert found["parameters"] == (pytest.approx(arm[0].params / base[0].params), None, None, len(SEEDS), False)
-    assert costs.ratios(main)["curriculum"]["training operations"].at_most
+    assert costs.ratios(measured)["curriculum"]["training operations"].at_most
     assert not found["training operations"].at_most
 
 
@@ -60,10 +44,10 @@ def test_training_operations_are_those_of_a_flops_plan() -> None:
     assert costs.operations(run) == pytest.approx(training_flops(made, shape))  # type: ignore[arg-type]
 
 
-def test_the_front_is_of_arms_that_no_other_beats_in_both(main: Group) -> None:
-    found = costs.front(main)
+def test_the_front_is_of_arms_that_no_other_beats_in_both(measured: Group) -> None:
+    found = costs.front(measured)
     points = {"base": (1.0, 0.0)} | {
-        name: (costs.ratios(main)[name]["training time"].ratio, main.comparisons[name].mean) for name in ARMS[1:]
+        name: (costs.ratios(measured)[name]["training time"].ratio, measured.comparisons[name].mean) for name in ARMS[1:]
     }
     on = {a for a, (x, y) in points.items() if not any(p <= x and q >= y and (p, q) != (x, y) for p, q in points.values())}
     assert set(found) == on

@@ -7,29 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from three_metrics import ARMS, SEEDS, figures, fill
+from three_metrics import ARMS, SEEDS, figures
 
 from harness.store import Store
 from reports.analysis import sequences
 from reports.analysis.groups import Group
-from reports.analysis.overview import analyse
-from reports.analysis.reading import read_store
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("secondary")
-    fill(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def main(root: Path) -> Group:
-    return analyse(read_store(Store(root))).groups[0]
-
-
-def test_spread_over_seeds_and_over_test_sequences(root: Path, main: Group) -> None:
-    found = sequences.spreads(Store(root), main)["attention"]
+def test_spread_over_seeds_and_over_test_sequences(measured_store: Path, measured: Group) -> None:
+    found = sequences.spreads(Store(measured_store), measured)["attention"]
     rng = {name: [np.random.default_rng([9, s, len(name)]).standard_normal(40) for s in SEEDS] for name in ARMS}
     d = np.array(
         [

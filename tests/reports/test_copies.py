@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 from fake_store import Fake, cell, write_run
 from scipy import stats
-from three_metrics import fill
 
 from harness.store import Folder, Store
 from harness.variant import Variants
 from reports.analysis import copies
 from reports.analysis.groups import Group
-from reports.analysis.overview import analyse
 from reports.analysis.reading import read_store
 from reports.analysis.verdicts import Kind
 from reports.page import Page
@@ -24,32 +22,20 @@ from reports.pages.sections import make_page
 pytestmark = pytest.mark.usefixtures("plots_not_drawn")
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("secondary")
-    fill(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def main(root: Path) -> Group:
-    return analyse(read_store(Store(root))).groups[0]
-
-
-def test_copies_are_judged_by_the_paired_test(main: Group) -> None:
+def test_copies_are_judged_by_the_paired_test(measured: Group) -> None:
     rng = np.random.default_rng(1)
     base, copy = {s: float(rng.normal()) for s in (0, 1, 2, 3)}, {s: float(rng.normal()) for s in (4, 5, 6, 7)}
-    (one,) = copies.judged({"plan": (base, copy)}, main)
+    (one,) = copies.judged({"plan": (base, copy)}, measured)
     test = stats.ttest_rel(list(copy.values()), list(base.values()))
     assert (one.method, one.p) == ("paired", pytest.approx(test.pvalue))
     assert one.low == pytest.approx(test.confidence_interval(0.95).low)
 
 
-def test_the_paired_test_of_copies_is_wrong_as_often_as_it_says(main: Group) -> None:
+def test_the_paired_test_of_copies_is_wrong_as_often_as_it_says(measured: Group) -> None:
     rng, alarms = np.random.default_rng(2), 0
     for _ in range(300):
         base, copy = (dict(enumerate(rng.normal(0, 0.01, 5).tolist(), start)) for start in (0, 5))
-        (one,) = copies.judged({"plan": (base, copy)}, main)
+        (one,) = copies.judged({"plan": (base, copy)}, measured)
         alarms += one.verdict.kind in (Kind.HELPS, Kind.HURTS)
     assert stats.binomtest(alarms, 300, 0.05).pvalue > 1e-3
 

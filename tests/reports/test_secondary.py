@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from three_metrics import ARMS, SEEDS, figures, fill
+from three_metrics import ARMS, SEEDS, figures
 
-from harness.store import Store
 from reports.analysis import secondary
 from reports.analysis.groups import Group
-from reports.analysis.overview import analyse
-from reports.analysis.reading import read_store
 from reports.analysis.verdicts import Kind
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("secondary")
-    fill(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def main(root: Path) -> Group:
-    return analyse(read_store(Store(root))).groups[0]
-
-
-def test_each_metric_has_its_own_family_and_margin(main: Group) -> None:
-    found = {one.metric: one for one in secondary.secondary(main)}
+def test_each_metric_has_its_own_family_and_margin(measured: Group) -> None:
+    found = {one.metric: one for one in secondary.secondary(measured)}
     assert {"mse", "mae", "psnr", "ssim_article"} <= set(found)
     assert "ssim" not in found  # the judged one
     for metric in ("mse", "mae"):
@@ -49,9 +32,9 @@ def test_each_metric_has_its_own_family_and_margin(main: Group) -> None:
     assert verdicts["mae", "curriculum"] is Kind.HELPS
 
 
-def test_a_verdict_that_turns_with_the_metric_is_said_first(main: Group) -> None:
-    others = secondary.secondary(main)
-    found = secondary.flips(main, others)
+def test_a_verdict_that_turns_with_the_metric_is_said_first(measured: Group) -> None:
+    others = secondary.secondary(measured)
+    found = secondary.flips(measured, others)
     assert [one.name for one in found] == ["attention", "curriculum"]
     assert (found[0].turned, found[1].turned) == (("MAE",), ())
     assert "helps by SSIM" in found[0].words
@@ -60,8 +43,8 @@ def test_a_verdict_that_turns_with_the_metric_is_said_first(main: Group) -> None
     assert "the same by all of them" in secondary.flip_words((), others)
 
 
-def test_frames_above_a_blank_one_by_every_metric(main: Group) -> None:
-    found = {one.name: one for one in secondary.above_blank(main)}
+def test_frames_above_a_blank_one_by_every_metric(measured: Group) -> None:
+    found = {one.name: one for one in secondary.above_blank(measured)}
     # SSIM of 0.5 is below the blank frame's 0.722 from the first frame on; MSE of 200 above its 178.6 from the fifth.
     curriculum = found["curriculum"]
     assert (curriculum.frames["ssim"], curriculum.frames["mse"], curriculum.frames["mae"]) == (0, 4, 10)

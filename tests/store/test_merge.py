@@ -6,30 +6,11 @@ from pathlib import Path
 
 import pytest
 from commands import Command
-from fake_store import Fake, cell, without_sync, write_plan, write_run
+from half_plans import content, made
 
 from harness.errors import RequestError
 from harness.store import Folder, Store
 from harness.store.merge import merge
-
-
-def content(root: Path) -> dict[str, bytes]:
-    """Every record of a store by its path."""
-    kinds = ("runs", "trainings", "plans")
-    return {
-        str(one.relative_to(root)): one.read_bytes() for kind in kinds for one in (root / kind).rglob("*") if one.is_file()
-    }
-
-
-def made(root: Path, seeds: range, ssim: float | None = None) -> Path:
-    """A plan of base and attention over three seeds, of which `seeds` are finished."""
-    cells = [(name, cell(name, seed, "tiny")) for seed in range(3) for name in ("base", "attention")]
-    with without_sync():
-        for _, one in cells:
-            if one.seed in seeds:
-                write_run(root, one, Fake(ssim=ssim))
-        write_plan(root, "add-one", cells)
-    return root
 
 
 def test_a_merge_brings_what_is_missing_and_only_that(tmp_path: Path, harness: Command) -> None:

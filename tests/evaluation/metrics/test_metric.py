@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
-from measured import frame_metrics
-from torch import Tensor
+from measured import CSI, frame_metrics
 
 from harness.evaluation.mean import MetricMean
-from harness.evaluation.metrics import Metric
 from harness.evaluation.metrics.errors import MSE
 from harness.evaluation.metrics.metric import bound
-
-
-@dataclass(frozen=True, kw_only=True)
-class CSI(Metric):
-    """Critical success index at 0.5: hits over hits, misses and false alarms. A ratio of sums, not a mean of frames."""
-
-    name: str = "csi"
-    title: str = "CSI"
-    higher_is_better: bool = True
-    lowest: float = 0.0
-    highest: float | None = 1.0
-    convention: str = "hits / (hits + misses + false alarms) at 0.5"
-
-    def counts(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
-        said, true = prediction_BTCHW >= 0.5, target_BTCHW >= 0.5
-        return torch.stack([(said & true).sum((2, 3, 4)), (said | true).sum((2, 3, 4))], dim=-1).double()
-
-    def finish(self, sums: Sequence[float]) -> float:
-        hits, either = sums
-        return hits / either if either else math.nan
 
 
 def test_a_ratio_of_sums_is_not_a_mean_of_ratios() -> None:
