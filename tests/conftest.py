@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import Answer, Command
 
@@ -71,6 +73,18 @@ def _measure_for_an_instant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         measure, "median_seconds", lambda once, seconds, **options: whole(once, 0.0, **(options | {"at_least": 1}))
     )
+
+
+@pytest.fixture
+def exported(harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """The test sequences of preset tiny as `harness data export` writes them, in test.npy of the test's folder, the current one."""
+    monkeypatch.chdir(tmp_path)
+    about = harness("data", "export", "-p", "tiny", "--split", "test", "--out", "test.npy", "--json").document
+    frames = np.load("test.npy")
+    assert about == json.loads(Path("test.json").read_text())
+    assert (list(frames.shape), frames.dtype) == (about["shape"], np.float32)
+    assert (about["shown"], about["horizon"]) == (3, 3)
+    return frames
 
 
 @pytest.fixture

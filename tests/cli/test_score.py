@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import Command
+from stored_sequences import faded
 
 TINY = ("-p", "tiny")
-
-
-@pytest.fixture
-def exported(harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    monkeypatch.chdir(tmp_path)
-    about = harness("data", "export", *TINY, "--split", "test", "--out", "test.npy", "--json").document
-    frames = np.load("test.npy")
-    assert about == json.loads(Path("test.json").read_text())
-    assert (list(frames.shape), frames.dtype) == (about["shape"], np.float32)
-    assert (about["shown"], about["horizon"]) == (3, 3)
-    return frames
-
-
-def faded(frames: np.ndarray, factor: float) -> np.ndarray:
-    return np.stack([frames[:, 2] * factor**step for step in range(3)], 1)
 
 
 @pytest.mark.parametrize(

@@ -12,26 +12,12 @@ import numpy as np
 import pytest
 import torch
 from commands import Command
+from stored_sequences import faded
 
 from harness.evaluation.baselines import repeat_last
 from harness.library import compare, open_store, report
 
 TINY = ("-p", "tiny")
-
-
-@pytest.fixture
-def exported(harness: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    monkeypatch.chdir(tmp_path)
-    about = harness("data", "export", *TINY, "--split", "test", "--out", "test.npy", "--json").document
-    frames = np.load("test.npy")
-    assert about == json.loads(Path("test.json").read_text())
-    assert (list(frames.shape), frames.dtype) == (about["shape"], np.float32)
-    assert (about["shown"], about["horizon"]) == (3, 3)
-    return frames
-
-
-def faded(frames: np.ndarray, factor: float) -> np.ndarray:
-    return np.stack([frames[:, 2] * factor**step for step in range(3)], 1)
 
 
 def test_a_scored_file_stands_beside_base_in_lists_tables_and_comparisons(
