@@ -1,4 +1,4 @@
-"""Boundaries over all looks, the rule over arms, and what its simulation promises."""
+"""Boundaries over all looks, and what the simulation of the rule promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`harness list runs` filters without evaluating anything, shows the settings that differ, and reads each record once."""
+"""`harness list runs` shows the settings that differ and the columns that are chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of runs: the settings in which they differ, and damage as a row."""
+"""Rows of runs: the settings in which they differ, damage as a row, and cells that fit a table."""
 
 from __future__ import annotations
 

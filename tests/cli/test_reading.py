@@ -1,4 +1,4 @@
-"""Reading a store: show, list, predict and doctor."""
+"""Reading a store: list and predict."""
 
 from pathlib import Path
 

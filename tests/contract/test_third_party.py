@@ -1,4 +1,4 @@
-"""A third party adds a variant without touching the harness, and the contract says what is wrong with one."""
+"""A third party adds a variant without touching the harness."""
 
 from __future__ import annotations
 

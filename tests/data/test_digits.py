@@ -161,6 +161,3 @@ def test_any_damage_ends_in_digits_or_in_a_request_error(tmp_path: Path, data: s
     folder = folder_of(tmp_path, bytes(content), idx(images(3, 1)))
     with contextlib.suppress(RequestError):
         assert load_digits(folder).train.shape[1:] == (28, 28)
-
-
-# --- fetching, from a server on this machine

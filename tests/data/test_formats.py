@@ -20,7 +20,6 @@ from recordings import (
     as_npy,
     as_zarr,
     as_zarr_group,
-    several_variables,
 )
 
 from harness.data import formats
@@ -49,18 +48,6 @@ def zeros(folder: Path, shape: tuple[int, ...]) -> Path:
     return folder / "zero.npy"
 
 
-def unequal_images(folder: Path) -> Path:
-    Image.new("L", (8, 6)).save(folder / "1.png")
-    Image.new("L", (8, 7)).save(folder / "2.png")
-    return folder
-
-
-def mixed_types(folder: Path) -> Path:
-    Image.new("L", (8, 6)).save(folder / "1.png")
-    Image.new("RGB", (8, 6)).save(folder / "2.png")
-    return folder
-
-
 def mixed_kinds(folder: Path) -> Path:
     Image.new("L", (8, 6)).save(folder / "1.png")
     np.save(folder / "2.npy", FRAMES)
@@ -73,29 +60,12 @@ def unequal_recordings(folder: Path) -> Path:
     return folder
 
 
-def empty_video(folder: Path) -> Path:
-    pytest.importorskip("av")
-    (folder / "a.mp4").write_bytes(b"")
-    return folder / "a.mp4"
-
-
-def no_whole_hdf5(folder: Path) -> Path:
-    path = as_hdf5(folder)
-    path.write_bytes(path.read_bytes()[:700])
-    return path
-
-
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda folder: zeros(folder, (0, 12, 16)), "no axis empty"),
-        (unequal_images, r"unequal size or type: 1\.png is 6x8 L, 2\.png is 7x8 L"),
-        (mixed_types, r"1\.png is 6x8 L, 2\.png is 6x8 RGB"),
         (mixed_kinds, "mixes kinds of files"),
         (unequal_recordings, r"unequal size or type: 1\.npy has .*\(1, 12, 16\).*2\.npy \(1, 8, 16\)"),
-        (empty_video, "cannot be read as a video"),
-        (no_whole_hdf5, "no whole HDF5 file"),
-        (several_variables, r"holds the arrays: rain .*snow .*--set data\.variable=NAME"),
         (lambda folder: folder, "folder without frames; give a .npy"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Files of frames: whatever their packing, the same frames; whatever their damage, one clear line."""
+"""Files of frames: their layout, told or recognised, and values that are out of range."""
 
 from __future__ import annotations
 

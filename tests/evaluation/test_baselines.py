@@ -1,4 +1,4 @@
-"""Baselines of files: climatology by hand, and optical flow of known motion."""
+"""Baselines: blank, the last frame again, and those of files in a run and its report."""
 
 from __future__ import annotations
 

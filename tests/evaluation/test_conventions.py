@@ -1,4 +1,4 @@
-"""What a record says of its metrics, and up to where it is above the blank frame."""
+"""What a record says of its metrics, which are outdated, and up to where it is above the blank frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One evaluation for networks, baselines and strangers' predictors; metrics that are means of frames, and ratios of sums."""
+"""One evaluation for networks, baselines and strangers' predictors, and metrics of one's own beside the built-in ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each metric against an implementation that shares no code with it, and the claims that tables rest on."""
+"""What holds for every metric, whatever the precision, layout and mode around it."""
 
 from __future__ import annotations
 

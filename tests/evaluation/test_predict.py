@@ -1,4 +1,4 @@
-"""Views are what their names say; averaging over a group of them makes a prediction equivariant."""
+"""Predictions averaged over views: over a group of them they are equivariant."""
 
 from __future__ import annotations
 

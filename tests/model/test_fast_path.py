@@ -1,4 +1,4 @@
-"""The fast path of the cell and of the network is their plain reading."""
+"""The fast path of the network is its plain reading."""
 
 from __future__ import annotations
 
@@ -19,12 +19,6 @@ from harness.training.terms import composite_loss
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-# --- the cell
-
-
-# --- the fast path
 
 
 @pytest.mark.parametrize("variant", ["base", "residual+attention"])

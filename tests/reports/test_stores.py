@@ -1,4 +1,4 @@
-"""Two stores or reports side by side, and the command that does it."""
+"""Two stores or reports side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forecasts and exported networks: in the unit, axes and coordinates of the file, without its truth."""
+"""Forecasts: in the unit and axes of the file, without its truth."""
 
 from __future__ import annotations
 

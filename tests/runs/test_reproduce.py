@@ -1,4 +1,4 @@
-"""What was published is trained again from its records, and every figure is placed: bit for bit, within the seeds' sd, or not."""
+"""Figures that were trained again are placed: bit for bit, within the seeds' sd, or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The smoke test finds what does not fit before a cell is trained, at the experiment's own length, and names the component."""
+"""The smoke test finds what does not fit before a cell is trained, at the experiment's own length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stores are merged without losing or overwriting anything; a bundle arrives whole or not at all."""
+"""Stores are merged without losing or overwriting anything."""
 
 from __future__ import annotations
 

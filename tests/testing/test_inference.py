@@ -77,7 +77,7 @@ class Guess(Untrained):
         def predict(inputs: Tensor, horizon: int) -> Tensor:
             last = inputs[:, -1:].repeat(1, horizon, 1, 1, 1)
             if self.kind == "writes":
-                inputs.zero_()
+                inputs[:, 0].zero_()
             if self.kind == "mixes":
                 return last.flip(0)
             return last + 1 if self.kind == "bright" else last

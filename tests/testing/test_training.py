@@ -27,13 +27,14 @@ from harness.training.terms import LossTerm
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backwards(LossTerm):
-    """Equal frames are the worst."""
+class Odd(LossTerm):
+    """A number with a gradient, by which equal frames are the worst, or nothing is learnt."""
 
-    name: ClassVar[str] = "backwards"
+    name: ClassVar[str] = "odd"
+    factor: float = setting(-1.0, "of the squared error")
 
     def compute(self, prediction_BTCHW: Any, target_BTCHW: Any) -> Any:
-        return -(prediction_BTCHW - target_BTCHW).square().mean()
+        return 1 + self.factor * (prediction_BTCHW - target_BTCHW).square().mean()
 
 
 @pytest.mark.parametrize("kind", ["map", "number", "nan", "detached", "stateful"])
@@ -41,8 +42,9 @@ def test_a_term_of_the_loss_that_is_no_number_with_a_gradient_is_found(kind: str
     assert_breaks(LossContract, "test_is_a_finite_number_with_a_gradient", Term(kind=kind))
 
 
-def test_a_term_that_likes_errors_is_found() -> None:
-    assert_breaks(LossContract, "test_is_a_finite_number_with_a_gradient", Backwards())
+@pytest.mark.parametrize("factor", [-1.0, 0.0], ids=["likes errors", "learns nothing"])
+def test_a_term_that_likes_errors_or_learns_nothing_is_found(factor: float) -> None:
+    assert_breaks(LossContract, "test_is_a_finite_number_with_a_gradient", Odd(factor=factor))
 
 
 @dataclass(frozen=True, kw_only=True)

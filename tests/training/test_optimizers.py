@@ -1,4 +1,4 @@
-"""Optimizers against their formulas, and trainings that are resumed with each."""
+"""Optimizers as components: which parameters each gets, and trainings that are resumed with each."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from harness.model.build import build_model
 from harness.training.build import build_optimizer
 from harness.training.matrix_optimizers import LionOptimizer, MuonOptimizer, Together
 from harness.training.optimizers import SGD, AdamW, Muon
-
-# --- Muon
 
 
 def test_muon_leaves_biases_gains_and_the_head_to_others() -> None:
@@ -47,9 +45,6 @@ def test_muon_needs_another_optimizer_beside_it(others: Any) -> None:
         Muon(others=others)
 
 
-# --- Lion
-
-
 def test_sgd_is_that_of_torch() -> None:
     built = SGD(lr=0.2, momentum=0.8, nesterov=True, weight_decay=0.1).build([("weight", nn.Parameter(torch.zeros(2)))])
     (group,) = built.param_groups
@@ -60,9 +55,6 @@ def test_sgd_is_that_of_torch() -> None:
         "weight_decay": 0.1,
     }
     assert not SGD(momentum=0.0).build([("weight", nn.Parameter(torch.zeros(2)))]).param_groups[0]["nesterov"]
-
-
-# --- several as one, and their states
 
 
 def test_every_part_of_together_has_its_own_peak(source: Source) -> None:

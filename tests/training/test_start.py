@@ -187,9 +187,6 @@ def test_killed_and_run_again_it_ends_as_if_nothing_had_been(source: Source, tmp
     assert_same_training(resumed, undisturbed)
 
 
-# --- what is refused
-
-
 # --- names of another program
 
 

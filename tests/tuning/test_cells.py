@@ -70,3 +70,12 @@ def test_trials_start_from_the_request(tmp_path: Path) -> None:
     assert experiment.data.canvas == 16
     assert set(identity) == {"train", "evaluation"}
     assert cells(tmp_path).text == ""
+
+
+def test_what_a_training_has_shown_is_the_best_so_far_by_the_number_of_the_validation(tmp_path: Path) -> None:
+    found, cell = made(tmp_path)  # it validates every three steps
+    folder = Store(tmp_path).training(cell.cell)
+    folder.path.mkdir(parents=True)
+    for step, ssim in ((3, None), (6, 0.5), (7, 0.25), (9, 0.75)):  # stopped at step 7, which is validated too
+        folder.append("metrics.jsonl", {"step": step, "seconds": 1.0, "validation": {"ssim": ssim}})
+    assert found.validations(cell) == [(2, 0.5), (3, 0.5), (3, 0.75)]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from recordings import FRAMES, as_hdf5, several_variables
 
+from harness.data.formats.hdf5 import open_hdf5
 from harness.data.frames import open_frames
 from harness.errors import RequestError
 
@@ -39,3 +40,28 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(RequestError, match=r"needs h5py, .*pip install 'ablation-harness\[hdf5\]'"):
         open_frames(path)
+
+
+def test_of_several_data_sets_one_is_to_be_named(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"holds the arrays: rain .*snow .*--set data\.variable=NAME"):
+        open_hdf5(several_variables(tmp_path))
+
+
+def test_a_file_that_was_cut_short_is_one_line(tmp_path: Path) -> None:
+    path = as_hdf5(tmp_path)
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(RequestError, match=r"a\.h5 is no whole HDF5 file") as caught:
+        open_hdf5(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_of_axes_and_units_come_with_a_data_set(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        data = file.create_dataset("group/rain", data=FRAMES)
+        data.attrs["units"] = np.bytes_(b"mm/h")
+        for axis, name in enumerate(("time", "y", "x")):
+            data.dims[axis].label = name
+    found = open_hdf5(tmp_path / "b.h5")
+    assert (found.variable, found.unit, found.dims) == ("group/rain", "mm/h", ("time", "y", "x"))
+    np.testing.assert_array_equal(found.read(slice(3, 5)), FRAMES[3:5])

@@ -20,6 +20,10 @@ def test_a_store_is_told_from_another_folder(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     assert not is_zarr(tmp_path / "pictures")
     assert not is_zarr(tmp_path / "nowhere")
+    for name in (".zarray", ".zgroup", ".zmetadata"):  # of the format's second version
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text("{}")
+        assert is_zarr(tmp_path / name)
 
 
 def test_an_array_is_read_by_parts_with_its_axes_and_unit(tmp_path: Path) -> None:
