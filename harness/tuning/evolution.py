@@ -25,7 +25,8 @@ Ranges = Mapping[str, FloatDistribution | IntDistribution]
 class ReplayedCmaEs(BaseSampler):
     """Proposes by CMA-ES once `startup` trials are complete; before that, and where a parameter is no number, at random.
 
-    Every `population` complete trials after the first ones, in the order of their numbers, are a generation.
+    Every `population` complete trials after the first ones, in the order of their numbers, are a generation. An
+    object serves one trial: a generation's trials differ by their seeds alone.
     """
 
     def __init__(self, seed: int, startup: int) -> None:
