@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import threading
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -297,7 +298,7 @@ def test_a_study_does_not_load_what_its_storage_brings(sampler: str, tmp_path: P
     lab = Lab(tmp_path / "store")
     lab.search(study=study, trials=7, sampler="random").run(AtOnce())
     lab.close()
-    with sqlite3.connect(tmp_path / "store" / "studies" / "optuna.sqlite3") as connection:
+    with closing(sqlite3.connect(tmp_path / "store" / "studies" / "optuna.sqlite3")) as connection, connection:
         trials = [row[0] for row in connection.execute("SELECT trial_id FROM trials")]
         for trial in trials:
             for key, value in (("cma:optimizer:0", payload.hex()), ("cma:generation", 0), ("x", payload.hex())):
