@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,9 +18,12 @@ BOTH = (signal.SIGINT, signal.SIGTERM)
 
 
 @pytest.fixture(autouse=True)
-def _unheard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No signal of another test is remembered, nor this one's afterwards."""
+def _unheard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No signal of another test is remembered, nor this one's afterwards; Ctrl-C is heard, in the background too."""
     monkeypatch.setattr(signals, "_received", None)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def send(number: int) -> None:
