@@ -26,7 +26,7 @@ def test_a_class_of_the_current_folder_is_found_and_what_is_no_hook_is_refused(
         (Path, "not a hook"),
     ):
         with pytest.raises(RequestError, match=message):
-            find_hooks([given])  # type: ignore[list-item]
+            find_hooks([given])  # type: ignore[list-item]  # what is refused
 
 
 def test_an_object_serves_all_runs_and_of_a_class_each_has_its_own() -> None:

@@ -25,7 +25,7 @@ from harness.system import files, locks
 AT_ONCE = 16
 """Folders that are moved away at once: each waits for the disk, which answers many as soon as one."""
 _LOCK = "packs"
-_GONE = re.compile(r"\.(gone|out)-.+")
+_GONE = re.compile(r"\.gone-.+")
 
 
 @dataclass(frozen=True)
@@ -153,13 +153,10 @@ def _move_away(store: Store, folder: Run | Training, state: object, place: Path,
 
 
 def _sweep(place: Path) -> None:
-    """Removes what a process that died left: parts of packs, and folders on their way out or back."""
+    """Removes what a process that died left: parts of packs, and folders that a pack has already."""
     for path in place.iterdir():
-        if files.is_temporary(path):
-            files.discard([path])
-        elif (
+        alone = (
             path.suffix == ".out" and not path.with_suffix(".zip").exists()
-        ):  # it would count for the next pack of that number
+        )  # it would count for the next pack of that number
+        if alone or files.is_temporary(path) or _GONE.fullmatch(path.name):
             files.discard([path])
-        elif _GONE.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True)

@@ -70,11 +70,9 @@ class _Fields:
     def number(self, name: str) -> float:
         """A number; NaN for null and for a field that is not there. Raises DamagedRecord for anything else."""
         value = self.body.get(name)
-        if (
-            type(value) is not float
-            and value is not None
-            and (isinstance(value, bool) or not isinstance(value, int | float))
-        ):
+        if value is None or type(value) is float:
+            return _float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise DamagedRecord(f"{self.where}: {name} is no number")
         return _float(value)
 

@@ -58,7 +58,7 @@ def test_a_peak_is_that_of_the_fastest_kernel(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         peak,
         "_kernels",
-        lambda device, precision: [(name, 8.0, lambda name=name: name) for name in speeds],  # type: ignore[misc]
+        lambda device, precision: [(name, 8.0, lambda name=name: name) for name in speeds],  # type: ignore[misc]  # the default binds the loop's value
     )
     monkeypatch.setattr(
         peak, "_fastest", lambda call, device, seconds: speeds.get(call(), 2.0) if call.__defaults__ else 2.0

@@ -28,7 +28,7 @@ def test_doctor_names_broken_plugins_and_a_disk_that_is_nearly_full(
     harness: Command, tmp_path: Path, fake_distribution: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_distribution("acme", "1/0", {"harness.variants": {"mine": "acme:MINE"}})
-    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 2**20))  # type: ignore[attr-defined]
+    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 2**20))  # type: ignore[attr-defined]  # what disk_usage gives has no public name
     answer = harness("doctor", "--store", tmp_path, "--json")
     assert answer.code == 1
     wrong = {check["name"]: check["finding"] for check in answer.document["checks"] if not check["ok"]}

@@ -1,4 +1,4 @@
-"""`harness show`: a run as it stands, and how to go on with it."""
+"""`harness show`: a run as it stands, and how to resume it."""
 
 import shutil
 from pathlib import Path

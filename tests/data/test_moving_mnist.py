@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +64,6 @@ def test_identity_names_the_content_and_needs_no_test_set() -> None:
         ({"canvas": 4096, "input_frames": 1000}, "takes more than 4 GiB; lower data.canvas"),
     ],
 )
-def test_sizes_that_do_not_fit_are_refused(settings: dict[str, int], words: str) -> None:
+def test_sizes_that_do_not_fit_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(RequestError, match=words):
-        Data(**settings)  # type: ignore[arg-type]
+        Data(**settings)

@@ -262,15 +262,19 @@ def test_left_over_files_and_leases_are_found_and_removed(two: Path, tmp_path: P
     young.parent.mkdir()
     for path in (stray, young, old):
         path.write_bytes(b"half")
-    os.utime(old, (1, 1))
+    unpacked = store.root / "runs" / f".{'d' * 16}.{'0d' * 6}.part"
+    unpacked.mkdir()
+    (unpacked / "result.json").write_bytes(b"half")
+    for path in (old, unpacked):
+        os.utime(path, (1, 1))
     (store.root / "locks" / f"{'d' * 16}.lock").touch()
     lease = store.root / "locks" / f"{'d' * 16}.lease"
     from harness.system import locks
 
     lease.write_text(json.dumps({"token": "x", "kernel": locks.kernel(), "flock": True, "pid": 1, "count": "0"}))
-    assert {one.path for one in repair.findings(store) if one.kind == "left over"} == {stray, old, lease}
+    assert {one.path for one in repair.findings(store) if one.kind == "left over"} == {stray, old, unpacked, lease}
     repair.repair(store, INSTALLED, "cpu", None, lambda line: None)
-    assert [path.exists() for path in (stray, old, lease, young)] == [False, False, False, True]
+    assert [path.exists() for path in (stray, old, unpacked, lease, young)] == [False, False, False, False, True]
 
 
 def test_what_a_process_is_writing_is_left_alone(two: Path, tmp_path: Path) -> None:

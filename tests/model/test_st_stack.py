@@ -52,10 +52,10 @@ def test_a_step_has_a_term_of_the_loss_in_training_alone_of_what_every_layer_wro
     assert model.auxiliary_loss is None
     model.train()(frames(), 2)
     assert model.shapes == [[(2, 3, 8, 8)] * 4] * 4  # 3 frames shown and 2 predicted take 4 steps
-    assert float(model.auxiliary_loss) == 4 * 2.0 / 2  # type: ignore[arg-type]
+    assert float(model.auxiliary_loss) == 4 * 2.0 / 2  # type: ignore[arg-type]  # torch types a module's attributes loosely
 
 
 def test_the_plain_stack_has_no_term_of_its_own() -> None:
     model = made().train()
     model(frames(), 2)
-    assert float(model.auxiliary_loss) == 0  # type: ignore[arg-type]
+    assert float(model.auxiliary_loss) == 0  # type: ignore[arg-type]  # torch types a module's attributes loosely

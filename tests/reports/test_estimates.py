@@ -37,4 +37,4 @@ def test_one_value_and_equal_values_have_no_interval() -> None:
 
 def test_a_value_that_is_no_number_is_a_clear_request() -> None:
     with pytest.raises(RequestError, match="given: 'many'"):
-        estimate(["many"])  # type: ignore[list-item]
+        estimate(["many"])  # type: ignore[list-item]  # what is refused

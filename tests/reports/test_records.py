@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filled_stores import fill, first_group
@@ -20,7 +21,7 @@ def planned(run_id: str | None, seed: int) -> PlannedCell:
     return PlannedCell(label="base", variant="base", seed=seed, run_id=run_id, status="finished", error="")
 
 
-def plan(*cells: PlannedCell, **fields: object) -> PlanRecord:
+def plan(*cells: PlannedCell, **fields: Any) -> PlanRecord:
     return PlanRecord(
         key="k",
         plan="base",
@@ -29,7 +30,7 @@ def plan(*cells: PlannedCell, **fields: object) -> PlanRecord:
         reference="base",
         command="",
         cells=cells,
-        **fields,  # type: ignore[arg-type]
+        **fields,
     )
 
 

@@ -81,4 +81,4 @@ def test_a_value_is_a_number_or_none() -> None:
     assert ttests.as_float(-1e151) == -math.inf  # its square overflows
     assert ttests.as_float(10**400) == math.inf  # as JSON may hold it
     with pytest.raises(RequestError, match=r"one number for each seed; given: \[1\]"):
-        ttests.as_float([1])  # type: ignore[arg-type]
+        ttests.as_float([1])  # type: ignore[arg-type]  # what is refused

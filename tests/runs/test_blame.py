@@ -45,7 +45,7 @@ def test_the_first_module_with_a_bad_output_is_found_innermost_first() -> None:
     def bad(output: object) -> bool:
         return isinstance(output, torch.Tensor) and not bool(output.isfinite().all())
 
-    assert first_module(model, lambda: model(torch.ones(2)), bad) is model[1][1]  # type: ignore[index]
+    assert first_module(model, lambda: model(torch.ones(2)), bad) is model[1][1]  # type: ignore[index]  # torch types a module's children loosely
     assert first_module(model, lambda: model(torch.full((2,), 9.0)), bad) is None
     assert not any(module._forward_hooks for module in model.modules())
 

@@ -1,4 +1,4 @@
-"""Forecasts as files: coordinates go on, nothing of others is overwritten, and a file is whole or not there."""
+"""Forecasts as files: coordinates continue the input's, nothing of others is overwritten, a file is whole or not there."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,13 +32,13 @@ def as_zarr_group(folder: Path) -> Path:
     return folder / "b.zarr"
 
 
-def _dataset() -> object:
+def _dataset() -> Any:
     xarray = pytest.importorskip("xarray")
     return xarray.Dataset({"rain": (("time", "lat", "lon"), FRAMES, {"units": "mm/h"})})
 
 
 def as_netcdf4(folder: Path) -> Path:
-    _dataset().to_netcdf(folder / "a.nc", engine="h5netcdf")  # type: ignore[attr-defined]
+    _dataset().to_netcdf(folder / "a.nc", engine="h5netcdf")
     return folder / "a.nc"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +21,9 @@ SMALL = Data(
 FILE = Frames(input_frames=4, horizon=3, validation_sequences=30, test_sequences=250)
 
 
-def file_data(path: Path, **changes: object) -> Frames:
+def file_data(path: Path, **changes: Any) -> Frames:
     letters = {4: "N T H W", 5: "N T C H W"}[np.load(path, mmap_mode="r").ndim]
-    return dataclasses.replace(FILE, **{"path": str(path), "layout": letters} | changes)  # type: ignore[arg-type]
+    return dataclasses.replace(FILE, **{"path": str(path), "layout": letters} | changes)
 
 
 def saved(path: Path, *shape: int, floats: bool = False) -> Path:
@@ -33,8 +35,8 @@ def saved(path: Path, *shape: int, floats: bool = False) -> Path:
     return path
 
 
-def collect(batches: object) -> torch.Tensor:
-    return torch.cat(list(batches))  # type: ignore[call-overload]
+def collect(batches: Iterable[torch.Tensor]) -> torch.Tensor:
+    return torch.cat(list(batches))
 
 
 def faded(frames: np.ndarray, factor: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The search for cycles is put off, and goes on afterwards if it was on."""
+"""The search for cycles is put off, and resumes afterwards if it ran before."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def working(turns: Turns, count: int, work: Callable[[int, Turn], None]) -> None
 
         threads.append(threading.Thread(target=run))
         threads[-1].start()
-        wait_for(lambda number=number: len(turns.waiting) == number + 1, 10)  # type: ignore[misc]
+        wait_for(lambda number=number: len(turns.waiting) == number + 1, 10)  # type: ignore[misc]  # the default binds the loop's value
     own.leave()
     for thread in threads:
         thread.join(10)

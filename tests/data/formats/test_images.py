@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,9 +51,9 @@ def test_images_lie_in_the_order_of_the_numbers_in_their_names_and_are_read_by_p
 @pytest.mark.parametrize(
     ("mode", "dtype", "value"), [("I;16", np.uint16, 40_000), ("F", np.float32, 0.5), ("1", np.uint8, 255)]
 )
-def test_greys_of_other_depths_keep_their_values(mode: str, dtype: type, value: float, tmp_path: Path) -> None:
+def test_greys_of_other_depths_keep_their_values(mode: str, dtype: type, value: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
-    Image.new(mode, (8, 6), value).save(path)  # type: ignore[arg-type]
+    Image.new(mode, (8, 6), value).save(path)
     found = open_images(tmp_path, [path])
     assert found.dtype == dtype
     np.testing.assert_array_equal(found.read(), np.full((1, 6, 8, 1), value, dtype))

@@ -7,6 +7,7 @@ import io
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,10 +27,10 @@ def frames(*shape: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("how", ["npy", "npz", "compressed"])
 def test_every_packing_reads_the_same_frames(
-    tmp_path: Path, shape: tuple[int, ...], dtype: str, order: str, how: str
+    tmp_path: Path, shape: tuple[int, ...], dtype: str, order: Any, how: str
 ) -> None:
     raw = frames(*shape)
-    array = np.asarray(raw if dtype == "uint8" else raw / 255, dtype=dtype, order=order)  # type: ignore[call-overload]
+    array = np.asarray(raw if dtype == "uint8" else raw / 255, dtype=dtype, order=order)
     path = tmp_path / f"x.{how}"
     with open(path, "wb") as stream:
         {"npy": np.save, "npz": np.savez, "compressed": np.savez_compressed}[how](stream, array)

@@ -26,8 +26,8 @@ def on(scaling: Scaling | None) -> Values:
 def scores(truth: np.ndarray, prediction: np.ndarray, scaling: Scaling) -> dict[str, float]:
     """Both metrics of values (B, T, C, H, W) in the unit."""
     metrics = [metric.on(on(scaling)) for metric in IN_UNIT]
-    tensors = (scaling.forward(torch.from_numpy(one).float()) for one in (prediction, truth))
-    counts = frame_counts(*tensors, metrics, missing=True)  # type: ignore[arg-type]
+    said, true = (scaling.forward(torch.from_numpy(one).float()) for one in (prediction, truth))
+    counts = frame_counts(said, true, metrics, missing=True)
     return {metric.name: metric.finish(counts[metric.name].sum((0, 1)).tolist()) for metric in metrics}
 
 

@@ -119,10 +119,10 @@ def test_ssim_is_that_of_windows_without_a_missing_pixel() -> None:
     known = np.ones((24, 30), bool)
     known[:5, :6] = False
     options = {"data_range": 1, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "win_size": 11}
-    _, whole = structural_similarity(truth, prediction, full=True, **options)  # type: ignore[no-untyped-call]
+    _, whole = structural_similarity(truth, prediction, full=True, **options)  # type: ignore[no-untyped-call]  # scikit-image has no types
     inside = [(y, x) for y in range(5, 19) for x in range(5, 25) if known[y - 5 : y + 6, x - 5 : x + 6].all()]
     expected = np.mean([whole[place] for place in inside])
     masked = np.where(known, truth, np.nan)
-    tensors = (torch.from_numpy(one).float()[None, None, None] for one in (prediction, masked))
-    counts = frame_counts(*tensors, missing=True)["ssim"][0, 0]  # type: ignore[arg-type]
+    said, true = (torch.from_numpy(one).float()[None, None, None] for one in (prediction, masked))
+    counts = frame_counts(said, true, missing=True)["ssim"][0, 0]
     assert counts.tolist() == pytest.approx([expected, 1.0], abs=1e-5)
