@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -97,12 +98,13 @@ def main() -> int:
 
 
 def seconds_of(text: str) -> float:
-    """Seconds of '28m', '1700s', '2h' or '90'."""
+    """Seconds of '28m', '1700s', '2h' or '90'. Raises ArgumentTypeError for anything else."""
     unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
-    seconds = float(text[:-1]) * unit if unit else float(text)
-    if not seconds > 0:
-        raise ValueError(text)
-    return seconds
+    with contextlib.suppress(ValueError):
+        seconds = float(text[:-1]) * unit if unit else float(text)
+        if 0 < seconds < math.inf:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is no length of time; give 28m, 1700s, 2h or 90 (seconds)")
 
 
 class Call:
