@@ -128,7 +128,9 @@ def from_environment(device: str) -> Iterator[Distributed]:
     if count <= 1:
         yield SINGLE_PROCESS
         return
-    import torch.distributed
+    # Imported later, by any optimizer, its functions would keep the group as a default: its threads would outlive it, and one that
+    # drops a tensor while the interpreter ends aborts the process.
+    import torch.distributed.nn
 
     try:
         backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"

@@ -102,6 +102,30 @@ def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) 
         pass
 
 
+LEAVING = """
+import os, sys
+from harness.training.distributed import from_environment
+
+def threads_of_gloo():
+    return sum("gloo" in open(f"/proc/self/task/{one}/comm").read() for one in os.listdir("/proc/self/task"))
+
+with from_environment("cpu"):
+    import torch
+    torch.optim.AdamW(torch.nn.Linear(1, 1).parameters())
+    during = threads_of_gloo()
+sys.stdout.write(f"[{during > 0} {threads_of_gloo()}]")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux lists them")
+def test_no_thread_of_the_group_outlives_it(tmp_path: Path) -> None:
+    # One that drops a tensor while the interpreter ends would abort the process.
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    command = [*TORCHRUN[:-2], str(tmp_path / "leaving.py")]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert answer.stdout.count("[True 0]") == 2, answer.stdout + answer.stderr
+
+
 def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.training.distributed.cuda_visible", lambda: True)
     monkeypatch.setenv("LOCAL_RANK", "3")
