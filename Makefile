@@ -41,10 +41,13 @@ test-lowest: $(TOOLS) constraints-lowest.txt
 	  || { tail -n 30 $(LOWEST)/install.log >&2; exit 1; }
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n 2 --dist loadfile -W default \
 	  -p pytest_timeout -p xdist.plugin -p _hypothesis_pytestplugin $(LOWEST_TESTS)
-LOWEST_TESTS := tests/test_lowest.py tests/reports/test_analysis_comparisons.py tests/reports/test_contrasts.py tests/reports/test_ttests.py tests/reports/test_verdicts.py tests/reports/test_sequences.py tests/reports/test_studies.py \
-  tests/evaluation/test_metrics.py tests/evaluation/metrics/test_ssim.py tests/reports/test_html.py tests/reports/test_markdown.py tests/reports/test_csv.py tests/reports/test_latex.py tests/store/test_store.py tests/test_registry.py tests/data/test_digits.py \
-  tests/data/test_movement.py tests/data/test_moving_mnist.py tests/data/test_source.py tests/tuning/test_search.py tests/tuning/test_trials.py tests/tuning/test_samplers.py \
-  tests/tuning/test_pruning.py tests/tuning/test_leftovers.py tests/tuning/test_record.py tests/tuning/test_confirm.py
+LOWEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,lowest registry)) \
+  $(addprefix tests/reports/test_,$(addsuffix .py,analysis_comparisons contrasts ttests verdicts sequences studies html markdown csv latex estimates power promises canvas page forest)) \
+  $(addprefix tests/evaluation/test_,$(addsuffix .py,metrics conventions mean windows baselines)) \
+  $(addprefix tests/evaluation/metrics/test_,$(addsuffix .py,ssim errors)) \
+  $(addprefix tests/store/test_,$(addsuffix .py,store)) \
+  $(addprefix tests/data/test_,$(addsuffix .py,digits movement moving_mnist source mirrors draws parts contents sequences)) \
+  $(addprefix tests/tuning/test_,$(addsuffix .py,search trials samplers pruning leftovers record confirm))
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .
