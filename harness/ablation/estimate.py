@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+
+import torch
 
 from harness.ablation.runner import Runner
 from harness.data.source import Source
+from harness.executors.processes import share_of_cores
 from harness.experiment import Experiment, canonical_json
 from harness.notation import flatten
 from harness.system.devices import choose_device
@@ -41,7 +46,8 @@ def estimate(runner: Runner, tuner: Runner | None = None, steps: int = 2) -> dic
         training = row.cell.experiment.training
         if row.planned.variant not in measured:
             if (work := _work(row.cell.experiment)) not in by_work:
-                by_work[work] = _measure(row.cell.experiment, source, device, steps)
+                with _threads(runner.ablation.threads or share_of_cores(runner.ablation.workers)):
+                    by_work[work] = _measure(row.cell.experiment, source, device, steps)
             measured[row.planned.variant] = by_work[work]
         step, test, peak = measured[row.planned.variant]
         memory = max(memory, peak)
@@ -65,6 +71,17 @@ def _work(experiment: Experiment) -> str:
     return canonical_json(
         {path: value for path, value in flatten(experiment.to_dict()).items() if not NUMBER.fullmatch(path)}
     )
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Measures with as many threads as a cell gets: two that wait for each other on a busy core take a hundred times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _measure(experiment: Experiment, source: Source, device: str, steps: int) -> tuple[float, float, int]:

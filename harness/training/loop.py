@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -106,7 +107,7 @@ def fit(
             training.batch_size, options.auto_batch, lambda text: progress.note(f"validation: {text}")
         )
         sequences = sequences_seed(training.seed, training.data_order)
-        saved_at, validation = time.monotonic(), state.last_ssim
+        saved_at, validation, began = time.monotonic(), state.last_ssim, replace(state)
         last_loss, at_blank = None, Blank(progress.note)
 
         def keep() -> float:
@@ -180,7 +181,7 @@ def fit(
                 finished = finished or (0 < training.patience <= state.validations_without_gain)
             elif stopping or time.monotonic() - saved_at > options.save_every:
                 saved_at = keep()
-            progress.update(_status(state, done, last_loss, validation, at_blank.metrics.get(HEADLINE)))
+            progress.update(_status(experiment, began, state, last_loss, validation, at_blank.metrics.get(HEADLINE)))
             if finished and state.step == state.validated:
                 break
             if stopping:
@@ -309,14 +310,24 @@ def validate(
     return metrics
 
 
-def _status(state: State, done: float, loss: float | None, validation: float | None, blank_ssim: float | None) -> Status:
-    spent = _spent(state)
+def _status(
+    experiment: Experiment,
+    began: State,
+    state: State,
+    loss: float | None,
+    validation: float | None,
+    blank_ssim: float | None,
+) -> Status:
+    """Where the training is. Its speed is that since this process `began`: before a resume the machine may have been another."""
+    done = progress_of(experiment, state)
+    here, done_here = state.seconds - began.seconds, done - progress_of(experiment, began)
+    spent = _spent(state) - _spent(began)
     return Status(
         step=state.step,
         done=done,
         loss=loss,
         validation_ssim=validation,
         blank_ssim=blank_ssim,
-        sequences_per_second=state.sequences_per_second,
-        seconds_left=spent * (1 - done) / done if done > 0 and spent > 0 else None,
+        sequences_per_second=(state.sequences_timed - began.sequences_timed) / here if here > 0 else None,
+        seconds_left=spent * (1 - done) / done_here if done_here > 0 and spent > 0 else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from commands import Command
 
 from harness.experiment import Experiment
@@ -54,3 +55,16 @@ def test_arms_whose_budget_is_not_known_yet_take_as_long_as_the_known_ones_and_a
     assert equal.document["estimate"]["seconds"] == 2 * 4 * 3.0  # only base's are known
     untrained = harness("ablate", "--plan", "base,base(inference.predictor=blank)", *words)
     assert untrained.document["estimate"]["seconds"] == 2 * 3.0
+
+
+def test_steps_are_measured_with_the_threads_of_a_cell(
+    tmp_path: Path, harness: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, seen = torch.get_num_threads(), []
+    monkeypatch.setattr(
+        "harness.bench.estimate.time_steps", lambda *_: seen.append(torch.get_num_threads()) or (1.0, 0.0, 1)
+    )
+    words = ["--preset", "tiny", "--plan", "base", "--seeds", 2, "--store", tmp_path, "--dry-run"]
+    assert harness("ablate", *words, "--workers", 1, "--cpus-per-cell", before + 1).code == 0
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,23 @@ def test_a_budget_in_seconds_goes_on_counting_after_a_stop(
     with pytest.raises(PowerCut):
         train(cell, cut_at(4, source), tmp_path)
     assert train(cell, source, tmp_path)[0]["steps"] == 8
+
+
+def test_the_speed_and_the_time_left_after_a_resume_are_those_of_this_process(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, _ = cell_of({"training.steps": 10, "training.validate_every": 2}, source=source)
+    slow, fast = count(0, 100), count()  # a step asks the clock twice: it takes 100 seconds, then one
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(slow)))
+    with pytest.raises(PowerCut):
+        train(cell, cut_at(4, source), tmp_path)
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(fast)))
+    shown = Watched()
+    summary, _ = train(cell, source, tmp_path, progress=shown)
+    by_step = {status.step: status for status in shown.statuses}
+    assert (by_step[4].sequences_per_second, by_step[4].seconds_left) == (None, None)
+    assert (by_step[8].sequences_per_second, by_step[8].seconds_left) == (4.0, pytest.approx(2.0))
+    assert summary["seconds"] > 100  # the record is of the whole training
 
 
 @pytest.mark.parametrize("steps", [1, 2, 20])
