@@ -17,6 +17,7 @@ from harness.experiment import Experiment
 from harness.model.build import build_model
 from harness.system.precision import torch_switches
 from harness.training.build import build_loss, build_optimizer, build_schedule
+from harness.training.checkpoint import on_device
 from harness.training.schedules import NOMINAL_TOTAL
 from harness.training.step import GradientAccumulator, train_step
 
@@ -31,7 +32,7 @@ def time_steps(experiment: Experiment, source: Source, device_name: str, steps: 
     training, data = experiment.training, experiment.data
     size = training.batch_size
     with torch_switches(device, False, training.precision):
-        model = build_model(experiment.architecture, source.shape, training.seed).to(device)
+        model = on_device(build_model(experiment.architecture, source.shape, training.seed), device)
         optimizer, schedule, loss = (
             build_optimizer(experiment, model),
             build_schedule(experiment),

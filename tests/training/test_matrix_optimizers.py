@@ -27,6 +27,14 @@ def test_newton_schulz_comes_near_the_singular_vectors_product(shape: tuple[int,
     assert values.max() < 1.25
 
 
+def test_newton_schulz_in_float32_keeps_directions_far_below_the_largest() -> None:
+    left, _, right = torch.linalg.svd(noise(4, 16, 40), full_matrices=False)
+    matrices = left * torch.logspace(0, -5, 16, dtype=torch.float64) @ right  # singular values over five decades
+    for one, found in zip(matrices, orthogonalized(matrices.float()), strict=True):
+        expected = through_singular_values(one, 5)
+        assert (found - expected).norm() < 1e-3 * expected.norm()
+
+
 def through_singular_values(matrix: Tensor, steps: int) -> Tensor:
     """The same by the singular value decomposition: each iteration is a polynomial of the singular values."""
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
