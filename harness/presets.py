@@ -46,18 +46,20 @@ PRESETS: dict[str, tuple[str, Experiment]] = {
         ),
     ),
     "evening": (
-        "as cpu, with finer features and five times the training: half an hour on two cores, for digits that stay recognisable",
+        "as cpu, with finer features and more training: half an hour on two cores, for digits that stay recognisable",
         Experiment(
             data=SMALL_DIGITS,
-            architecture=EncoderForecasterConfig(widths=(32, 64, 64), kernels=(3, 3, 3), patch=2),
+            architecture=EncoderForecasterConfig(
+                widths=(32, 64, 64), kernels=(3, 3, 3), patch=2, cell=ConvLSTMCell(forget_bias=1.0)
+            ),
             loss=(MSE, LATE_SSIM),
             training=Training(
                 optimizer=Muon(),
                 schedule=OneCycle(pct_start=0.15),
-                batch_size=16,
-                steps=4000,
+                batch_size=8,
+                steps=9000,
                 precision="float32",
-                validate_every=250,
+                validate_every=500,
             ),
         ),
     ),
