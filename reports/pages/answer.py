@@ -190,7 +190,7 @@ def _effect(main: Group, row: Row, name: str, outside: bool) -> Effect:
 
 def _together(rows: Sequence[Row]) -> dict[str, str]:
     """The composition of all the ideas, by a name that is read at once."""
-    single = {row.name for row in rows if "+" not in row.name}
+    single = {row.name.removesuffix(" with the others") for row in rows if "+" not in row.name}
     return {row.name: "all together" for row in rows if len(single) > 1 and set(row.name.split("+")) == single}
 
 

@@ -18,6 +18,7 @@ from reports.analysis.power import MINIMUM_SEEDS
 from reports.analysis.records import Records, Trouble
 from reports.analysis.secondary import title_of
 from reports.analysis.words import MOST_LISTED, counted, distinct, listed, names_in, number, shorten
+from reports.pages.answer import Row, rows_of
 
 MOST_SENTENCES = 10
 
@@ -25,6 +26,9 @@ MOST_SENTENCES = 10
 def summary(main: Group, matched: Sequence[Group] = ()) -> list[str]:
     """Which idea helps, by how much, at what cost, and how sure that is."""
     lines = [_reference_sentence(main)]
+    asked = rows_of(main)
+    if any(row.reference is not main.reference for row in asked):  # leave-one-out: against the whole, not against base
+        return [*lines, *(_contrast_sentence(main, row) for row in asked[:MOST_SENTENCES])]
     rows = main.others
     if len(rows) > MOST_SENTENCES:
         single = [method for method in rows if "+" not in method.variant]
@@ -57,6 +61,17 @@ def sentence(group: Group, method: Method) -> str:
         seeds = counted(comparison.n, "common seed")
     return (
         f"{name}: {_gain(comparison, title_of(group))} over base, {', '.join([*costs, seeds])}: {comparison.verdict.words}."
+    )
+
+
+def _contrast_sentence(group: Group, row: Row) -> str:
+    """'tta with the others: +0.0125 SSIM [...] over attention+curriculum, 4.00x inference, 3 seeds: helps.'"""
+    costs = [cost_words(row.reference, row.method)] if row.reference and row.method else []
+    against = f" over {_name(row.reference)}" if row.reference else ""
+    seeds = counted(row.comparison.n, "seed")
+    return (
+        f"{shorten(row.name, 80)}: {_gain(row.comparison, title_of(group))}{against}, "
+        f"{', '.join([*filter(None, costs), seeds])}: {row.comparison.verdict.words}."
     )
 
 
