@@ -107,7 +107,11 @@ def verdicts(folder: Path) -> dict[str, str]:
 def main(names: list[str]) -> None:
     """Rebuilds these folders, by default all."""
     variants = Variants(third_party=False)
-    for records in sorted(HERE.rglob("records")):
+    published = sorted(HERE.rglob("records"))
+    known = {str(records.parent.relative_to(HERE)) for records in published}
+    if unknown := sorted({*names} - known):
+        sys.exit(f"no published records in {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
+    for records in published:
         if not names or str(records.parent.relative_to(HERE)) in names:
             print(records.parent.relative_to(HERE), *rebuild(records.parent, variants), sep="\n  ", flush=True)
 

@@ -10,6 +10,9 @@ from reports.analysis.groups import Group, Method
 Curves = dict[str, dict[float, Method]]
 """Composition without the varying argument -> its value -> row."""
 
+NAMES = ("training.data_order", "training.seed", "data.test_seed")
+"""Numbers that name a draw: 1 is no more of anything than 0."""
+
 
 def doses(group: Group) -> dict[str, Curves]:
     """Setting -> curves: the compositions that the table has with at least two values of that setting.
@@ -21,7 +24,7 @@ def doses(group: Group) -> dict[str, Curves]:
     for method in group.methods:
         for rest, argument in _without_one(method.variant):
             path = next((one for one in method.first.changes if one == argument or one.endswith(f".{argument}")), argument)
-            for row in (method, plain.get(rest)):
+            for row in (method, plain.get(rest)) if path not in NAMES else ():
                 value = row.first.settings.get(path) if row else None
                 if row is not None and isinstance(value, int | float) and not isinstance(value, bool):
                     found[path][rest][float(value)] = row

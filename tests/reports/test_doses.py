@@ -33,6 +33,7 @@ def test_a_report_draws_a_curve_for_each_number_that_varies(tmp_path: Path, quic
     for arms in (
         {"variants": ["attention(heads=1)", "attention(heads=8)", "attention"]},
         {"sweep": {"training.optimizer.lr": [0.001]}},
+        {"sweep": {"training.data_order": [1]}},  # names other sequences: no amount
     ):
         harness.ablate(**arms, seeds=3, preset="tiny", settings=settings, store=tmp_path, progress=False)  # type: ignore[arg-type]
     main = analyse(read_store(harness.library._store(tmp_path))).groups[0]
