@@ -49,17 +49,15 @@ PRESETS: dict[str, tuple[str, Experiment]] = {
         "as cpu, with finer features and more training: half an hour on two cores, for digits that stay recognisable",
         Experiment(
             data=SMALL_DIGITS,
-            architecture=EncoderForecasterConfig(
-                widths=(32, 64, 64), kernels=(3, 3, 3), patch=2, cell=ConvLSTMCell(forget_bias=1.0)
-            ),
+            architecture=EncoderForecasterConfig(widths=(32, 64, 64), kernels=(3, 3, 3), patch=2),
             loss=(MSE, LATE_SSIM),
             training=Training(
                 optimizer=Muon(),
                 schedule=OneCycle(pct_start=0.15),
-                batch_size=8,
-                steps=9000,
+                batch_size=16,
+                steps=4000,
                 precision="float32",
-                validate_every=500,
+                validate_every=250,
             ),
         ),
     ),
