@@ -28,15 +28,17 @@ def summary(main: Group, matched: Sequence[Group] = ()) -> list[str]:
     lines = [_reference_sentence(main)]
     asked = rows_of(main)
     if any(row.reference is not main.reference for row in asked):  # leave-one-out: against the whole, not against base
-        return [*lines, *(_contrast_sentence(main, row) for row in asked[:MOST_SENTENCES])]
-    rows = main.others
-    if len(rows) > MOST_SENTENCES:
-        single = [method for method in rows if "+" not in method.variant]
-        largest = sorted((m for m in rows if "+" in m.variant), key=lambda m: -m.variant.count("+"))[:1]
-        rows = [*single[: MOST_SENTENCES - len(largest)], *largest]
-    lines += [sentence(main, method) for method in rows]
-    if len(rows) < len(main.others):
-        lines.append(f"{len(main.others) - len(rows)} further methods are in the table below.")
+        said, there = [_contrast_sentence(main, row) for row in asked[:MOST_SENTENCES]], len(asked)
+    else:
+        rows = main.others
+        if len(rows) > MOST_SENTENCES:
+            single = [method for method in rows if "+" not in method.variant]
+            largest = sorted((m for m in rows if "+" in m.variant), key=lambda m: -m.variant.count("+"))[:1]
+            rows = [*single[: MOST_SENTENCES - len(largest)], *largest]
+        said, there = [sentence(main, method) for method in rows], len(main.others)
+    lines += said
+    if len(said) < there:
+        lines.append(f"{there - len(said)} further methods are in the table below.")
     for group in matched:
         parts = [
             f"{_name(method)} {_gain(one, title_of(group))}: {one.verdict.words}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from reports.page import Page
 from reports.pages.answer import effect, headline, printed, remaining
 from reports.pages.html import to_html
 from reports.pages.sections import make_page
+from reports.pages.summary import summary
 
 pytestmark = pytest.mark.usefixtures("plots_not_drawn")
 SEEDS = range(5)
@@ -93,6 +95,9 @@ def test_leave_one_out_shows_its_own_contrasts(tmp_path: Path) -> None:
     assert "held equal: data; 3 comparisons" in page.answer.setting
     assert page.answer.controls[-1].words == "as plan d1 asked beforehand"
     assert effects[0].name == "all together"
+    (group, *_) = analyse(read_store(Store(tmp_path))).groups
+    at_equal_seconds = dataclasses.replace(group, match="seconds")
+    assert summary(group, [at_equal_seconds])[-1].startswith("At equal seconds: ")
     _, *sentences = page.summary
     assert [text.partition(":")[0] for text in sentences] == [name for name, _, _ in LEAVE_ONE_OUT]
     for text, (_, _, other), one in zip(sentences, LEAVE_ONE_OUT, effects, strict=True):
