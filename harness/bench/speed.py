@@ -1,8 +1,9 @@
 """`harness bench`: how fast the shared trainer is, against its reference, the article's literal cell and onnxruntime, in one run.
 
-Contenders take turns (A, B, C, A, B, C, ...) on the same batch; the first round (on CUDA the first three, in which graphs
-are made) warms up and is not counted; medians are reported with the fastest and slowest. Times are of the wall clock, or of
-the processor for one thread on the CPU. Compare ratios of one run: absolute times depend on what else the machine does.
+Contenders take turns (A, B, C, A, B, C, ...) on the same batch, each with the preset's optimizer; the first round (on CUDA
+the first three, in which graphs are made) warms up and is not counted; medians are reported with the fastest and slowest.
+Times are of the wall clock, or of the processor for one thread on the CPU. Compare ratios of one run: absolute times depend
+on what else the machine does. The share of peak is of forward and backward, whose operations can be counted.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from harness.runs.export import Whole, write_onnx
 from harness.runs.request import resolve
 from harness.system.environment import describe_device, environment
 from harness.system.precision import exact_float32
-from harness.training.build import build_loss
+from harness.training.build import build_loss, build_optimizer
 from harness.training.checkpoint import on_device
 from harness.training.step import GradientAccumulator, train_step
 
@@ -239,7 +240,7 @@ class Stepper:
         if _is_fast(contender.name):
             self.model = on_device(self.model, device)
         self.network = graphed(self.model, device, _is_fast(contender.name))
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=device.type == "cuda")
+        self.optimizer = build_optimizer(experiment, self.model)
 
     def _switches(self) -> AbstractContextManager[object]:
         return exact_float32(self.device) if self.precision == "float32" else nullcontext()
