@@ -93,7 +93,7 @@ def ablate(
     rule = seed_rule(seeds, max_seeds, margin, metric, request.preset, lambda: request.experiment(known, REFERENCE).metrics)
     numbers = parse_seeds(str(rule.most) if rule else seeds)
     whole, share = swept(chosen, sweep) if sweep else plan, None
-    if match != "seconds" and not dry_run:  # base's time is what the others get: it must not depend on what ran beside it
+    if match != "seconds":  # base's time is what the others get: it must not depend on what ran beside it
         cells = len(arms(whole, chosen, known.compose).names) * len(numbers)
         base = request.cell(known, REFERENCE, numbers[0])[0].experiment
         share = share_machine(executor, resources.device, base, cells, request.digits, note)
@@ -250,8 +250,11 @@ def describe_power(power: dict[str, Any] | None, question: dict[str, Any]) -> It
     from harness.ablation.plan import TESTS
 
     metric, margin, count = question["metric"], question["margin"], len(question["seeds"])
+    if not question["contrasts"]:
+        yield f"no arm is compared in {metric}, so there is no gain to find; controls are judged by themselves"
+        return
     if question["test"] != TESTS["t"]:
-        level = question["alpha"] / max(1, len(question["contrasts"]))
+        level = question["alpha"] / len(question["contrasts"])
         yield f"{count} seeds: the least p of the signed-rank test is {2.0 ** (1 - count):.2g}; Holm's first level is {level:.2g}"
         if 2.0 ** (1 - count) > level:
             yield f"warning: so no arm alone can be found; give {1 + math.ceil(-math.log2(level))} seeds or more"

@@ -79,7 +79,7 @@ def _parameter(name: str, kind: Any, field: Field[Any], panel: str | None = None
 class PresetOptions:
     """Which experiment to start from."""
 
-    preset: str | None = option(None, "cpu, paper or tiny. Default: paper on a GPU, else cpu.", flag="--preset -p")
+    preset: str | None = option(None, "cpu, evening, paper or tiny. Default: paper on a GPU, else cpu.", flag="--preset -p")
 
     def request(self, device: str, digits: Path | None) -> Request:
         """The request for 'cpu', 'cuda' or 'cuda:N'. Raises RequestError for settings that cannot be read."""

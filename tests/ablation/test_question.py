@@ -150,3 +150,5 @@ def test_without_measured_noise_it_is_said_in_sd(harness: Command, tmp_path: Pat
     draws = np.random.default_rng(1).normal(1, 1, (4000, int(more[1])))
     assert np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue <= 0.05 / 2) == pytest.approx(0.8, abs=0.04)
     assert "one seed finds nothing in ssim: give --seeds 3 or more" in harness(*words, "--seeds", 1).out
+    alone = harness(*words, "--seeds", 3, "--plan", "base", "--controls").out
+    assert "no arm is compared in ssim, so there is no gain to find; controls are judged by themselves" in alone

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from harness.cli import options
 from harness.options import ExecutorOptions, RunOptions, option
+from harness.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -166,3 +167,8 @@ def test_a_new_option_is_one_field_in_one_file(tmp_path: Path) -> None:
         [sys.executable, "-c", SCRIPT], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_help_of_preset_names_every_preset() -> None:
+    shown = options.PresetOptions.__dataclass_fields__["preset"].metadata["help"]
+    assert [name for name in PRESETS if name not in shown] == []
