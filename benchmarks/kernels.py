@@ -87,7 +87,7 @@ def main() -> None:
         gates = torch.randn(batch, 4 * layer.channels, sizes[name], sizes[name], device=device, dtype=kind)
         gates = gates.to(memory_format=torch.channels_last)
         pointwise_parts(row, name, gates, compiled=not arguments.quick)
-    stepper = Stepper(next(one for one in CONTENDERS if one.name == "fast"), model, experiment, device)
+    stepper = Stepper(next(one for one in CONTENDERS if one.name == "fast"), experiment, source.shape, device)
     feed = partial(source.train_batch, 0, 0, batch, data.horizon, device)
     if isinstance(stepper.network, Graphed):
         for _ in range(WARM_UPS):

@@ -243,7 +243,7 @@ def test_a_batch_made_ahead_is_that_of_the_cpu() -> None:
 def test_bench_measures_replayed_steps() -> None:
     cell, source = cell_of()
     frames = source.train_batch(0, 0, 4, 3, CUDA)
-    stepper = Stepper(CONTENDERS[0], build_model(cell.experiment.architecture, source.shape, 0), cell.experiment, CUDA)
+    stepper = Stepper(CONTENDERS[0], cell.experiment, source.shape, CUDA)
     for _ in range(WARM_UPS + 1):
         stepper.step(lambda: frames)
         stepper.infer(frames[:, :3])

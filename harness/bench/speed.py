@@ -8,7 +8,6 @@ on what else the machine does. The share of peak is of forward and backward, who
 
 from __future__ import annotations
 
-import copy
 import importlib.util
 import json
 import resource
@@ -102,12 +101,11 @@ def bench(
     size = experiment.training.batch_size
     device = torch.device(device_name)
     source = open_source(experiment.data, digits)
-    model = build_model(experiment.architecture, source.shape, 0)
     params, flops = forward_cost(experiment, source.shape, experiment.data.horizon)
     steppers: dict[str, Stepper | OnnxPredictor] = {}
     for one in chosen:
         note(f"making ready: {one.name}")
-        steppers[one.name] = _stepper(one, model, experiment, source.shape, device)
+        steppers[one.name] = _stepper(one, experiment, source.shape, device)
     times: dict[str, list[dict[str, float]]] = {one.name: [] for one in chosen}
     warm = WARM_UPS if device.type == "cuda" else 1
     for turn in range(1 - warm, rounds + 1):
@@ -231,12 +229,12 @@ def _contender(name: str) -> Contender:
 
 
 class Stepper:
-    """A contender with its own copy of the network and of the optimizer."""
+    """A contender with its own network, of the same first weights, and its own optimizer."""
 
-    def __init__(self, contender: Contender, model: nn.Module, experiment: Experiment, device: torch.device) -> None:
+    def __init__(self, contender: Contender, experiment: Experiment, shape: Shape, device: torch.device) -> None:
         self.experiment, self.device = experiment, device
         self.precision = contender.precision or experiment.training.precision
-        self.model = contender.build(copy.deepcopy(model)).to(device)
+        self.model = contender.build(build_model(experiment.architecture, shape, 0)).to(device)
         if _is_fast(contender.name):
             self.model = on_device(self.model, device)
         self.network = graphed(self.model, device, _is_fast(contender.name))
@@ -293,9 +291,9 @@ class OnnxPredictor:
 
     precision = "float32"
 
-    def __init__(self, model: nn.Module, experiment: Experiment, shape: Shape) -> None:
+    def __init__(self, experiment: Experiment, shape: Shape) -> None:
         frames = torch.zeros(2, experiment.data.input_frames, shape.channels, shape.height, shape.width)
-        whole = Whole(copy.deepcopy(model), experiment.data.horizon).eval()
+        whole = Whole(build_model(experiment.architecture, shape, 0), experiment.data.horizon).eval()
         with tempfile.TemporaryDirectory() as folder:
             self._answer = write_onnx(whole, frames, Path(folder) / "network.onnx")
 
@@ -307,14 +305,12 @@ class OnnxPredictor:
         return clock() - started
 
 
-def _stepper(
-    contender: Contender, model: nn.Module, experiment: Experiment, shape: Shape, device: torch.device
-) -> Stepper | OnnxPredictor:
+def _stepper(contender: Contender, experiment: Experiment, shape: Shape, device: torch.device) -> Stepper | OnnxPredictor:
     if contender.trains:
-        return Stepper(contender, model, experiment, device)
+        return Stepper(contender, experiment, shape, device)
     if device.type != "cpu":
         raise RequestError(f"the contender {contender.name} is measured on the CPU; the device is {device}: --device cpu")
-    return OnnxPredictor(model, experiment, shape)
+    return OnnxPredictor(experiment, shape)
 
 
 def memory_of(
@@ -337,7 +333,7 @@ def _memory_here(name: str, preset_name: str, batch: int, device_name: str, digi
     experiment = resolve(preset(preset_name), device_name).replace({"training.batch_size": batch})
     device = torch.device(device_name)
     source = open_source(experiment.data, Path(digits) if digits else None)
-    stepper = Stepper(_contender(name), build_model(experiment.architecture, source.shape, 0), experiment, device)
+    stepper = Stepper(_contender(name), experiment, source.shape, device)
     frames = source.train_batch(0, 0, batch, experiment.data.horizon, device)
     shown = frames[:, : experiment.data.input_frames]
     before = 0

@@ -86,7 +86,19 @@ def test_a_real_measurement_times_every_number_of_processes() -> None:
 
 
 def test_a_dry_run_estimates_cells_that_share_the_machine(two_cores: list[int], harness: Command, tmp_path: Path) -> None:
-    words = ("ablate", "--plan", "base", "--seeds", 2, "--preset", "tiny", "--set", "training.steps=500", "--store", tmp_path)
+    words = (
+        "ablate",
+        "--plan",
+        "base",
+        "--seeds",
+        2,
+        "--preset",
+        "tiny",
+        "--set",
+        "training.steps=500",
+        "--store",
+        tmp_path,
+    )
     found = harness(*words, "--dry-run")
     assert "2 cells at once, threads of each: 1" in found.err
     assert two_cores == [2]

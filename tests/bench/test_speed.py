@@ -10,8 +10,12 @@ import pytest
 import torch
 
 from harness.bench import speed as bench
+from harness.data.source import open_source
 from harness.errors import RequestError
+from harness.model.build import build_model
 from harness.presets import preset
+from harness.runs.request import resolve
+from harness.training.build import build_loss, build_optimizer
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,23 @@ def test_a_contenders_memory_is_its_own_and_not_that_of_who_measures() -> None:
     found = bench.memory_of("article-float32", "tiny", 2, "cpu", None)["training"]["memory_bytes"]
     assert found is not None
     assert 0 < found < 2**29
+
+
+@pytest.mark.parametrize("name", ["fast-float32", "reference-float32"])
+def test_a_step_is_that_of_the_presets_optimizer(name: str) -> None:
+    experiment = resolve(preset("tiny"), "cpu").replace({"training.optimizer": "muon"})  # it must find a cell's gates
+    source, data = open_source(experiment.data), experiment.data
+    frames = source.train_batch(0, 0, 4, data.horizon, torch.device("cpu"))
+    stepper = bench.Stepper(bench._contender(name), experiment, source.shape, torch.device("cpu"))
+    stepper.step(lambda: frames)
+    model = build_model(experiment.architecture, source.shape, 0)
+    optimizer = build_optimizer(experiment, model)
+    loss = build_loss(experiment)(model(frames[:, : data.input_frames], data.horizon), frames[:, data.input_frames :], 1.0)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    for found, expected in zip(stepper.model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
 def test_ratios_are_of_the_medians(document: dict[str, Any]) -> None:

@@ -363,7 +363,7 @@ def test_bench_replays_the_fast_path_and_no_other(source: Source, backend: Backe
     experiment = cell_of(source=source)[0].experiment
     frames = source.train_batch(0, 0, 2, 3, CPU)
     for contender in CONTENDERS:
-        stepper = Stepper(contender, build_model(experiment.architecture, source.shape, 0), experiment, CPU)
+        stepper = Stepper(contender, experiment, source.shape, CPU)
         for _ in range(graphs.WARM_UPS + 1):
             stepper.step(lambda: frames)
             stepper.infer(frames[:, :3])
