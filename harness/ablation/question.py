@@ -64,6 +64,8 @@ class Question:
         """The question as a sentence."""
         way = "higher" if self.higher_is_better else "lower"
         names = ", ".join(one.name for one in self.contrasts)
+        if not names:
+            return f"What does the plan's one arm reach in {self.metric} ({way} is better)?"
         return f"Which of {names} makes {self.metric} ({way} is better) better by {self.margin:g} at equal {self.budget}?"
 
     @property

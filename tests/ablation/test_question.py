@@ -53,6 +53,12 @@ def test_a_budget_in_seconds_holds_seconds_equal(tmp_path: Path) -> None:
     assert question.held_equal == ["seconds", "data"]
 
 
+def test_a_plan_of_one_arm_asks_what_it_reaches(tmp_path: Path) -> None:
+    question = asked(replace(PLAN, plan="base", controls=True), tmp_path).question()
+    assert question is not None
+    assert question.text == "What does the plan's one arm reach in ssim (higher is better)?"
+
+
 def test_what_differs_is_listed_whatever_is_held_equal(tmp_path: Path) -> None:
     """At equal operations the plan itself sets the steps; batches, and how early a training may stop, are still the arm's own."""
     arm = "base(training.batch_size=2, training.patience=3)"
