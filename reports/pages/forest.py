@@ -16,6 +16,9 @@ _REACH = 4.0
 _EDGE = 0.09
 """Labels this near to an end of the axis, a share of it, would leave the plot on a phone."""
 
+_ROOM = 28
+"""Characters of all labels together for which the axis has room."""
+
 
 @dataclass(frozen=True)
 class Forest:
@@ -38,18 +41,21 @@ class Forest:
 
     def ticks(self) -> list[tuple[str, str, str]]:
         """Positions and labels of a few round numbers, zero among them; and how a label stands, so that none leaves the plot."""
-        values = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
-        step = values[1] - values[0]
-        decimals = max(0, -math.floor(math.log10(step) + 1e-9)) + (not math.isclose(step, float(f"{step:.0e}")))
-        inside = [value for value in values if self.low <= value <= self.high]
+        many = self._labels(6)
+        labels = many if sum(len(text) for _, text in many) <= _ROOM else self._labels(4)
 
         def anchor(value: float) -> str:
             share = (value - self.low) / (self.high - self.low)
             return "start" if share < _EDGE else "end" if share > 1 - _EDGE else "middle"
 
-        return [
-            (self.at(value), "0" if abs(value) < step / 1e6 else f"{value:+.{decimals}f}", anchor(value)) for value in inside
-        ]
+        return [(self.at(value), text, anchor(value)) for value, text in labels]
+
+    def _labels(self, bins: int) -> list[tuple[float, str]]:
+        values = MaxNLocator(bins, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
+        step = values[1] - values[0]
+        decimals = max(0, -math.floor(math.log10(step) + 1e-9)) + (not math.isclose(step, float(f"{step:.0e}")))
+        inside = [value for value in values if self.low <= value <= self.high]
+        return [(value, "0" if abs(value) < step / 1e6 else f"{value:+.{decimals}f}") for value in inside]
 
 
 def axis(answer: Answer) -> Forest:

@@ -47,11 +47,12 @@ def test_positions_and_widths_are_shares_of_the_axis() -> None:
     assert (made.at(0.0), made.at(3.0), made.width(0.0, 2.0)) == ("25.00%", "100.00%", "50.00%")
 
 
-@pytest.mark.parametrize(("low", "high"), [(-0.06, 0.05), (-0.0011, 0.0204), (-70.0, 12.0), (-0.3, 0.1)])
+@pytest.mark.parametrize(("low", "high"), [(-0.06, 0.05), (-0.0011, 0.0204), (-70.0, 12.0), (-0.3, 0.1), (-0.007, 0.007)])
 def test_ticks_are_round_in_the_axis_and_zero_is_among_them(low: float, high: float) -> None:
     made = Forest(low, high)
     ticks = made.ticks()
     assert "0" in [text for _, text, _ in ticks]
+    assert sum(len(text) for _, text, _ in ticks) <= 28  # more touch each other in a column of the first screen
     for at, text, anchor in ticks:
         share = float(at.rstrip("%")) / 100
         assert low + share * (high - low) == pytest.approx(float(text), abs=1e-4 * (high - low) + 1e-12)
