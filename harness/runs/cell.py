@@ -36,7 +36,7 @@ def run_cell(cell: Cell, store: Store, source: Source, options: RunOptions = DEF
         from harness.runs.score import run_untrained
 
         context.distributed.broadcast(NOTHING_TO_TRAIN)
-        return run_untrained(cell, store, source, context)
+        return run_untrained(cell, store, source, options, context)
     run, training = store.run(cell), store.training(cell)
 
     def waiting() -> None:

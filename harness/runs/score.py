@@ -8,7 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from harness.evaluation.conventions import CONVENTIONS, HEADLINE, describe_metri
 from harness.evaluation.metrics.in_unit import measured_on
 from harness.evaluation.micro_batches import MicroBatcher
 from harness.evaluation.predict import Predictor
+from harness.options import RunOptions
 from harness.runs.context import Context
+from harness.runs.hooked import hooked
 from harness.runs.outcome import Outcome, finished
 from harness.runs.request import Request
 from harness.runs.result import keep_metrics
@@ -235,26 +237,30 @@ def score(made: Made, cell: Cell, source: Source, store: Store, device: str) -> 
         return _stored(run, record, common | result, sequences, device)
 
 
-def run_untrained(cell: Cell, store: Store, source: Source, context: Context) -> Outcome:
+def run_untrained(cell: Cell, store: Store, source: Source, options: RunOptions, context: Context) -> Outcome:
     """Answers a cell whose predictor takes the network's place from the store, or tests the predictor.
 
     Raises RequestError when it cannot predict these frames.
     """
     predictor, run = cell.experiment.inference.predictor, store.run(cell)
-    with store.own(run):
-        if context.force:
-            store.set_aside(run)
-        else:
-            with suppress(DamagedRecord):
-                if (outcome := finished(store, cell, context.note)) is not None:
-                    return outcome
-        context.turn.join()
-        smoke_test(cell.experiment, source)
-        made = Made(cell.variant, cell.seed, f"{predictor.slot}={predictor.name}", predictor.build(source.shape))
-        result, sequences = _test(made, cell, source, context.device)
-        names = ("run_id", "variant", "preset", "seed", "training_key", "revisions")
-        record = cell.record() | {"predictions": result["predictions"]}
-        return _stored(run, record, {name: record[name] for name in names} | result, sequences, context.device)
+    with ExitStack() as stack:  # nobody waits for a lock while hooks are waited for
+        with store.own(run):
+            if context.force:
+                store.set_aside(run)
+            else:
+                with suppress(DamagedRecord):
+                    if (outcome := finished(store, cell, context.note)) is not None:
+                        return outcome
+            context.turn.join()
+            hooks = stack.enter_context(hooked(cell, store, options, context.note))
+            smoke_test(cell.experiment, source)
+            made = Made(cell.variant, cell.seed, f"{predictor.slot}={predictor.name}", predictor.build(source.shape))
+            result, sequences = _test(made, cell, source, context.device)
+            names = ("run_id", "variant", "preset", "seed", "training_key", "revisions")
+            record = cell.record() | {"predictions": result["predictions"]}
+            outcome = _stored(run, record, {name: record[name] for name in names} | result, sequences, context.device)
+        hooks.end(outcome.result)
+    return outcome
 
 
 def _test(made: Made, cell: Cell, source: Source, device: str) -> tuple[dict[str, Any], dict[str, Any]]:

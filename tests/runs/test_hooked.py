@@ -112,6 +112,15 @@ def test_a_run_that_shares_a_training_hears_of_its_validations(tmp_path: Path) -
     assert [step for step, _ in heard.of("validation")] == [20, 40]
 
 
+def test_a_predictor_that_takes_the_networks_place_is_heard_of(tmp_path: Path) -> None:
+    cell, source = cell_of(CHANGES | {"inference.predictor": "repeat-last"})
+    for answers in (["start", "end"], []):  # the second time the store answers
+        heard = Heard()
+        outcome = run_cell(cell, Store(tmp_path), source, RunOptions(hooks=[heard]))  # type: ignore[list-item]
+        assert heard.names == answers
+        assert heard.of("end") == [(outcome.result,)] * bool(answers)
+
+
 @pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(3)], ids=["error", "exit"])
 def test_hooks_that_raise_in_any_method_cost_nothing(
     tmp_path: Path, alone: tuple[Path, dict[str, Any]], error: BaseException
