@@ -24,7 +24,7 @@ from harness.store.store import Run
 from reports.analysis.comparisons import MARGIN, compare_all
 from reports.analysis.verdicts import Kind
 
-METRICS = ("ssim", "mse", "mae")
+METRICS = ("ssim", "ssim_article", "ssim_openstl", "mse", "mae", "psnr")
 ARMS, SEEDS = 5, (3, 5, 8)
 """Comparisons of the plans, and their seeds, for which the smallest gain that is found is stated."""
 
@@ -33,6 +33,16 @@ def spread(values: Sequence[float]) -> dict[str, float | int]:
     """Mean and standard deviation of several values, and how many."""
     found = np.asarray(values, float)
     return {"n": len(found), "mean": float(found.mean()), "sd": float(found.std(ddof=1)) if len(found) > 1 else math.nan}
+
+
+def over_data_order(runs: Sequence[Result], metric: str) -> dict[str, float | int] | None:
+    """The standard deviation over data orders at the same seed, pooled over seeds, and how many seeds; None without other orders."""
+    by_seed: dict[int, list[float]] = {}
+    for one in runs:
+        if one.variant == "base" or "data_order" in one.variant:
+            by_seed.setdefault(one.seed, []).append(float(one.metrics[metric] or math.nan))
+    several = [np.var(values, ddof=1) for values in by_seed.values() if len(values) > 1]
+    return {"seeds": len(several), "sd": float(np.sqrt(np.mean(several)))} if several else None
 
 
 def smallest_gain(sd: float, seeds: int) -> float:
@@ -95,7 +105,6 @@ def main() -> None:
     if len(base) < 2:
         raise SystemExit(f"{asked.store} has {len(base)} runs of base at preset {asked.preset}; train some with --train")
     others = [list(some) for name, some in by_arm.items() if name != "base" and len(some) > 1 and "steps" not in name]
-    ordered = [base[0], *(one for one in runs if one.seed == 0 and "data_order" in one.variant)] if 0 in base else []
     document: dict[str, Any] = {
         "preset": asked.preset,
         "settings": next(iter(base.values())).record["experiment"],
@@ -110,14 +119,13 @@ def main() -> None:
         sd = paired_sd(others, base, metric) if others else math.sqrt(2) * float(over_seeds["sd"])
         document["metrics"][metric] = {
             "over_seeds": over_seeds,
-            "over_data_order": spread([float(one.metrics[metric] or math.nan) for one in ordered])
-            if len(ordered) > 1
-            else None,
+            "over_data_order": over_data_order(runs, metric),
             "paired_sd": sd,
             "smallest_gain": {str(count): smallest_gain(sd, count) for count in SEEDS},
         }
-    sequences = [Run(one.path).read("sequences.json")["ssim"] for one in base.values()]
-    document["over_test_sequences"] = {"metric": "ssim", **spread(np.mean(np.asarray(sequences, float), axis=0).tolist())}
+    kept = [one.path for one in base.values() if (one.path / "sequences.json").exists()]  # published records have none
+    sequences = np.asarray([Run(path).read("sequences.json")["ssim"] for path in kept], float)
+    document["over_test_sequences"] = {"metric": "ssim", **spread(sequences.mean(axis=0).tolist())} if kept else None
     ssim = [float(base[seed].metrics["ssim"] or math.nan) for seed in sorted(base)]
     enough = [count for count in SEEDS if len(ssim) >= (ARMS + 1) * count]
     document["false_verdicts"] = [false_verdicts(ssim, count) for count in enough]
