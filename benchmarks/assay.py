@@ -36,7 +36,7 @@ def spread(values: Sequence[float]) -> dict[str, float | int]:
 
 
 def over_data_order(runs: Sequence[Result], metric: str) -> dict[str, float | int] | None:
-    """The standard deviation over data orders at the same seed, pooled over seeds, and how many seeds; None without other orders."""
+    """The standard deviation over data orders at the same seed, pooled over seeds, and their number; None without other orders."""
     by_seed: dict[int, list[float]] = {}
     for one in runs:
         if one.variant == "base" or "data_order" in one.variant:
