@@ -14,6 +14,7 @@ from fake_store import Fake, cell, write_run
 from samples import sample, shifted
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 from harness.store import Folder, Store
 from harness.variant import Variants
@@ -242,7 +243,12 @@ def test_controls_that_passed_share_a_line_and_one_that_failed_has_its_own(tmp_p
     words = (
         rf"as they must: curriculum {kind} \({gain['curriculum']:+.4f}\), so not called; tta helps \({gain['tta']:+.4f}\)"
     )
-    assert re.fullmatch(words.replace("(+", "(\\+"), passed.words)
+    said = re.fullmatch(
+        words.replace("(+", "(\\+") + rf"; {len(SEEDS)} seeds detect a gain of ([\d.]+) with 80% power", passed.words
+    )
+    assert said is not None
+    sd = np.std([ssim("attention+tta", seed) - ssim("base", seed) for seed in SEEDS], ddof=1)  # of the one that is judged
+    assert TTestPower().power(float(said[2]) / sd, len(SEEDS), 0.05) == pytest.approx(0.8, abs=0.02)  # said to two digits
     assert (passed.passed, failed.passed) == (True, False)
     assert failed.words == f"attention helps ({gain['attention']:+.4f}), must hurt"
 
