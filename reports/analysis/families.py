@@ -64,10 +64,11 @@ def contrasts(runs: Sequence[RunRecord], plan: PlanRecord, metric: str, margin: 
     A contrast without any finished or failed cell counts in the family as one that cannot be judged yet.
     """
     values = planned_values(runs, plan, metric)
+    apart = {plan.reference, *(plan.question.get("controls") or ())}
     asked = plan.question.get("contrasts") or [
         {"name": name, "treated": name, "reference": plan.reference}
         for name in dict.fromkeys(cell.label for cell in plan.cells if cell.label == cell.variant)
-        if name != plan.reference
+        if name not in apart
     ]
     pairs = [(one["name"], values.get(one["reference"], {}), values.get(one["treated"], {})) for one in asked]
     return settle(

@@ -50,8 +50,8 @@ def analyse(records: Records, given: float | None = None) -> Analysis:
     """
     margin = MARGIN if given is None else given
     names = _Names(records)
-    copies = _copies(records.plans)
-    plain = [run for run in records.runs if run.run_id not in copies] + names.of_plans(records.plans)
+    elsewhere = _copies(records.plans) | names.arms(records.plans)
+    plain = [run for run in records.runs if run.run_id not in elsewhere] + names.of_plans(records.plans)
     warnings: list[str] = []
     in_matched, matched = _matched_groups(records.plans, names, margin, warnings)
     # A cell of an equal-cost plan has a budget of its own, so it stands alone here: its place is in the plan's table.
@@ -97,7 +97,10 @@ def _with_match(plans: Sequence[PlanRecord], *matches: str) -> list[PlanRecord]:
 
 
 class _Names:
-    """Two names can mean one experiment (test-time augmentation with one view is base), of which the store keeps one run."""
+    """Two names can mean one experiment, of which the store keeps one run under the name that it was first asked for by.
+
+    Test-time augmentation with one view is base; `harness run --set training.steps=3` is a base, and a plan's half the training.
+    """
 
     def __init__(self, records: Records) -> None:
         self.by_id = records.by_id
@@ -105,21 +108,39 @@ class _Names:
         for run in records.runs:
             self._changes.setdefault(run.variant, run.changes)
 
-    def named(self, run: RunRecord, variant: str) -> RunRecord:
+    def named(self, run: RunRecord, variant: str, plan: PlanRecord) -> RunRecord:
         """The run under the name that a plan knows it by."""
         if variant == run.variant:
             return run
-        changes = () if variant == REFERENCE else self._changes.get(variant, run.changes)
+        changes = () if variant == REFERENCE else self._changes.get(variant)
+        if changes is None:
+            changes = self._beside_base(run, plan)
         return replace(run, variant=variant, changes=changes)
+
+    def _beside_base(self, run: RunRecord, plan: PlanRecord) -> tuple[str, ...]:
+        """The settings in which a run differs from the plan's reference; those of its record before that has run."""
+        ids = (cell.run_id for cell in plan.cells if cell.variant == plan.reference and cell.run_id in self.by_id)
+        base = self.by_id.get(next(ids, None) or "")
+        if base is None:
+            return run.changes
+        apart = grouping.differences(grouping.context_of(base), grouping.context_of(run))
+        return tuple(path for path in apart if path in base.settings or path in run.settings)
 
     def of_plans(self, plans: Sequence[PlanRecord]) -> list[RunRecord]:
         """The runs that plans with equal steps know by another name than the record's."""
         found: dict[tuple[str, str], RunRecord] = {}
-        for cell in (cell for plan in plans if plan.match == "steps" for cell in plan.cells if cell.label == cell.variant):
-            run = self.by_id.get(cell.run_id or "")
-            if run is not None and cell.variant != run.variant:
-                found[run.run_id, cell.variant] = self.named(run, cell.variant)
+        for plan in (plan for plan in plans if plan.match == "steps"):
+            for cell in (cell for cell in plan.cells if cell.label == cell.variant):
+                run = self.by_id.get(cell.run_id or "")
+                if run is not None and cell.variant != run.variant:
+                    found[run.run_id, cell.variant] = self.named(run, cell.variant, plan)
         return list(found.values())
+
+    def arms(self, plans: Sequence[PlanRecord]) -> set[str]:
+        """The runs recorded as base that plans know as arms alone: as bases they would be references of tables without arms."""
+        cells = [(plan, cell, self.by_id[cell.run_id]) for plan in plans for cell in plan.cells if cell.run_id in self.by_id]
+        own = {run.run_id for _, cell, run in cells if cell.variant == run.variant}
+        return {run.run_id for plan, _, run in cells if run.variant == plan.reference} - own
 
 
 def _copies(plans: Sequence[PlanRecord]) -> set[str]:
@@ -144,7 +165,7 @@ def _matched_groups(
         if plan.match == "steps" or plan.match not in MATCHES:
             continue
         cells = [
-            (cell, names.named(names.by_id[cell.run_id], cell.variant))
+            (cell, names.named(names.by_id[cell.run_id], cell.variant, plan))
             for cell in plan.cells
             if cell.run_id is not None and cell.run_id in names.by_id and cell.label == cell.variant
         ]

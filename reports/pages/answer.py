@@ -267,7 +267,7 @@ def learnt(main: Group) -> Control | None:
 def _other_metrics(main: Group) -> list[Control]:
     """Whether the metrics that do not decide say the same."""
     others = secondary(main)
-    if not others:
+    if not others or not judged(main):
         return []
     claims = {Kind.HELPS, Kind.HURTS}
     apart = [one for one in flips(main, others) if claims & set(one.verdicts.values())]

@@ -52,5 +52,22 @@ def test_a_plan_records_its_controls_which_keep_their_budget_whatever_is_held_eq
     assert steps["curriculum"] > 10  # shorter horizons are cheaper, so equal operations are more steps
 
 
+def test_what_was_run_as_base_with_other_settings_is_a_control_of_the_plan_that_finds_it(
+    harness: Command, tmp_path: Path
+) -> None:
+    common = ("--preset", "tiny", "--store", tmp_path)
+    assert harness("run", *common, "--set", "training.steps=3").code == 0
+    said = harness("ablate", *common, "--plan", "base", "--controls", "--seeds", 1, "--workers", 1, "--json").document
+    (cell,) = (cell for cell in said["cells"] if cell["label"] == "base(training.steps=3)")
+    assert cell["cached"]
+    assert "preset tiny, 6 steps" in said["answer"]["setting"]
+    assert "; 0 comparisons" in said["answer"]["setting"]  # controls are no arms that anybody asked about
+    (half,) = (one["words"] for one in said["answer"]["controls"] if "base(training.steps=3)" in one["words"])
+    assert "not run" not in half
+    assert harness("report", "--store", tmp_path).code == 0
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "not put in one table" not in text
+
+
 def test_the_a_a_plan_has_no_controls(harness: Command) -> None:
     assert "is a control itself" in harness("ablate", "--preset", "tiny", "--plan", "a-a", "--controls").err
