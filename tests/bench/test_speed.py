@@ -77,7 +77,7 @@ def test_a_step_is_that_of_the_presets_optimizer(name: str) -> None:
     model = build_model(experiment.architecture, source.shape, 0)
     optimizer = build_optimizer(experiment, model)
     loss = build_loss(experiment)(model(frames[:, : data.input_frames], data.horizon), frames[:, data.input_frames :], 1.0)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     for found, expected in zip(stepper.model.parameters(), model.parameters(), strict=True):

@@ -116,7 +116,7 @@ def test_a_predictor_that_takes_the_networks_place_is_heard_of(tmp_path: Path) -
     cell, source = cell_of(CHANGES | {"inference.predictor": "repeat-last"})
     for answers in (["start", "end"], []):  # the second time the store answers
         heard = Heard()
-        outcome = run_cell(cell, Store(tmp_path), source, RunOptions(hooks=[heard]))  # type: ignore[list-item]
+        outcome = run_cell(cell, Store(tmp_path), source, RunOptions(hooks=[heard]))  # type: ignore[list-item]  # a hook itself, not its name
         assert heard.names == answers
         assert heard.of("end") == [(outcome.result,)] * bool(answers)
 
