@@ -19,7 +19,7 @@ from reports.analysis.secondary import above_blank, flips, judged, secondary, ti
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import counted, listed, shorten
 from reports.page import Answer, Control, Effect
-from reports.pages.plan import checked_controls, exploratory, held_equal
+from reports.pages.plan import checked_controls, exploratory, held_equal, regime
 
 MOST_ROWS = 10
 """Arms that a screen of 1280 x 800 holds with the controls."""
@@ -30,8 +30,12 @@ _SINGULAR = {"helps": "helps", "hurts": "hurts", "equivalent": "makes no differe
 _PLURAL = {"helps": "help", "hurts": "hurt", "equivalent": "make no difference", "failed": "failed in some seeds"}
 
 
-def headline(verdicts: Mapping[str, str], margin: float) -> str:
-    """Arm -> verdict, as a sentence: 'curriculum and tta help; residual makes no difference beyond 0.005; 2 are undecided.'"""
+def headline(verdicts: Mapping[str, str], margin: float, alone: str = "") -> str:
+    """Arm -> verdict, as a sentence: 'curriculum and tta help; residual makes no difference beyond 0.005; 2 are undecided.'
+
+    Args:
+        alone: what to say of base without any arm: what its controls show.
+    """
     parts = []
     for kind in VERDICTS:
         names = [shorten(name, 40) for name, one in verdicts.items() if one == kind]
@@ -43,7 +47,7 @@ def headline(verdicts: Mapping[str, str], margin: float) -> str:
             parts.append(
                 f"{who} {(_PLURAL if many else _SINGULAR)[kind]}" + (f" beyond {margin:g}" if kind == "equivalent" else "")
             )
-    return f"{'; '.join(parts)}." if parts else "Nothing can be compared."
+    return f"{'; '.join(parts) or alone or 'Nothing can be compared'}."
 
 
 def and_(names: Sequence[str]) -> str:
@@ -139,13 +143,14 @@ def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: Sequ
     more = len(rows) + (main.reference is not None) - len(effects)
     base = f" over {shorten(main.reference.label, 40)}" if main.reference and all(map(_against_base(main), rows)) else ""
     held = held_equal(main)
+    compared = counted(len(main.contrasts) or len(rows), "comparison") if rows else counted(len(main.controls), "control")
     setting = [
         f"Test {metric}, {'higher' if main.higher_is_better else 'lower'} is better; {main.title}",
         f"held equal: {', '.join(held)}" if held else "",
-        f"{counted(len(main.contrasts) or len(rows), 'comparison')}, paired by seed, Holm-adjusted at 5%, margin {main.margin:g}",
+        f"{compared}, paired by seed, Holm-adjusted at 5%, margin {main.margin:g}",
     ]
     return Answer(
-        headline=headline({name: one.verdict.kind.value for name, one in planned.items()}, main.margin),
+        headline=headline({name: one.verdict.kind.value for name, one in planned.items()}, main.margin, alone=regime(main)),
         setting=f"{'; '.join(part for part in setting if part)}."
         + (f" {more} more arms are in the tables." if more else ""),
         gain=f"gain in test {metric}{base}",
@@ -153,7 +158,7 @@ def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: Sequ
         effects=tuple(effects),
         controls=tuple(controls(main, found, missing, copies)),
         tradeoff=tuple(fronts(main, called)),
-        remaining=tuple(remaining(planned)),
+        remaining=tuple(remaining(planned)) if planned else (),
         commands=tuple(commands),
         higher_is_better=main.higher_is_better,
     )

@@ -66,18 +66,22 @@ def checked_controls(group: Group) -> list[tuple[Comparison, str, bool]]:
     return found
 
 
-def control_words(group: Group) -> list[str]:
-    """'The regime passed: ...', or which control failed."""
+def regime(group: Group) -> str:
+    """What the plan's controls say of the regime: 'The regime passed its controls'; '' without controls."""
     found = checked_controls(group)
     if not found:
-        return []
-    words = [
-        f"{one.name} {one.verdict.words} ({'as it must' if passed else f'must be {must}'})" for one, must, passed in found
-    ]
+        return ""
     if not all(one.n for one, *_ in found):
-        start = "The controls are not all run, so it is not shown that the regime can tell arms apart"
-    elif all(passed for *_, passed in found):
-        start = "The regime passed its controls"
-    else:
-        start = "The regime failed its controls, so its verdicts mean little"
-    return [f"{start}: {'; '.join(words)}."]
+        return "The controls are not all run, so it is not shown that the regime can tell arms apart"
+    if all(passed for *_, passed in found):
+        return "The regime passed its controls"
+    return "The regime failed its controls, so its verdicts mean little"
+
+
+def control_words(group: Group) -> list[str]:
+    """'The regime passed its controls: ...', or which control failed."""
+    words = [
+        f"{one.name} {one.verdict.words} ({'as it must' if passed else f'must be {must}'})"
+        for one, must, passed in checked_controls(group)
+    ]
+    return [f"{regime(group)}: {'; '.join(words)}."] if words else []

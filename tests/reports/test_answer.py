@@ -253,6 +253,24 @@ def test_controls_that_passed_share_a_line_and_one_that_failed_has_its_own(tmp_p
     assert failed.words == f"attention helps ({gain['attention']:+.4f}), must hurt"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ("helps", "The regime passed its controls."),
+        ("hurts", "The regime failed its controls, so its verdicts mean little."),
+    ],
+)
+def test_base_with_controls_alone_is_an_answer_about_the_regime(tmp_path: Path, wanted: str, words: str) -> None:
+    ids = fill(tmp_path, ("base", "curriculum", "tta"))
+    write_plan(tmp_path, ids, [], controls={"curriculum": "equivalent", "tta": wanted})
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    assert answer.headline == words
+    assert "2 controls, paired by seed" in answer.setting
+    assert [one.name for one in answer.effects] == ["base"]
+    assert answer.remaining == ()
+
+
 def test_many_verdicts_that_depend_on_the_metric_share_a_line(tmp_path: Path) -> None:
     ids = fill(tmp_path, tuple(LEVEL))
 
