@@ -3,7 +3,8 @@
     python docs/results/rebuild.py [FOLDER ...]
 
 Published records hold no checkpoints and no logs, so pictures and validation curves are taken from the page that is there. Plots
-as PDF are left out: their SVG is beside them.
+as PDF are left out: their SVG is beside them. A folder's `answer.png`, the first screen as README shows it, is taken anew where one
+is there, by Chromium.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from harness.store import Store
 from harness.variant import Variants
 from reports import ablation
 from reports.analysis.reading import DATA_FILE, read_store
+from reports.exports.pdf import printer
 from reports.page import Figure, Page, Picture
 from reports.pages.folder import FOLDERS, MANIFEST, write
 from reports.pages.sections import make_page
@@ -31,6 +33,7 @@ from reports.pages.sections import make_page
 HERE = Path(__file__).parent
 FILES = ("index.html", "report.md", "methods.md", DATA_FILE, MANIFEST)
 CURVES = "validation"
+SCREEN = "answer.png"
 NOTE = "Drawn when the checkpoints were there; the rest of this page is rebuilt from the records."
 
 
@@ -87,9 +90,21 @@ def rebuild(folder: Path, variants: Variants) -> list[str]:
             old.unlink(missing_ok=True)
             if new.exists():
                 new.rename(old)
+    if (folder / SCREEN).exists():
+        photograph(folder)
     after = verdicts(folder)
     names = dict.fromkeys((*before, *after))
     return [f"{name}: {before.get(name)} -> {after.get(name)}" for name in names if before.get(name) != after.get(name)]
+
+
+def photograph(folder: Path) -> None:
+    """Takes the first screen of the page as a picture."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=printer(), args=["--no-sandbox"]) as browser:
+        tab = browser.new_page(viewport={"width": 1160, "height": 800}, device_scale_factor=1.5, bypass_csp=True)
+        tab.goto((folder / "index.html").as_uri())
+        tab.locator("section.answer").screenshot(path=folder / SCREEN)
 
 
 def verdicts(folder: Path) -> dict[str, str]:

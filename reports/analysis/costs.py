@@ -88,11 +88,17 @@ def _ratios(method: Method, reference: Method) -> dict[str, Ratio]:
 
 
 def cost_words(reference: Method | None, method: Method) -> str:
-    """'1.20x [1.15x, 1.26x] training time, +21% parameters, 4.00x inference': training time, and what differs of the others."""
+    """'1.20x [1.15x, 1.26x] training time, +21% parameters, 4.00x inference': training time, and what differs of the others.
+
+    Where the interval of the time is wider than a factor of two, as on a machine with other work: training operations, which are exact.
+    """
     if reference is None:
         return ""
-    base, time = reference.first, Ratio.of(log_ratio(method, reference, COSTS["training time"]))
+    base, by_cost = reference.first, _ratios(method, reference)
+    time, exact = by_cost.get("training time"), by_cost.get("training operations")
     found = [] if time is None else [f"{time.words} training time"]
+    if time and exact and time.low and time.high and time.high > 2 * time.low:
+        found = [f"{exact.words} training operations"]
     more = method.first.params / base.params - 1 if base.params else math.nan
     if math.isfinite(more) and abs(more) >= 0.005:
         found.append(f"{more:+.0%} parameters")

@@ -73,6 +73,17 @@ def test_a_sentence_gives_gain_cost_seeds_and_verdict(tmp_path: Path) -> None:
     assert text.endswith("x inference, 3 seeds: helps by more than 0.005.")
 
 
+def test_times_that_scatter_by_more_than_a_factor_of_two_give_way_to_exact_operations(tmp_path: Path) -> None:
+    for seed, seconds in enumerate((60.0, 100.0, 170.0)):  # as beside other work: the interval is [0.27x, 3.7x]
+        write_run(tmp_path, cell("base", seed), Fake(ssim=0.8, seconds=100.0))
+        write_run(tmp_path, cell("tta", seed), Fake(ssim=0.82, seconds=seconds))
+    group = first_group(tmp_path)
+    (tta,) = group.others
+    said = sentence(group, tta)
+    assert "over base, 1.00x training operations, " in said
+    assert "training time" not in said
+
+
 def test_failed_records_are_counted_with_the_first_reasons(tmp_path: Path) -> None:
     fill(tmp_path)
     lost = tuple(Trouble(where=f"run-{k}", status="failed", reason="no memory") for k in range(4))
