@@ -90,7 +90,7 @@ def _ratios(method: Method, reference: Method) -> dict[str, Ratio]:
 def cost_words(reference: Method | None, method: Method) -> str:
     """'1.20x [1.15x, 1.26x] training time, +21% parameters, 4.00x inference': training time, and what differs of the others.
 
-    Where the interval of the time is wider than a factor of two, as on a machine with other work: training operations, which are exact.
+    Where the interval of the time is wider than a factor of two, as beside other work: training operations, which are exact.
     """
     if reference is None:
         return ""
