@@ -101,7 +101,10 @@ def photograph(folder: Path) -> None:
     """Takes the first screen of the page as a picture."""
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=printer(), args=["--no-sandbox"]) as browser:
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=printer(), args=["--no-sandbox"]) as browser,
+    ):
         tab = browser.new_page(viewport={"width": 1160, "height": 800}, device_scale_factor=1.5, bypass_csp=True)
         tab.goto((folder / "index.html").as_uri())
         tab.locator("section.answer").screenshot(path=folder / SCREEN)
