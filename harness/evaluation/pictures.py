@@ -44,18 +44,19 @@ def strip(shown: Frames, truth: Frames, predictions: Mapping[str, Frames]) -> by
 
 
 def animation(shown: Frames, truth: Frames, predictions: Mapping[str, Frames], *, differences: bool = False) -> bytes:
-    """A GIF of truth and predictions side by side. Panels other than the truth wait while the input is shown.
+    """A GIF of truth and predictions side by side: the input in every panel, then what each predicts.
 
-    `differences` adds a panel for each prediction minus the truth.
+    `differences` adds a panel for each prediction minus the truth, grey while the input is shown.
     """
     before, after = _rgb(shown), _rgb(truth)
     panels = {"truth": after} | {name: _rgb(frames) for name, frames in predictions.items()}
-    if differences:
-        panels |= {f"{name} - truth": difference(truth, frames) for name, frames in predictions.items()}
+    deltas = {f"{name} - truth": difference(truth, frames) for name, frames in predictions.items()} if differences else {}
     grey = np.full_like(after[0], _WAITING)
-    images = [_labelled([(name, frame if name == "truth" else grey) for name in panels], "input") for frame in before]
+    images = [
+        _labelled([(name, grey if name in deltas else frame) for name in panels | deltas], "input") for frame in before
+    ]
     for step in range(len(after)):
-        images.append(_labelled([(name, panel[step]) for name, panel in panels.items()], f"frame {step + 1}"))
+        images.append(_labelled([(name, panel[step]) for name, panel in (panels | deltas).items()], f"frame {step + 1}"))
     return _encode(images, "GIF")
 
 

@@ -53,15 +53,23 @@ def test_a_strip_has_a_row_for_input_and_truth_and_two_for_each_prediction(chann
     assert heights[0] > 4 * pictures.SIDE
 
 
-def test_an_animation_shows_the_input_and_then_the_prediction() -> None:
-    shown, truth = frames(2), frames(3)
-    widths = []
-    for differences in (False, True):
-        content = pictures.animation(shown, truth, {"prediction": frames(3)}, differences=differences)
+def test_an_animation_shows_the_input_in_every_panel_and_then_the_prediction() -> None:
+    shown = np.stack([np.full((1, 8, 8), 0.2), np.full((1, 8, 8), 0.6)]).astype(np.float32)
+    truth, zeros = np.ones((3, 1, 8, 8), np.float32), np.zeros((3, 1, 8, 8), np.float32)
+    bright = {}  # of truth, prediction and their difference: the brightness in the middle of each panel, frame by frame
+    for differences, panels in ((False, 2), (True, 3)):
+        content = pictures.animation(shown, truth, {"prediction": zeros}, differences=differences)
         with Image.open(io.BytesIO(content)) as image:
-            assert image.n_frames == 5
-            widths.append(image.width)
-    assert widths[1] > widths[0] > 2 * pictures.SIDE
+            rows = []
+            for index in range(image.n_frames):
+                image.seek(index)
+                sheet = np.asarray(image.convert("RGB"))
+                middles = [int((panel + 0.5) * (image.width - 4) / panels) + 4 for panel in range(panels)]
+                rows.append([sheet[image.height // 2, x].tolist() for x in middles])
+            bright[panels] = rows
+    one, two, white, black, grey, blue = [51] * 3, [153] * 3, [255] * 3, [0] * 3, [128] * 3, [0, 0, 255]
+    assert bright[2] == [[one, one], [two, two], *[[white, black]] * 3]
+    assert bright[3] == [[one, one, grey], [two, two, grey], *[[white, black, blue]] * 3]
 
 
 def test_drawing_does_not_import_torch() -> None:
