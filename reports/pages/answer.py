@@ -19,7 +19,7 @@ from reports.analysis.secondary import above_blank, flips, judged, secondary, ti
 from reports.analysis.verdicts import Kind
 from reports.analysis.words import counted, listed, shorten
 from reports.page import Answer, Control, Effect
-from reports.pages.plan import checked_controls, exploratory, held_equal, regime
+from reports.pages.plan import checked_controls, control_seeds, exploratory, held_equal, regime
 
 MOST_ROWS = 10
 """Arms that a screen of 1280 x 800 holds with the controls."""
@@ -308,13 +308,14 @@ def _planned_controls(main: Group) -> list[Control]:
     """
     lines, passed = [], []
     for one, must, right in checked_controls(main):
-        found = f"{shorten(one.name, 40)} {one.verdict.kind.value if one.n else 'not run'}"
+        run = f"{one.n} of {control_seeds(main, one.name)} seeds run" if one.n else "not run"
+        found = f"{shorten(one.name, 40)} {run if right is None else one.verdict.kind.value}"
         found += "" if one.mean is None else f" ({one.mean:+.4f})"
-        if one.n and right:
+        if right:
             passed.append(found if must in ("helps", "hurts") else f"{found}, so not called")
             continue
         wanted = {"helps": "must help", "hurts": "must hurt"}.get(must, "must not be called")
-        lines.append(Control(False if one.n else None, f"{found}, {wanted}"))
+        lines.append(Control(right, f"{found}, {wanted}"))
     if passed:
         lines.insert(0, Control(True, f"as {'they' if passed[1:] else 'it'} must: {'; '.join([*passed, *_detected(main)])}"))
     return lines

@@ -55,15 +55,23 @@ def exploratory(group: Group) -> list[str]:
     return why
 
 
-def checked_controls(group: Group) -> list[tuple[Comparison, str, bool]]:
-    """The plan's controls: each with the verdict that it must get, and whether it did. A null passes when it is not called."""
+def checked_controls(group: Group) -> list[tuple[Comparison, str, bool | None]]:
+    """The plan's controls: each with the verdict that it must get, and whether it did; None while seeds of it are not run.
+
+    A null passes when it is not called.
+    """
     wanted = (group.plan.question.get("controls") or {}) if group.plan else {}
     found = []
     for one in group.controls:
         kind, must = one.verdict.kind, str(wanted[one.name])
-        null = must == Kind.EQUIVALENT.value
-        found.append((one, must, kind in (Kind.EQUIVALENT, Kind.UNDECIDED) if null else kind.value == must))
+        passed = kind in (Kind.EQUIVALENT, Kind.UNDECIDED) if must == Kind.EQUIVALENT.value else kind.value == must
+        found.append((one, must, passed if one.n + len(one.excluded) >= control_seeds(group, one.name) else None))
     return found
+
+
+def control_seeds(group: Group, name: str) -> int:
+    """Of how many seeds the plan asks a control."""
+    return max(1, sum(cell.label == name for cell in group.plan.cells)) if group.plan else 1
 
 
 def regime(group: Group) -> str:
@@ -71,7 +79,7 @@ def regime(group: Group) -> str:
     found = checked_controls(group)
     if not found:
         return ""
-    if not all(one.n for one, *_ in found):
+    if any(passed is None for *_, passed in found):
         return "The controls are not all run, so it is not shown that the regime can tell arms apart"
     if all(passed for *_, passed in found):
         return "The regime passed its controls"

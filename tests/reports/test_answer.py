@@ -271,6 +271,17 @@ def test_base_with_controls_alone_is_an_answer_about_the_regime(tmp_path: Path, 
     assert answer.remaining == ()
 
 
+def test_a_control_with_seeds_to_come_is_a_note(tmp_path: Path) -> None:
+    ids = fill(tmp_path, ("base", "tta"))
+    write_plan(tmp_path, ids | {("tta", 99): "0" * 16}, [], controls={"tta": "hurts"})
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    gain = np.mean([ssim("tta", seed) - ssim("base", seed) for seed in SEEDS])
+    first = answer.controls[0]
+    assert (first.passed, first.words) == (None, f"tta {len(SEEDS)} of {len(SEEDS) + 1} seeds run ({gain:+.4f}), must hurt")
+    assert answer.headline.startswith("The controls are not all run")
+
+
 def test_many_verdicts_that_depend_on_the_metric_share_a_line(tmp_path: Path) -> None:
     ids = fill(tmp_path, tuple(LEVEL))
 

@@ -95,3 +95,13 @@ def test_a_control_that_failed_and_one_that_was_not_run_are_told_apart(plain: Gr
     assert words.endswith("(must be helps).")
     absent = replace(asked(plain, controls={"half": "hurts"}), controls=(compare(BASE, {}, name="half"),))
     assert control_words(absent)[0].startswith("The controls are not all run")
+
+
+def test_a_control_with_seeds_to_come_neither_passed_nor_failed(plain: Group) -> None:
+    group = replace(asked(plain, controls={"half": "helps"}), controls=(HURTS,))
+    assert group.plan is not None
+    for more, passed in ((0, False), (1, None)):
+        cells = tuple(replace(group.plan.cells[0], label="half", seed=seed) for seed in range(HURTS.n + more))
+        later = replace(group, plan=replace(group.plan, cells=cells))
+        assert checked_controls(later) == [(HURTS, "helps", passed)]
+    assert control_words(later)[0].startswith("The controls are not all run")
