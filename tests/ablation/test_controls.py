@@ -61,7 +61,7 @@ def test_what_was_run_as_base_with_other_settings_is_a_control_of_the_plan_that_
     (cell,) = (cell for cell in said["cells"] if cell["label"] == "base(training.steps=3)")
     assert cell["cached"]
     assert "preset tiny, 6 steps" in said["answer"]["setting"]
-    assert "; 0 comparisons" in said["answer"]["setting"]  # controls are no arms that anybody asked about
+    assert "; 3 controls, paired by seed" in said["answer"]["setting"]  # and no comparison: no arm was asked about
     (half,) = (one["words"] for one in said["answer"]["controls"] if "base(training.steps=3)" in one["words"])
     assert "not run" not in half
     assert harness("report", "--store", tmp_path).code == 0
