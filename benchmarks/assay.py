@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 import harness
 from harness.ablation.noise import Noise, reach
+from harness.presets import PRESETS
 from harness.results import Result
 from harness.store.store import Run
 from reports.analysis.comparisons import MARGIN, compare_all
@@ -35,12 +36,22 @@ def spread(values: Sequence[float]) -> dict[str, float | int]:
     return {"n": len(found), "mean": float(found.mean()), "sd": float(found.std(ddof=1)) if len(found) > 1 else math.nan}
 
 
-def over_data_order(runs: Sequence[Result], metric: str) -> dict[str, float | int] | None:
+def arms_of(runs: Sequence[Result], preset: str) -> dict[str, list[Result]]:
+    """Arm -> its runs of the preset's own budget. What was run as base with another data order is an arm, as in a plan."""
+    budget, found = PRESETS[preset][1].training, dict[str, list[Result]]()
+    for one in runs:
+        training = one.experiment.training
+        if (one.preset, training.steps, training.epochs) == (preset, budget.steps, budget.epochs):
+            order = f"(training.data_order={training.data_order})" if one.variant == "base" and training.data_order else ""
+            found.setdefault(one.variant + order, []).append(one)
+    return found
+
+
+def over_data_order(arms: Mapping[str, Sequence[Result]], metric: str) -> dict[str, float | int] | None:
     """The standard deviation over data orders at the same seed, pooled over seeds, and their number; None without other orders."""
     by_seed: dict[int, list[float]] = {}
-    for one in runs:
-        if one.variant == "base" or "data_order" in one.variant:
-            by_seed.setdefault(one.seed, []).append(float(one.metrics[metric] or math.nan))
+    for one in (one for name, runs in arms.items() if name == "base" or "data_order" in name for one in runs):
+        by_seed.setdefault(one.seed, []).append(float(one.metrics[metric] or math.nan))
     several = [np.var(values, ddof=1) for values in by_seed.values() if len(values) > 1]
     return {"seeds": len(several), "sd": float(np.sqrt(np.mean(several)))} if several else None
 
@@ -97,29 +108,26 @@ def main() -> None:
     asked = parser.parse_args()
     for seed in range(asked.train):
         harness.run("base", preset=asked.preset, seed=seed, store=asked.store, progress=False)
-    runs = [one for one in harness.open_store(asked.store) if one.preset == asked.preset]
-    by_arm: dict[str, list[Result]] = {}
-    for one in runs:
-        by_arm.setdefault(one.variant, []).append(one)
+    by_arm = arms_of(list(harness.open_store(asked.store)), asked.preset)
     base = {one.seed: one for one in by_arm.get("base", [])}
     if len(base) < 2:
         raise SystemExit(f"{asked.store} has {len(base)} runs of base at preset {asked.preset}; train some with --train")
-    others = [list(some) for name, some in by_arm.items() if name != "base" and len(some) > 1 and "steps" not in name]
+    others = {name: some for name, some in by_arm.items() if name != "base" and len(some) > 1}
     document: dict[str, Any] = {
         "preset": asked.preset,
         "settings": next(iter(base.values())).record["experiment"],
         "seeds": sorted(base),
-        "arms_of_paired_sd": [some[0].variant for some in others],
+        "arms_of_paired_sd": list(others),
         "metrics": {},
     }
     for metric in METRICS:
         values = [float(base[seed].metrics[metric] or math.nan) for seed in sorted(base)]
         over_seeds = spread(values)
         # Without other arms: two independent seeds differ by the root of 2 more than one does.
-        sd = paired_sd(others, base, metric) if others else math.sqrt(2) * float(over_seeds["sd"])
+        sd = paired_sd(list(others.values()), base, metric) if others else math.sqrt(2) * float(over_seeds["sd"])
         document["metrics"][metric] = {
             "over_seeds": over_seeds,
-            "over_data_order": over_data_order(runs, metric),
+            "over_data_order": over_data_order(by_arm, metric),
             "paired_sd": sd,
             "smallest_gain": {str(count): smallest_gain(sd, count) for count in SEEDS},
         }

@@ -12,6 +12,8 @@ from typing import Literal
 
 POWER = 0.8
 """The chance with which a plan should find what it is planned for."""
+_MARGIN_SEEDS = 5
+"""An sd of fewer seeds is too unsure to decide how large a difference must be."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class Noise:
 
 
 _CPU = "docs/results/2026-11-28-noise: ten arms against base, other training sequences among them, five seeds"
+_EVENING = (
+    "docs/results/2026-11-28-noise: base on other training sequences, three seeds; arms that change the network scatter more"
+)
 
 NOISE: dict[str, dict[str, Noise]] = {
     "cpu": {
@@ -33,6 +38,14 @@ NOISE: dict[str, dict[str, Noise]] = {
         "mse": Noise(0.182, 5, _CPU),
         "mae": Noise(0.236, 5, _CPU),
         "psnr": Noise(0.0359, 5, _CPU),
+    },
+    "evening": {
+        "ssim": Noise(0.000804, 3, _EVENING),
+        "ssim_article": Noise(0.000834, 3, _EVENING),
+        "ssim_openstl": Noise(0.000903, 3, _EVENING),
+        "mse": Noise(0.0599, 3, _EVENING),
+        "mae": Noise(0.0755, 3, _EVENING),
+        "psnr": Noise(0.0156, 3, _EVENING),
     },
 }
 """Preset -> metric -> figure."""
@@ -46,16 +59,20 @@ def noise(preset: str, metric: str) -> Noise | None:
 def default_margin(preset: str, metric: str) -> tuple[float, str] | None:
     """The smallest difference of interest where none is given, and what it rests on: one sd of differences, to one digit.
 
-    Without a figure it is 0.005 for SSIM in any convention, and None for other metrics.
+    Without a figure of at least five seeds it is 0.005 for SSIM in any convention, and None for other metrics.
 
     >>> default_margin("cpu", "mse")[0]
     0.2
     """
     found = noise(preset, metric)
-    if found is not None:
+    if found is not None and found.seeds >= _MARGIN_SEEDS:
         margin = round(found.sd, -math.floor(math.log10(found.sd)))
         return margin, f"one sd of differences over {found.seeds} seeds at preset {preset} ({found.source})"
-    return (0.005, "the default for SSIM; no noise was measured for this preset") if metric.startswith("ssim") else None
+    return (
+        (0.005, "the default for SSIM; no noise of five seeds was measured for this preset")
+        if metric.startswith("ssim")
+        else None
+    )
 
 
 def power(effect: float, sd: float, n: int, *, alpha: float = 0.05, arms: Literal[1, 2] = 1) -> float:

@@ -132,8 +132,8 @@ def ask(
         found = default_margin(ablation.request.preset, metric.name)
         if found is None:
             raise RequestError(
-                f"--metric {metric.name}: no noise was measured for it at preset {ablation.request.preset}, so there is no default "
-                "margin; give --margin, the smallest difference of interest in its unit"
+                f"--metric {metric.name}: no noise of five seeds was measured for it at preset {ablation.request.preset}, so it "
+                "has no default margin; give --margin, the smallest difference of interest in its unit"
             )
         margin, source = found
     if rule is not None:

@@ -23,7 +23,7 @@ from reports.analysis.words import shorten
 AUTO = "the judged metric decided when arms stopped, and only its error is kept over all looks"
 """What verdicts by other metrics lack in a plan with `--seeds auto`."""
 SHARE = 0.01
-"""The margin of a metric of which no noise was measured: this share of the reference's mean."""
+"""The margin of a metric of which no noise of five seeds was measured: this share of the reference's mean."""
 _MOST = 12
 _OPPOSITE = {Kind.HELPS: Kind.HURTS, Kind.HURTS: Kind.HELPS}
 
@@ -188,7 +188,7 @@ def _margin(group: Group, info: Metric | MetricInfo) -> tuple[float, str]:
         return found
     mean = group.reference.estimate(info.name).mean if group.reference is not None else None
     margin = float(f"{abs(mean or 0.0) * SHARE:.2g}")
-    return margin, f"{SHARE:.0%} of the reference's mean; no noise was measured for this preset"
+    return margin, f"{SHARE:.0%} of the reference's mean; no noise of five seeds was measured for this preset"
 
 
 def _compared(group: Group, info: Metric | MetricInfo, margin: float) -> tuple[Comparison, ...]:

@@ -19,6 +19,15 @@ def test_default_margins_are_one_sd_of_differences_to_one_digit() -> None:
     assert default_margin("tiny", "mae") is None
 
 
+def test_three_seeds_tell_what_a_plan_can_find_and_set_no_margin() -> None:
+    assert {found.seeds for found in NOISE["evening"].values()} == {3}
+    assert default_margin("evening", "ssim") == (
+        0.005,
+        "the default for SSIM; no noise of five seeds was measured for this preset",
+    )
+    assert default_margin("evening", "mse") is None
+
+
 def test_what_a_plan_can_find_is_what_simulated_plans_find() -> None:
     found = reach(Noise(0.003, 5, "a test"), seeds=5, comparisons=4, margin=0.004)
     assert found is not None

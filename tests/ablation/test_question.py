@@ -123,7 +123,7 @@ def test_a_dry_run_says_that_few_seeds_can_never_reach_the_level(harness: Comman
 
 
 def test_a_metric_without_measured_noise_needs_a_margin(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"--metric mse: no noise was measured .* give --margin"):
+    with pytest.raises(RequestError, match=r"--metric mse: no noise of five seeds was measured .* give --margin"):
         asked(replace(PLAN, metric="mse"), tmp_path).question()
     question = asked(replace(PLAN, metric="mse", margin=0.5), tmp_path).question()
     assert question is not None
