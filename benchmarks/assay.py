@@ -102,7 +102,7 @@ def main() -> None:
     """Reads or trains the runs and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("store", type=Path)
-    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--preset", default="tiny", choices=PRESETS)
     parser.add_argument("--train", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path())
     asked = parser.parse_args()
