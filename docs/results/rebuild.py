@@ -3,8 +3,8 @@
     python docs/results/rebuild.py [FOLDER ...]
 
 Published records hold no checkpoints and no logs, so pictures and validation curves are taken from the page that is there. Plots
-as PDF are left out: their SVG is beside them. Where a folder has `answer.png`, the first screen that README shows, Chromium draws it
-again.
+as PDF are left out: their SVG is beside them. Where a folder has `answer.png`, the first screen that README shows, Chromium
+draws it again.
 """
 
 from __future__ import annotations
