@@ -68,11 +68,9 @@ def default_margin(preset: str, metric: str) -> tuple[float, str] | None:
     if found is not None and found.seeds >= _MARGIN_SEEDS:
         margin = round(found.sd, -math.floor(math.log10(found.sd)))
         return margin, f"one sd of differences over {found.seeds} seeds at preset {preset} ({found.source})"
-    return (
-        (0.005, "the default for SSIM; no noise of five seeds was measured for this preset")
-        if metric.startswith("ssim")
-        else None
-    )
+    if metric.startswith("ssim"):
+        return 0.005, "the default for SSIM; no noise of five seeds was measured for this preset"
+    return None
 
 
 def power(effect: float, sd: float, n: int, *, alpha: float = 0.05, arms: Literal[1, 2] = 1) -> float:

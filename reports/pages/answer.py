@@ -143,7 +143,9 @@ def answer(main: Group, found: Records, missing: Sequence[Trouble], copies: Sequ
     more = len(rows) + (main.reference is not None) - len(effects)
     base = f" over {shorten(main.reference.label, 40)}" if main.reference and all(map(_against_base(main), rows)) else ""
     held = held_equal(main)
-    compared = counted(len(main.contrasts) or len(rows), "comparison") if rows else counted(len(main.controls), "control")
+    compared = counted(len(main.contrasts) or len(rows), "comparison")
+    if main.controls and not rows:
+        compared = counted(len(main.controls), "control")
     setting = [
         f"Test {metric}, {'higher' if main.higher_is_better else 'lower'} is better; {main.title}",
         f"held equal: {', '.join(held)}" if held else "",

@@ -271,6 +271,14 @@ def test_base_with_controls_alone_is_an_answer_about_the_regime(tmp_path: Path, 
     assert answer.remaining == ()
 
 
+def test_base_without_arms_and_controls_has_no_comparison(tmp_path: Path) -> None:
+    fill(tmp_path, ("base",))
+    answer = page_of(tmp_path).answer
+    assert answer is not None
+    assert answer.headline == "Nothing can be compared."
+    assert "; 0 comparisons, paired by seed" in answer.setting
+
+
 def test_a_control_with_seeds_to_come_is_a_note(tmp_path: Path) -> None:
     ids = fill(tmp_path, ("base", "tta"))
     write_plan(tmp_path, ids | {("tta", 99): "0" * 16}, [], controls={"tta": "hurts"})
