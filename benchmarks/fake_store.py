@@ -63,8 +63,8 @@ def without_sync() -> Iterator[None]:
 
 
 def cell(variant: str, seed: int, preset: str = "cpu", settings: Mapping[str, object] | None = None) -> Cell:
-    """The cell that `harness run` would make, with the identity of digits that do not exist."""
-    request = Request(preset=preset, settings=settings)
+    """The cell that `harness run` would make in float32, with the identity of digits that do not exist."""
+    request = Request(preset=preset, settings={"training.precision": "float32"} | dict(settings or {}))
     variants = _variants()
     composition = variants.compose(variant)
     experiment = request.experiment(variants, variant, seed)

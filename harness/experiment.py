@@ -54,7 +54,7 @@ class Training(Node):
     clip_norm: float = setting(1.0, "largest norm of the gradient; 0 switches clipping off", at_least=0)
     precision: str = setting(
         "auto",
-        "arithmetic of the network: float32, bfloat16, float16, or auto (the best 16-bit type of the GPU; float32 on CPU)",
+        "arithmetic of the network: float32, bfloat16, float16, or auto (16 bits where the device has instructions for it)",
         choices=PRECISIONS,
     )
     validate_every: int = setting(500, "steps between validations", at_least=1, at_most=MOST)

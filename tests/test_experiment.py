@@ -18,6 +18,7 @@ from harness.experiment import Experiment, canonical_json
 from harness.presets import PRESETS, preset
 from harness.registry import Components
 from harness.runs.request import resolve
+from harness.system import devices
 from harness.tree import walk
 from harness.variant import Variants
 
@@ -41,7 +42,8 @@ def test_a_record_that_is_no_experiment_is_refused(record: Any) -> None:
         Experiment.from_dict(record)
 
 
-def test_resolving_makes_the_budget_and_the_precision_explicit() -> None:
+def test_resolving_makes_the_budget_and_the_precision_explicit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_processor_has_bfloat16", lambda: False)
     given = TINY.replace({"training.epochs": 1.5, "training.precision": "auto"})
     resolved = resolve(given, "cpu")
     assert (resolved.training.steps, resolved.training.epochs, resolved.training.precision) == (24, None, "float32")

@@ -1,6 +1,7 @@
 """What preset tiny gave at seed 0 when it was recorded, it gives today: bit for bit on a CPU like the one that made the record.
 
-After a deliberate change of rounding, which the changelog names, `python tests/test_unchanged.py` writes a new record.
+After a deliberate change of rounding, which the changelog names, `PYTHONPATH=tests/support python tests/test_unchanged.py` writes a new
+record.
 """
 
 from __future__ import annotations

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ctypes
 from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import RequestError
 
 if TYPE_CHECKING:
     import torch
+
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def cuda_visible() -> bool:
@@ -62,10 +65,22 @@ def keep_freed_memory() -> None:
         mallopt(parameter, 2**30)
 
 
+def _processor_has_bfloat16() -> bool:
+    """Whether the processor has instructions for products of bfloat16, by what Linux says of it; False where nothing does."""
+    try:
+        flags = CPUINFO.read_text().split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+
+
 def resolve_precision(precision: str, device: str) -> str:
-    """'float32', 'bfloat16' or 'float16' for what was asked ('auto' among it). Raises RequestError for what a device lacks."""
+    """'float32', 'bfloat16' or 'float16' for what was asked; 'auto' is the best 16-bit type that the device has instructions for.
+
+    Raises RequestError for what a device lacks.
+    """
     if precision == "auto":
-        precision = "float32"
+        precision = "bfloat16" if _processor_has_bfloat16() else "float32"
         if device.startswith("cuda"):
             import torch
 

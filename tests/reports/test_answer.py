@@ -375,4 +375,4 @@ def test_arms_that_are_open_come_with_the_command_that_decides_them(tmp_path: Pa
     assert {one.name: one.verdict for one in answer.effects[1:]} == {"attention": "undecided", "tta": "helps"}
     (count,) = re.findall(r"attention (\d+)", answer.remaining[0])
     (command,) = answer.commands
-    assert command == f"harness ablate --plan base,attention --preset cpu --seeds {count}"
+    assert command == f"harness ablate --plan base,attention --preset cpu --seeds {count} --set training.precision=float32"

@@ -1151,8 +1151,8 @@ def test_missing_losses_are_named_with_their_command(page: Page) -> None:
     section = next(section for section in page.sections if section.id == "losses")
     assert any("Missing: SSIM." in text for text in section.paragraphs)
     assert section.commands == (
-        "harness ablate --plan base --preset cpu --seeds 0,1,2,3 --set loss.mse=none --set loss.ssim=1 "
-        "--set loss.ssim.start=0 --set loss.ssim.ramp=0",
+        "harness ablate --plan base --preset cpu --seeds 0,1,2,3 --set training.precision=float32 --set loss.mse=none "
+        "--set loss.ssim=1 --set loss.ssim.start=0 --set loss.ssim.ramp=0",
     )
 
 

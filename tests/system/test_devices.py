@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -24,8 +26,22 @@ def test_a_device_is_chosen_or_refused_with_what_there_is(monkeypatch: pytest.Mo
         devices.choose_device("cuda:1")
 
 
+def test_precision_follows_from_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(devices, "CPUINFO", cpuinfo)
+    assert devices.resolve_precision("auto", "cpu") == "float32"  # another system than Linux
+    for flags, expected in (
+        ("avx2 avx512f", "float32"),
+        ("avx512_bf16_not", "float32"),
+        ("avx512f avx512_bf16 clwb", "bfloat16"),
+        ("amx_tile amx_bf16", "bfloat16"),
+    ):
+        cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\n\nprocessor\t: 1\n")
+        assert devices.resolve_precision("auto", "cpu") == expected
+        assert devices.resolve_precision("float32", "cpu") == "float32"
+
+
 def test_precision_follows_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert devices.resolve_precision("auto", "cpu") == "float32"
     assert devices.resolve_precision("bfloat16", "cpu") == "bfloat16"
     with pytest.raises(RequestError, match="float16 needs CUDA"):
         devices.resolve_precision("float16", "cpu")
