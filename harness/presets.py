@@ -49,12 +49,12 @@ PRESETS: dict[str, tuple[str, Experiment]] = {
         Experiment(
             data=SMALL_DIGITS,
             architecture=EncoderForecasterConfig(widths=(32, 64, 64), kernels=(3, 3, 3), patch=2),
-            loss=(MSE, LATE_SSIM),
+            loss=(MeanSquaredError(weight=0.5), StructuralDissimilarity(weight=0.5, start=0.2, ramp=0.4)),
             training=Training(
-                optimizer=Muon(),
+                optimizer=Muon(momentum=0.9),
                 schedule=OneCycle(pct_start=0.15),
                 batch_size=16,
-                steps=4000,
+                steps=6000,
                 validate_every=250,
             ),
         ),

@@ -1,7 +1,8 @@
 """What preset tiny gave at seed 0 when it was recorded, it gives today: bit for bit on a CPU like the one that made the record.
 
-After a deliberate change of rounding, which the changelog names, `PYTHONPATH=tests/support python tests/test_unchanged.py` writes a new
-record.
+After a deliberate change of rounding, which the changelog names, this writes a new record:
+
+    PYTHONPATH=tests/support python tests/test_unchanged.py
 """
 
 from __future__ import annotations

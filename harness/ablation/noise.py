@@ -27,7 +27,8 @@ class Noise:
 
 _CPU = "docs/results/2026-11-28-noise: ten arms against base, other training sequences among them, five seeds"
 _EVENING = (
-    "docs/results/2026-11-28-noise: base on other training sequences, three seeds; arms that change the network scatter more"
+    "docs/results/2026-11-28-noise: base on other training sequences, three seeds of the preset's former 4,000 steps; arms "
+    "that change the network scatter more"
 )
 
 NOISE: dict[str, dict[str, Noise]] = {

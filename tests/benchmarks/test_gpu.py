@@ -30,8 +30,8 @@ def gpu() -> ModuleType:
     return module
 
 
-STEPS = {"paper": 0.06, "evening": 0.02, "cpu": 0.01}
-OWN = {"paper": 7800, "evening": 4000, "cpu": 1800}
+STEPS = {"paper": 0.06, "evening": 0.015, "cpu": 0.01}
+OWN = {"paper": 7800, "evening": 6000, "cpu": 1800}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ OWN = {"paper": 7800, "evening": 4000, "cpu": 1800}
         # Three blocks of 8.5 trainings at 1.3 times their steps: 33.15 s for every second of one training.
         (33.15 * 0.06 * 7800, ("paper", 7800)),
         (33.15 * 0.06 * 1950 + 1, ("paper", 1950)),  # a quarter of paper's own will do
-        (33.15 * 0.06 * 1949, ("evening", 4000)),
+        (33.15 * 0.06 * 1949, ("evening", 6000)),
         (33.15 * 0.01 * 1800 + 1, ("cpu", 1800)),
         (33.15 * 0.01 * 500 + 0.1, ("cpu", 500)),  # no budget fits: as many steps of the cheapest as do
     ],
