@@ -51,7 +51,7 @@ def test_the_printed_command_asks_for_the_same_cell(variant: str, settings: dict
 
 
 def test_the_command_of_a_plain_run_has_no_settings() -> None:
-    for name, said in (("tiny", 0), ("cpu", 0), ("paper", 1)):
+    for name, said in (("tiny", 0), ("cpu", 1), ("paper", 1)):
         cell, _ = Request(preset=name).cell(VARIANTS, "base", 0)
         assert run_command(cell.record()).count("--set") == said, "only what `auto` became here is said"
 
