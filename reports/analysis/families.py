@@ -18,10 +18,11 @@ FAILED = "failed"
 
 
 def plan_of(runs: Sequence[RunRecord], match: str, plans: Iterable[PlanRecord]) -> PlanRecord | None:
-    """The plan that made these runs, at the equal budget `match`: one whose arms ran rather than one whose arms all failed, then
-    the one with the most cells, then one that asks.
+    """The plan that made these runs, at the equal budget `match`: one whose arms ran rather than one whose arms all failed or
+    are yet to run, then the one with the most cells, then one that asks.
     """
     ids = {run.run_id for run in runs}
+    variants = {run.variant for run in runs}
 
     def ran(plan: PlanRecord, reference: bool) -> bool:
         own = (cell for cell in plan.cells if cell.label == cell.variant and (cell.variant == plan.reference) is reference)
@@ -31,7 +32,11 @@ def plan_of(runs: Sequence[RunRecord], match: str, plans: Iterable[PlanRecord]) 
         return any(cell.status == FAILED and cell.label == cell.variant != plan.reference for cell in plan.cells)
 
     here = [plan for plan in plans if plan.match == match]
-    found = [plan for plan in here if ran(plan, reference=False) or (failed(plan) and ran(plan, reference=True))]
+    found = [
+        plan
+        for plan in here
+        if ran(plan, reference=False) or (ran(plan, reference=True) and (failed(plan) or variants == {plan.reference}))
+    ]
     return max(
         found,
         key=lambda plan: (ran(plan, reference=False), len(plan.cells), bool(plan.question), plan.key),

@@ -164,6 +164,20 @@ def test_controls_pass_or_fail_in_words(filled: tuple[Path, dict[tuple[str, int]
     assert (late.passed, late.words.endswith("not run, must help")) == (None, True)
 
 
+def test_a_plan_whose_reference_alone_ran_is_the_plan_of_its_runs(tmp_path: Path) -> None:
+    with fake_store.without_sync():
+        ids = {("base", seed): write_run(tmp_path, cell("base", seed), Fake(ssim=ssim("base", seed))) for seed in SEEDS}
+    plan(tmp_path, ids, controls={"residual": "hurts"})
+    store = Store(tmp_path)
+    answer = make_page(store, read_store(store), Variants(third_party=False)).answer
+    assert answer is not None
+    words = [one.words for one in answer.controls]
+    assert "as plan d1 asked beforehand" in words
+    assert "residual not run, must hurt" in words
+    (attention,) = (one for one in answer.effects if one.name == "attention")
+    assert attention.verdict == "undecided"
+
+
 def test_a_reports_data_keeps_the_plan(filled: tuple[Path, dict[tuple[str, int], str]], tmp_path: Path) -> None:
     import json
 
