@@ -80,8 +80,9 @@ def resolve_precision(precision: str, device: str) -> str:
     Raises RequestError for what a device lacks.
     """
     if precision == "auto":
-        precision = "bfloat16" if _processor_has_bfloat16() else "float32"
-        if device.startswith("cuda"):
+        if not device.startswith("cuda"):
+            precision = "bfloat16" if _processor_has_bfloat16() else "float32"
+        else:
             import torch
 
             if not torch.cuda.is_available():  # cells go to a cluster's GPUs

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from harness.errors import RequestError
 from harness.model.build import build_model
+from variants.attention.module import attend
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +73,14 @@ def test_attentions_fused_product_equals_its_equation(kind: torch.dtype, monkeyp
         assert ours is not None
         assert theirs is not None
         assert relative_difference(ours.detach(), theirs.detach()) < 2 * TOLERANCE[kind], index
+
+
+def test_attention_multiplies_in_float32_under_a_cpus_autocast() -> None:
+    query, key, value = (noise(2, 4, 9, 8, seed=seed).bfloat16() for seed in range(3))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = attend(query, key, value)
+    scores = query.float() @ key.float().transpose(-2, -1) / 8**0.5
+    assert relative_difference(found, torch.softmax(scores, dim=-1) @ value.float()) < 1e-5  # bfloat16's own are off by 3e-3
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:
